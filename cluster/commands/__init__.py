@@ -1,0 +1,1 @@
+"""The command table: one module for each group of commands."""

@@ -1,0 +1,218 @@
+"""What a command may touch: the keyspace of its client, its effects, and the node's services.
+
+There is one Context in a node, pointed at a client for the time of its commands (`bind`). Time comes from the
+session's shell once a batch (`now_ms`), dice from `rng`. Key look-ups go through here because a key may have to
+die (lazy expiry), be counted (hits, access clock) or be announced (watchers, keyspace events, effects).
+
+On the hot path the session has computed the slot of the first key already and leaves it in `routed`/`slot`.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from cluster.errors import WrongType
+from cluster.keyspace.database import Database
+from cluster.keyspace.events import DEL, KEY_MISS, Event
+from cluster.keyspace.hashing import key_slot
+from cluster.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, StringValue, Value
+from cluster.protocol import replies
+
+if TYPE_CHECKING:
+    from cluster.commands.registry import Command
+    from cluster.config.store import Configuration
+    from cluster.network.session import Session
+    from cluster.server import Server
+
+_Typed = TypeVar("_Typed", ListValue, HashValue, SetValue, SortedSetValue)
+
+
+class Context:
+    __slots__ = (
+        "allows_blocking", "client", "command", "config", "db", "deadlines", "dirty", "hits", "misses", "now_ms",
+        "null", "null_array", "obeys_primary", "observed", "resp", "rng", "routed", "server", "slot", "spaces",
+        "tracks_access",
+    )
+
+    def __init__(self, server: Server, config: Configuration, rng: random.Random) -> None:
+        self.server = server
+        self.config = config
+        self.rng = rng
+        self.now_ms = 0
+        self.dirty = 0  # changes since start; the session journals a write when this moved
+        self.hits = 0
+        self.misses = 0
+        self.observed = False  # somebody wants to hear of changed keys: WATCH, keyspace events, accounting
+        self.tracks_access = False  # the eviction policy (or OBJECT FREQ) needs to know when a key was used
+        self.allows_blocking = True  # False within MULTI/EXEC
+        self.obeys_primary = False  # the commands at hand come from our primary
+        self.routed: bytes | None = None
+        self.slot = 0
+        self.command: Command | None = None
+        self.client: Session = cast("Session", None)
+        self.bind_database(server.databases[0])
+        self.resp = 2
+        self.null = replies.NULL_BULK
+        self.null_array = replies.NULL_ARRAY
+
+    # -- whose turn it is ------------------------------------------------------------------------------------
+
+    def bind(self, client: Session) -> None:
+        """From now on commands run for `client`."""
+        self.client = client
+        self.obeys_primary = client.is_primary_link
+        self.bind_database(client.db)
+        self.set_resp(client.resp)
+
+    def set_resp(self, resp: int) -> None:
+        self.resp = resp
+        self.null = replies.null(resp)
+        self.null_array = replies.null_array(resp)
+
+    def bind_database(self, db: Database) -> None:
+        self.db = db
+        self.spaces = db.spaces
+        self.deadlines = db.deadlines
+        self.routed = None
+
+    # -- looking up ------------------------------------------------------------------------------------------
+
+    def find(self, key: bytes) -> Value | None:
+        """The value of `key` for a reader: counts a hit or a miss, lets an expired key die."""
+        slot = self.slot if key is self.routed else key_slot(key)
+        value = self.spaces[slot].get(key)
+        if value is None:
+            self._missed(key)
+            return None
+        deadlines = self.deadlines[slot]
+        if deadlines and key in deadlines and self.is_expired(key, slot):
+            self._missed(key)
+            return None
+        self.hits += 1
+        if self.tracks_access:
+            self.server.memory.touch(key, slot)
+        return value
+
+    def find_for_write(self, key: bytes) -> Value | None:
+        """As `find`, but counts neither hit nor miss: the command is about to change the key."""
+        slot = self.slot if key is self.routed else key_slot(key)
+        value = self.spaces[slot].get(key)
+        if value is None:
+            return None
+        deadlines = self.deadlines[slot]
+        if deadlines and key in deadlines and self.is_expired(key, slot):
+            return None
+        if self.tracks_access:
+            self.server.memory.touch(key, slot)
+        return value
+
+    def peek(self, key: bytes) -> Value | None:
+        """The live value without any trace of the look (OBJECT, TTL, SCAN, MEMORY)."""
+        slot = key_slot(key)
+        value = self.spaces[slot].get(key)
+        if value is None or (key in self.deadlines[slot] and self.is_expired(key, slot)):
+            return None
+        return value
+
+    def exists(self, key: bytes) -> bool:
+        return self.peek(key) is not None
+
+    def string(self, key: bytes) -> StringValue | None:
+        """`find` for a string; raises WRONGTYPE."""
+        value = self.find(key)
+        if value is None or type(value) is bytes or type(value) is bytearray:
+            return value
+        raise WrongType
+
+    def string_for_write(self, key: bytes) -> StringValue | None:
+        value = self.find_for_write(key)
+        if value is None or type(value) is bytes or type(value) is bytearray:
+            return value
+        raise WrongType
+
+    def typed(self, key: bytes, kind: type[_Typed]) -> _Typed | None:
+        """`find` for a value of class `kind`; raises WRONGTYPE."""
+        value = self.find(key)
+        if value is None or type(value) is kind:
+            return cast("_Typed | None", value)
+        raise WrongType
+
+    def typed_for_write(self, key: bytes, kind: type[_Typed]) -> _Typed | None:
+        value = self.find_for_write(key)
+        if value is None or type(value) is kind:
+            return cast("_Typed | None", value)
+        raise WrongType
+
+    def is_expired(self, key: bytes, slot: int) -> bool:
+        """Whether `key`, which has a deadline, is past it. A primary deletes it then and there (and propagates the
+        deletion); a replica only hides it, until the primary's word."""
+        if self.deadlines[slot][key] > self.now_ms or self.obeys_primary or self.server.expiry_is_held:
+            return False
+        if self.server.is_replica:
+            return True
+        self.server.expire_now(self.db, key, slot)
+        return True
+
+    def _missed(self, key: bytes) -> None:
+        self.misses += 1
+        if self.observed:
+            self.server.announce(self.db, key, KEY_MISS)
+
+    # -- changing --------------------------------------------------------------------------------------------
+
+    def put(self, key: bytes, value: Value, *, keep_deadline: bool = False) -> None:
+        """Set or replace the value of `key`. Says nothing to anybody: call `changed` after it."""
+        slot = self.slot if key is self.routed else key_slot(key)
+        self.spaces[slot][key] = value
+        if not keep_deadline:
+            deadlines = self.deadlines[slot]
+            if deadlines:
+                deadlines.pop(key, None)
+        if self.server.blocked_keys:
+            self.server.key_ready(self.db, key)
+        if self.tracks_access:
+            self.server.memory.touch(key, slot)
+
+    def remove(self, key: bytes, event: Event = DEL, count: int = 1) -> bool:
+        """Delete a key of any type, and say so (`changed`). Whether it was there."""
+        slot = self.slot if key is self.routed else key_slot(key)
+        if self.spaces[slot].pop(key, None) is None:
+            return False
+        if self.deadlines[slot]:
+            self.deadlines[slot].pop(key, None)
+        self.changed(key, event, count)
+        return True
+
+    def changed(self, key: bytes, event: Event, count: int = 1) -> None:
+        """`key` was changed by `count` changes: what makes a write be journaled, WATCH fail and events fire."""
+        self.dirty += count
+        if self.observed:
+            self.server.announce(self.db, key, event)
+
+    def notify(self, key: bytes, event: Event) -> None:
+        """A further event of the same change."""
+        if self.observed:
+            self.server.announce(self.db, key, event)
+
+    def set_deadline(self, key: bytes, deadline_ms: int | None) -> None:
+        """Set (or with None remove) the deadline of an existing key. Says nothing to anybody."""
+        deadlines = self.deadlines[key_slot(key)]
+        if deadline_ms is None:
+            deadlines.pop(key, None)
+        else:
+            deadlines[key] = deadline_ms
+
+    def deadline(self, key: bytes) -> int | None:
+        return self.deadlines[key_slot(key)].get(key)
+
+    def remove_if_empty(self, key: bytes, value: ListValue | HashValue | SetValue | SortedSetValue) -> None:
+        """A collection that lost its last element is deleted, with its own 'del' event, as in Redis."""
+        if not value:
+            self.remove(key, DEL, 0)
+
+    # -- effects ---------------------------------------------------------------------------------------------
+
+    def propagate(self, *arguments: bytes) -> None:
+        """Journal this command instead of the one at hand (for commands declared with `own_effects`)."""
+        self.server.journal.append(self.db.index, list(arguments))

@@ -1,0 +1,200 @@
+"""The command table: what a command is, and how the modules' functions become one.
+
+The decorator only attaches a description to the function; `build_table` gathers them from the modules it is
+given, so importing a command module has no effect. The one table is the source for arity, flags, key positions,
+ACL categories and documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+from cluster.commands.keys import NO_KEYS, KeySpec, Keys
+
+Handler = Callable[..., bytes | None]
+"""(ctx, *arguments behind the name) → the encoded reply, or None when there is none now (blocked, reply off)."""
+
+# Flags, named as COMMAND INFO prints them.
+WRITE = "write"
+READONLY = "readonly"
+DENYOOM = "denyoom"
+ADMIN = "admin"
+PUBSUB = "pubsub"
+NOSCRIPT = "noscript"
+BLOCKING = "blocking"
+LOADING = "loading"
+STALE = "stale"
+SKIP_MONITOR = "skip_monitor"
+SKIP_SLOWLOG = "skip_slowlog"
+ASKING = "asking"
+FAST = "fast"
+NO_AUTH = "no_auth"
+MAY_REPLICATE = "may_replicate"
+NO_MULTI = "no_multi"
+MOVABLE_KEYS = "movablekeys"
+ALLOW_BUSY = "allow_busy"
+NO_ASYNC_LOADING = "no_async_loading"
+NO_MANDATORY_KEYS = "no_mandatory_keys"
+
+# How the session may run a command (`Command.road`): the first two go straight from the table to the handler.
+ROAD_NO_KEY, ROAD_READ, ROAD_WRITE, ROAD_ROUTED = range(4)
+
+
+class Command:
+    """One command or subcommand. Attributes the session reads for each request come first."""
+
+    __slots__ = (
+        "arity", "calls", "categories", "deprecated", "failed", "flags", "full_name", "group", "handler", "history",
+        "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "subcommands", "summary",
+        "tips", "usec", "complexity",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        handler: Handler | None,
+        *,
+        arity: int,
+        flags: Iterable[str],
+        keys: Keys,
+        group: str,
+        since: str,
+        summary: str,
+        categories: Iterable[str] = (),
+        tips: Iterable[str] = (),
+        own_effects: bool = False,
+        parent: str | None = None,
+        complexity: str = "",
+    ) -> None:
+        self.name = name.lower()
+        self.full_name = f"{parent.lower()}|{self.name}" if parent else self.name
+        self.handler = handler
+        self.arity = arity
+        self.minimum = abs(arity)
+        self.maximum = arity if arity > 0 else 1 << 30
+        self.flags = frozenset(flags)
+        self.keys = keys
+        self.group = group
+        self.since = since
+        self.summary = summary
+        self.categories = frozenset(categories)
+        self.tips = tuple(tips)
+        self.complexity = complexity
+        self.own_effects = own_effects
+        self.subcommands: dict[bytes, Command] = {}
+        self.calls = 0
+        self.usec = 0.0
+        self.rejected = 0
+        self.failed = 0
+        self.road = self._road()
+
+    def _road(self) -> int:
+        plain = not (self.flags & {BLOCKING, ADMIN, NO_AUTH, PUBSUB, NO_MULTI})
+        if self.subcommands or self.handler is None:
+            return ROAD_ROUTED
+        if len(self.keys) == 1 and plain:
+            spec = self.keys[0]
+            if isinstance(spec, KeySpec) and spec.first == 1 and spec.last == 1:
+                return ROAD_WRITE if WRITE in self.flags else ROAD_READ
+        if not self.keys and plain and not (self.flags & {WRITE, MAY_REPLICATE}):
+            return ROAD_NO_KEY
+        return ROAD_ROUTED
+
+    def key_positions(self, arguments: list[bytes]) -> list[int]:
+        """Positions of all keys in the whole command `arguments` (name first)."""
+        return [position for spec in self.keys for position in spec.positions(arguments)]
+
+
+def command(
+    name: str,
+    *,
+    arity: int,
+    flags: Iterable[str] = (),
+    keys: Keys = NO_KEYS,
+    group: str,
+    since: str,
+    summary: str,
+    categories: Iterable[str] = (),
+    tips: Iterable[str] = (),
+    own_effects: bool = False,
+    complexity: str = "",
+) -> Callable[[Handler], Handler]:
+    """Describe the decorated function as the command `name`; ``"CONFIG GET"`` is a subcommand.
+
+    arity: as in COMMAND INFO: the name counts (and a subcommand's too), negative means 'at least'.
+    own_effects: the handler calls `ctx.propagate` itself; otherwise a write that changed something is journaled
+    as it was sent.
+    categories: those that neither flags nor group imply.
+    """
+
+    def attach(handler: Handler) -> Handler:
+        parent, _, leaf = name.rpartition(" ")
+        described = Command(
+            leaf, handler, arity=arity, flags=flags, keys=keys, group=group, since=since, summary=summary,
+            categories=categories, tips=tips, own_effects=own_effects, parent=parent or None, complexity=complexity,
+        )
+        existing: list[Command] = getattr(handler, "commands", [])
+        existing.append(described)
+        handler.commands = existing  # type: ignore[attr-defined]
+        return handler
+
+    return attach
+
+
+class CommandTable:
+    """Commands by name. `by_bytes` is the hot look-up: names as sent, lower and upper case, others learnt."""
+
+    def __init__(self, commands: Iterable[Command]) -> None:
+        self.commands: dict[str, Command] = {}
+        self.by_bytes: dict[bytes, Command] = {}
+        for one in sorted(commands, key=lambda entry: "|" in entry.full_name):
+            self._add(one)
+
+    def _add(self, entry: Command) -> None:
+        if "|" in entry.full_name:
+            parent = self.commands[entry.full_name.partition("|")[0]]
+            parent.subcommands[entry.name.encode()] = entry
+            parent.road = ROAD_ROUTED
+            return
+        self.commands[entry.name] = entry
+        self.by_bytes[entry.name.encode()] = entry
+        self.by_bytes[entry.name.upper().encode()] = entry
+
+    def find(self, name: bytes) -> Command | None:
+        """Any spelling of a top-level name."""
+        return self.by_bytes.get(name) or self.by_bytes.get(name.lower())
+
+    def rename(self, name: str, new_name: str) -> None:
+        """rename-command: under `new_name` from now on, or gone when that is empty. KeyError: no such command."""
+        entry = self.commands.pop(name.lower())
+        self.by_bytes = {key: value for key, value in self.by_bytes.items() if value is not entry}
+        if new_name:
+            self.commands[new_name.lower()] = entry
+            self.by_bytes[new_name.lower().encode()] = entry
+            self.by_bytes[new_name.upper().encode()] = entry
+
+
+def described_in(module: ModuleType) -> list[Command]:
+    """The commands whose functions `module` defines."""
+    found: list[Command] = []
+    for value in vars(module).values():
+        if getattr(value, "__module__", None) == module.__name__:
+            found.extend(getattr(value, "commands", ()))
+    return found
+
+
+def build_table(modules: Iterable[ModuleType], containers: Iterable[Command] = ()) -> CommandTable:
+    """A fresh table (counters at zero) of all commands of `modules`, and of container commands without a handler."""
+    return CommandTable(_copy(entry) for entry in [*containers, *(one for m in modules for one in described_in(m))])
+
+
+def _copy(entry: Command) -> Command:
+    parent = entry.full_name.rpartition("|")[0] or None
+    values: dict[str, Any] = {
+        key: getattr(entry, key)
+        for key in ("arity", "flags", "keys", "group", "since", "summary", "categories", "tips", "own_effects",
+                    "complexity")
+    }
+    return Command(entry.name, entry.handler, parent=parent, **values)

@@ -1,0 +1,95 @@
+"""Every error a client can be answered with: the classes, and beside them Redis's texts.
+
+A command raises `CommandError` (or a subclass); the edge of the session encodes it. The message is the whole
+error line without the leading '-', its first word being the error code clients match on.
+"""
+
+from __future__ import annotations
+
+
+class CommandError(Exception):
+    """An error reply. `message` starts with the code, e.g. ``ERR syntax error``."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    @property
+    def encoded(self) -> bytes:
+        """The RESP simple error; line breaks, which would break the protocol, become blanks."""
+        text = self.message.replace("\r", " ").replace("\n", " ")
+        return b"-" + text.encode("utf-8", "surrogateescape") + b"\r\n"
+
+
+class ProtocolError(Exception):
+    """The peer broke RESP: `message` is answered as ``-ERR Protocol error: …`` and the connection is closed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    @property
+    def encoded(self) -> bytes:
+        return b"-ERR Protocol error: " + self.message.encode("utf-8", "surrogateescape") + b"\r\n"
+
+
+def wrong_arity(name: str) -> CommandError:
+    """`name` is the lower-case full name, ``config|get`` for a subcommand."""
+    return CommandError(f"ERR wrong number of arguments for '{name}' command")
+
+
+class WrongType(CommandError):
+    def __init__(self) -> None:
+        super().__init__("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+
+class SyntaxFault(CommandError):
+    def __init__(self) -> None:
+        super().__init__("ERR syntax error")
+
+
+class NotAnInteger(CommandError):
+    def __init__(self) -> None:
+        super().__init__("ERR value is not an integer or out of range")
+
+
+class NotAFloat(CommandError):
+    def __init__(self) -> None:
+        super().__init__("ERR value is not a valid float")
+
+
+class NoSuchKey(CommandError):
+    def __init__(self) -> None:
+        super().__init__("ERR no such key")
+
+
+class OutOfRange(CommandError):
+    def __init__(self, what: str = "index") -> None:
+        super().__init__(f"ERR {what} out of range")
+
+
+NOAUTH = "NOAUTH Authentication required."
+NOPERM_PROTECTED = (
+    "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
+    "default user. In this mode connections are only accepted from the loopback interface. If you want to connect "
+    "from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode "
+    "sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the "
+    "same host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. "
+    "Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by "
+    "editing the Redis configuration file, and setting the protected mode option to 'no', and then restarting the "
+    "server. 3) If you started the server manually just for testing, restart it with the '--protected-mode no' "
+    "option. 4) Setup a an authentication password for the default user. NOTE: You only need to do one of the above "
+    "things in order for the server to start accepting connections from the outside."
+)
+READONLY = "READONLY You can't write against a read only replica."
+OOM = "OOM command not allowed when used memory > 'maxmemory'."
+LOADING = "LOADING Redis is loading the dataset in memory"
+MASTERDOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+NOREPLICAS = "NOREPLICAS Not enough good replicas to write."
+EXECABORT = "EXECABORT Transaction discarded because of previous errors."
+CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"
+TRYAGAIN = "TRYAGAIN Multiple keys request during rehashing of slot"
+CLUSTERDOWN_STATE = "CLUSTERDOWN The cluster is down"
+CLUSTERDOWN_READONLY = "CLUSTERDOWN The cluster is down and only accepts read commands"
+CLUSTERDOWN_UNBOUND = "CLUSTERDOWN Hash slot not served"
+MAXCLIENTS = "ERR max number of clients reached"

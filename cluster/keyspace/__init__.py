@@ -1,0 +1,1 @@
+"""Databases, value types, expiry and eviction; nothing here does I/O."""

@@ -1,0 +1,18 @@
+"""Key → hash slot (Redis Cluster specification, 'Key distribution model' and 'Hash tags')."""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+
+SLOT_COUNT = 16384
+SLOT_MASK = SLOT_COUNT - 1
+
+
+def key_slot(key: bytes) -> int:
+    """The slot of `key`: CRC16/XMODEM of its hash tag, or of the whole key without one."""
+    if b"{" in key:
+        start = key.index(b"{") + 1
+        end = key.find(b"}", start)
+        if end > start:
+            return crc_hqx(key[start:end], 0) & SLOT_MASK
+    return crc_hqx(key, 0) & SLOT_MASK

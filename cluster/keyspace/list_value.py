@@ -1,0 +1,29 @@
+"""The list type: a deque, so both ends are O(1) and the middle is as far as in Redis."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+
+class ListValue:
+    """`items` is the list, head first. `peak_count` and `peak_bytes` (the longest element ever held) decide which
+    encoding Redis would show: its conversion from listpack is for good."""
+
+    __slots__ = ("items", "peak_bytes", "peak_count")
+    type_name: ClassVar[str] = "list"
+
+    def __init__(self, items: Iterable[bytes] = ()) -> None:
+        self.items: deque[bytes] = deque(items)
+        self.peak_count = len(self.items)
+        self.peak_bytes = max(map(len, self.items), default=0)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.items)
+
+    def copy(self) -> ListValue:
+        return ListValue(self.items)

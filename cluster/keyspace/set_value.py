@@ -1,0 +1,53 @@
+"""The set type: members in a list beside their positions, so that a random member is O(1) too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+
+class SetValue:
+    """`positions` maps member → index in `order`; removal moves the last member into the gap."""
+
+    __slots__ = ("order", "peak_bytes", "peak_count", "positions", "was_integers")
+    type_name: ClassVar[str] = "set"
+
+    def __init__(self, members: Iterable[bytes] = ()) -> None:
+        self.positions: dict[bytes, int] = {}
+        self.order: list[bytes] = []
+        self.peak_count = 0
+        self.peak_bytes = 0
+        self.was_integers = True
+        for member in members:
+            self.add(member)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.order)
+
+    def __contains__(self, member: bytes) -> bool:
+        return member in self.positions
+
+    def add(self, member: bytes) -> bool:
+        """Whether it is new."""
+        if member in self.positions:
+            return False
+        self.positions[member] = len(self.order)
+        self.order.append(member)
+        return True
+
+    def discard(self, member: bytes) -> bool:
+        """Whether it was there."""
+        index = self.positions.pop(member, None)
+        if index is None:
+            return False
+        last = self.order.pop()
+        if index < len(self.order):
+            self.order[index] = last
+            self.positions[last] = index
+        return True
+
+    def copy(self) -> SetValue:
+        return SetValue(self.order)

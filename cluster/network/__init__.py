@@ -1,0 +1,1 @@
+"""The only code of the node that touches client sockets."""

@@ -1,0 +1,1 @@
+"""RDB and AOF: objects to bytes and back, and the files they live in."""

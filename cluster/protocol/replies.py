@@ -1,0 +1,118 @@
+"""Replies: values → RESP bytes.
+
+A command returns its reply as encoded bytes, so the common ones are constants or one formatting operation.
+What differs between RESP2 and RESP3 takes the protocol version (`resp`, 2 or 3) as its last argument.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+OK = b"+OK\r\n"
+PONG = b"+PONG\r\n"
+QUEUED = b"+QUEUED\r\n"
+ZERO = b":0\r\n"
+ONE = b":1\r\n"
+MINUS_ONE = b":-1\r\n"
+MINUS_TWO = b":-2\r\n"
+EMPTY_BULK = b"$0\r\n\r\n"
+EMPTY_ARRAY = b"*0\r\n"
+NULL_BULK = b"$-1\r\n"
+NULL_ARRAY = b"*-1\r\n"
+NULL3 = b"_\r\n"
+
+
+def bulk(value: bytes | bytearray) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+def text(value: str) -> bytes:
+    """A bulk string of UTF-8 text."""
+    return bulk(value.encode("utf-8", "surrogateescape"))
+
+
+def simple(value: str) -> bytes:
+    return b"+%b\r\n" % value.encode()
+
+
+def integer(value: int) -> bytes:
+    return b":%d\r\n" % value
+
+
+def null(resp: int) -> bytes:
+    return NULL3 if resp == 3 else NULL_BULK
+
+
+def null_array(resp: int) -> bytes:
+    return NULL3 if resp == 3 else NULL_ARRAY
+
+
+def array(encoded: list[bytes]) -> bytes:
+    """An array of replies that are encoded already."""
+    return b"*%d\r\n%b" % (len(encoded), b"".join(encoded))
+
+
+def bulk_array(values: Iterable[bytes | bytearray]) -> bytes:
+    encoded = [b"$%d\r\n%b\r\n" % (len(value), value) for value in values]
+    return b"*%d\r\n%b" % (len(encoded), b"".join(encoded))
+
+
+def bulk_or_null_array(values: Iterable[bytes | bytearray | None], resp: int) -> bytes:
+    missing = null(resp)
+    encoded = [missing if value is None else bulk(value) for value in values]
+    return array(encoded)
+
+
+def map_reply(pairs: list[tuple[bytes, bytes]], resp: int) -> bytes:
+    """A map of encoded keys and values: a map in RESP3, a flat array in RESP2."""
+    body = b"".join([part for pair in pairs for part in pair])
+    return (b"%%%d\r\n%b" % (len(pairs), body)) if resp == 3 else (b"*%d\r\n%b" % (2 * len(pairs), body))
+
+
+def set_reply(encoded: list[bytes], resp: int) -> bytes:
+    return (b"~%d\r\n%b" % (len(encoded), b"".join(encoded))) if resp == 3 else array(encoded)
+
+
+def push(encoded: list[bytes], resp: int) -> bytes:
+    return (b">%d\r\n%b" % (len(encoded), b"".join(encoded))) if resp == 3 else array(encoded)
+
+
+def boolean(value: bool, resp: int) -> bytes:
+    if resp == 3:
+        return b"#t\r\n" if value else b"#f\r\n"
+    return ONE if value else ZERO
+
+
+def format_double(value: float) -> bytes:
+    """A double as Redis prints it in replies: shortest text that reads back the same, integers without a point."""
+    if math.isinf(value):
+        return b"inf" if value > 0 else b"-inf"
+    if math.isnan(value):
+        return b"nan"
+    if value == 0:
+        return b"-0" if math.copysign(1.0, value) < 0 else b"0"
+    if value == int(value) and abs(value) < 1e17:
+        return b"%d" % int(value)
+    return b"%.17g" % value
+
+
+def double(value: float, resp: int) -> bytes:
+    shown = format_double(value)
+    return b",%b\r\n" % shown if resp == 3 else bulk(shown)
+
+
+def verbatim(value: bytes, resp: int, kind: bytes = b"txt") -> bytes:
+    if resp == 3:
+        return b"=%d\r\n%b:%b\r\n" % (len(value) + 4, kind, value)
+    return bulk(value)
+
+
+def string_map(values: Mapping[str, bytes], resp: int) -> bytes:
+    """A map with text keys and encoded values."""
+    return map_reply([(text(key), value) for key, value in values.items()], resp)
+
+
+def request(arguments: Iterable[bytes]) -> bytes:
+    """A command as a client sends it, and as the journal's readers get it."""
+    return bulk_array(arguments)

@@ -1,0 +1,294 @@
+"""Requests: bytes from a client → argument lists.
+
+Two parsers stand behind one class. The fast one hands whole chunks to hiredis, which parses in C but knows no
+limits, no inline commands, and takes any RESP type where a request may hold bulk strings only. The careful one
+is ours, byte by byte, and knows all of Redis's rules and error texts. Whatever looks unusual (a count of five
+digits, an inline command, a client that has not authenticated yet, an element that is no bulk string) is parsed
+carefully *from the last known boundary between two commands*, so a hostile header is refused before anything is
+allocated for it, and ordinary traffic never pays for that.
+
+Source: the Redis serialization protocol specification; limits as redis-server has them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import hiredis
+
+from cluster.errors import ProtocolError
+
+INLINE_LIMIT_BYTES = 64 * 1024
+"""Longest inline command, and longest line with a count; as redis-server's."""
+MULTIBULK_LIMIT = 2**31 - 1
+UNAUTHENTICATED_MULTIBULK_LIMIT = 10
+UNAUTHENTICATED_BULK_LIMIT_BYTES = 16384
+CARRY_TRIM_BYTES = 256 * 1024
+"""A client whose chunks never end between two commands has its kept bytes trimmed to the boundary at this size."""
+
+_LARGE_COUNT = re.compile(rb"\*\d{5}")
+_LARGE_BULK = re.compile(rb"\$\d{7}")
+_LOOKBACK_BYTES = 16
+
+Arguments = list[bytes]
+
+
+class RequestParser:
+    """One client's request stream.
+
+    `feed(data)` gives the commands that became complete; an empty command (`*0`, a blank line) is skipped. The
+    result must be consumed before the next `feed`. Iterating raises ProtocolError at the point where the stream
+    breaks, after the good commands before it. `authenticated` and `bulk_limit_bytes` may change while iterating.
+    """
+
+    __slots__ = ("_careful", "_carry", "_reader", "_skip", "authenticated", "bulk_limit_bytes")
+
+    def __init__(self, *, authenticated: bool = True, bulk_limit_bytes: int = 512 * 1024 * 1024) -> None:
+        self.authenticated = authenticated
+        self.bulk_limit_bytes = bulk_limit_bytes
+        self._reader: hiredis.Reader | None = None
+        self._carry = b""  # raw bytes since the last known boundary, when the last chunk ended within a command
+        self._skip = 0  # commands already handed out of `_carry`
+        self._careful: _CarefulParser | None = None
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes received that are not yet part of a complete command: what the query buffer limit counts."""
+        if self._careful is not None:
+            return self._careful.pending_bytes
+        return len(self._carry)
+
+    def feed(self, data: bytes) -> Iterable[Arguments]:
+        if self._careful is not None:
+            return self._continue_careful(data)
+        carry = self._carry
+        if not carry:
+            if data[0] != 42 or not self.authenticated or _LARGE_COUNT.search(data) is not None:
+                return self._turn_careful(data)
+        else:
+            seam = carry[-_LOOKBACK_BYTES:] + data
+            if _LARGE_COUNT.search(seam) is not None or len(carry) > CARRY_TRIM_BYTES:
+                return self._turn_careful(data)
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = hiredis.Reader()
+        commands: list[Arguments] = []
+        append = commands.append
+        gets = reader.gets
+        try:
+            reader.feed(data)
+            while (command := gets()) is not False:
+                append(command)
+            b"".join(chain.from_iterable(commands))  # raises TypeError unless all is bulk strings
+        except (hiredis.ProtocolError, TypeError, ValueError):
+            return self._turn_careful(data)
+        if reader.has_data():
+            self._carry = carry + data
+            self._skip += len(commands)
+            if _LARGE_BULK.search(self._carry[-(len(data) + _LOOKBACK_BYTES):]) is not None:
+                # A value of a megabyte or more is on its way: gathering it is the careful parser's work. What is
+                # complete already must not be handed out twice.
+                self._skip -= len(commands)
+                self._carry = carry
+                return self._turn_careful(data)
+        elif carry:
+            self._carry = b""
+            self._skip = 0
+        return commands if all(commands) else [command for command in commands if command]
+
+    def _turn_careful(self, data: bytes) -> Iterator[Arguments]:
+        parser = _CarefulParser(self)
+        skip = self._skip
+        self._careful = parser
+        parser.append(self._carry)
+        parser.append(data)
+        self._carry = b""
+        self._skip = 0
+        self._reader = None
+        for _ in range(skip):
+            parser.next_command(count_empty=True)
+        return self._drain(parser)
+
+    def _continue_careful(self, data: bytes) -> Iterator[Arguments]:
+        assert self._careful is not None
+        self._careful.append(data)
+        return self._drain(self._careful)
+
+    def _drain(self, parser: _CarefulParser) -> Iterator[Arguments]:
+        while (command := parser.next_command()) is not None:
+            yield command
+        if parser.pending_bytes == 0 and self.authenticated:
+            self._careful = None
+
+
+class _CarefulParser:
+    """Redis's own rules, one command at a time, over a buffer that is consumed from the front."""
+
+    __slots__ = ("_arguments", "_buffer", "_bulk_length", "_owner", "_position", "_remaining")
+
+    def __init__(self, owner: RequestParser) -> None:
+        self._owner = owner
+        self._buffer = bytearray()
+        self._position = 0
+        self._remaining = 0  # bulk strings still to come of the command at hand
+        self._bulk_length = -1  # length of the bulk string at hand, -1 before its header
+        self._arguments: Arguments = []
+
+    @property
+    def pending_bytes(self) -> int:
+        held = sum(map(len, self._arguments)) if self._remaining else 0
+        return len(self._buffer) - self._position + held
+
+    def append(self, data: bytes) -> None:
+        if self._position:
+            del self._buffer[: self._position]
+            self._position = 0
+        self._buffer += data
+
+    def next_command(self, *, count_empty: bool = False) -> Arguments | None:
+        """The next complete command, or None when bytes are missing."""
+        while True:
+            if self._remaining == 0:
+                if self._position >= len(self._buffer):
+                    return None
+                if self._buffer[self._position] != 42:
+                    inline = self._next_inline()
+                    if inline is None or inline or count_empty:
+                        return inline
+                    continue
+                if not self._read_multibulk_header():
+                    return None
+                if self._remaining == 0:
+                    if count_empty:
+                        return []
+                    continue
+            if not self._read_arguments():
+                return None
+            command = self._arguments
+            self._arguments = []
+            return command
+
+    def _line(self, too_long: str) -> bytes | None:
+        end = self._buffer.find(b"\r\n", self._position)
+        if end < 0:
+            if len(self._buffer) - self._position > INLINE_LIMIT_BYTES:
+                raise ProtocolError(too_long)
+            return None
+        line = bytes(self._buffer[self._position : end])
+        self._position = end + 2
+        return line
+
+    def _next_inline(self) -> Arguments | None:
+        end = self._buffer.find(b"\n", self._position)
+        if end < 0:
+            if len(self._buffer) - self._position > INLINE_LIMIT_BYTES:
+                raise ProtocolError("too big inline request")
+            return None
+        line = bytes(self._buffer[self._position : end])
+        self._position = end + 1
+        arguments = split_arguments(line.removesuffix(b"\r"))
+        if arguments is None:
+            raise ProtocolError("unbalanced quotes in request")
+        return arguments
+
+    def _read_multibulk_header(self) -> bool:
+        line = self._line("too big mbulk count string")
+        if line is None:
+            return False
+        count = _number(line[1:])
+        if count is None or count > MULTIBULK_LIMIT:
+            raise ProtocolError("invalid multibulk length")
+        if count > UNAUTHENTICATED_MULTIBULK_LIMIT and not self._owner.authenticated:
+            raise ProtocolError("unauthenticated multibulk length")
+        self._remaining = max(count, 0)
+        self._arguments = []
+        return True
+
+    def _read_arguments(self) -> bool:
+        while self._remaining:
+            if self._bulk_length < 0:
+                if self._position >= len(self._buffer):
+                    return False
+                line = self._line("too big bulk count string")
+                if line is None:
+                    return False
+                if line[:1] != b"$":
+                    got = line[:1].decode("latin-1")
+                    raise ProtocolError(f"expected '$', got '{got}'")
+                length = _number(line[1:])
+                if length is None or length < 0 or length > self._owner.bulk_limit_bytes:
+                    raise ProtocolError("invalid bulk length")
+                if length > UNAUTHENTICATED_BULK_LIMIT_BYTES and not self._owner.authenticated:
+                    raise ProtocolError("unauthenticated bulk length")
+                self._bulk_length = length
+            end = self._position + self._bulk_length
+            if len(self._buffer) < end + 2:
+                return False
+            self._arguments.append(bytes(self._buffer[self._position : end]))
+            self._position = end + 2
+            self._bulk_length = -1
+            self._remaining -= 1
+        return True
+
+
+def _number(text: bytes) -> int | None:
+    """An integer as redis-server reads one: an optional minus, digits, no blanks, no leading zeros."""
+    if re.fullmatch(rb"-?[1-9]\d{0,18}|0", text) is None:
+        return None
+    return int(text)
+
+
+_ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
+_BLANKS = b" \n\r\t\v\f\0"
+
+
+def split_arguments(line: bytes) -> Arguments | None:
+    """Split an inline command the way a shell would: blanks, "double" with escapes, 'single'. None: unbalanced."""
+    arguments: Arguments = []
+    position = 0
+    size = len(line)
+    while True:
+        while position < size and line[position] in _BLANKS:
+            position += 1
+        if position >= size:
+            return arguments
+        word = bytearray()
+        while position < size and line[position] not in _BLANKS:
+            quote = line[position]
+            if quote in b"\"'":
+                end = _quoted(line, position + 1, quote, word)
+                if end is None or (end < size and line[end] not in _BLANKS):
+                    return None
+                position = end
+                break
+            word.append(quote)
+            position += 1
+        arguments.append(bytes(word))
+
+
+def _quoted(line: bytes, position: int, quote: int, word: bytearray) -> int | None:
+    """Read up to the closing `quote` into `word`; the position behind it, or None without one."""
+    while position < len(line):
+        byte = line[position]
+        if byte == quote:
+            return position + 1
+        if byte == 92 and position + 1 < len(line):
+            following = line[position + 1]
+            if quote == 39:
+                if following == 39:
+                    word.append(39)
+                    position += 2
+                    continue
+            elif following == 120 and re.match(rb"[0-9a-fA-F]{2}", line[position + 2 : position + 4]):
+                word.append(int(line[position + 2 : position + 4], 16))
+                position += 4
+                continue
+            else:
+                word.append(_ESCAPES.get(following, following))
+                position += 2
+                continue
+        word.append(byte)
+        position += 1
+    return None

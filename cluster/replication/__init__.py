@@ -1,0 +1,1 @@
+"""PSYNC on both sides, and the backlog that makes it partial."""

@@ -1,0 +1,1 @@
+"""Which node serves a key, and what to answer when it is another."""
