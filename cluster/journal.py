@@ -1,0 +1,53 @@
+"""The journal: every effect of a write, once, in order.
+
+Commands append their effects as argument lists. Once a batch the node takes what has gathered and, only if an
+append-only file or a replica is there to read it, has it encoded (`encode`). Effects that belong together (a
+transaction, a command with several effects) are wrapped in MULTI and EXEC, so that a reader never stops between
+them.
+"""
+
+from __future__ import annotations
+
+from cluster.protocol.replies import request
+
+Entry = tuple[int, list[bytes]]
+"""(database, the command as a client would send it)"""
+
+_MULTI = [b"MULTI"]
+_EXEC = [b"EXEC"]
+
+
+class Journal:
+    """`entries` is what the batch at hand has written so far; the session appends to it directly."""
+
+    __slots__ = ("entries", "selected")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.selected = -1  # the database the readers' stream stands in; -1: they must be told anew
+
+    def append(self, db: int, arguments: list[bytes]) -> None:
+        self.entries.append((db, arguments))
+
+    def wrap(self, start: int) -> None:
+        """Make what was appended since `start` (an earlier length of `entries`) one transaction."""
+        entries = self.entries
+        if len(entries) > start:
+            entries.insert(start, (entries[start][0], _MULTI))
+            entries.append((entries[-1][0], _EXEC))
+
+    def take(self) -> list[Entry]:
+        taken = self.entries
+        self.entries = []
+        return taken
+
+    def encode(self, entries: list[Entry]) -> bytes:
+        """RESP of `entries`, a SELECT before each change of the database."""
+        parts: list[bytes] = []
+        for db, arguments in entries:
+            if db != self.selected:
+                self.selected = db
+                parts.append(request([b"SELECT", b"%d" % db]))
+            parts.append(b"*%d\r\n" % len(arguments))
+            parts.extend([b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments])
+        return b"".join(parts)

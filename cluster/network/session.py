@@ -1,0 +1,380 @@
+"""A session: what a connection means to the node. Bytes in, bytes out; no socket.
+
+`receive` runs the commands of a chunk and leaves their replies in `out`; whoever owns the socket sends them when
+the batch is done. The loop in `_run` is the hot path: an ordinary command on a key this node serves goes straight
+from the table to its handler. Everything else (a transaction, a redirect, a replica, a client that has not
+authenticated) takes the long road, `execute`, in the order of checks that redis-server has.
+"""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+from collections.abc import Iterable, Iterator
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from cluster import errors
+from cluster.commands.registry import (
+    DENYOOM,
+    LOADING,
+    MAY_REPLICATE,
+    NO_AUTH,
+    NO_MULTI,
+    ROAD_NO_KEY,
+    ROAD_READ,
+    ROAD_ROUTED,
+    ROAD_WRITE,
+    STALE,
+    WRITE,
+    Command,
+)
+from cluster.errors import CommandError, ProtocolError
+from cluster.keyspace.hashing import SLOT_MASK, key_slot
+from cluster.network.transaction import Transaction
+from cluster.protocol import replies
+from cluster.protocol.requests import RequestParser
+
+if TYPE_CHECKING:
+    from cluster.blocking import Wait
+    from cluster.keyspace.database import Database
+    from cluster.server import Server
+
+_QUEUE_EXEMPT = frozenset({"exec", "discard", "multi", "watch", "quit", "reset"})
+_RESP2_SUBSCRIBED = frozenset(
+    {"ping", "subscribe", "ssubscribe", "sunsubscribe", "psubscribe", "unsubscribe", "punsubscribe", "quit", "reset"}
+)
+
+
+class Session:
+    """One client.
+
+    `unusual` is set while commands must take the long road: not authenticated, in a transaction, subscribed,
+    after ASKING, …; `refresh` recomputes it when one of these changes.
+    """
+
+    __slots__ = (
+        "__weakref__", "address", "asking", "authenticated", "client_flags", "closing", "created_ms", "db", "held",
+        "id", "is_primary_link", "is_replica_link", "last_command", "last_used_ms", "library", "library_version",
+        "local_address", "name", "no_evict", "no_touch", "out", "out_bytes", "parser", "reads_replica", "replica",
+        "reply_mode", "resp", "rest", "server", "subscriptions", "total_in", "total_out", "transaction", "transport",
+        "unusual", "user", "wait", "watched",
+    )
+
+    def __init__(self, server: Server, client_id: int, *, address: str = "", local_address: str = "") -> None:
+        self.server = server
+        self.id = client_id
+        self.address = address
+        self.local_address = local_address
+        self.db: Database = server.databases[0]
+        self.resp = 2
+        self.name = b""
+        self.library = b""
+        self.library_version = b""
+        self.user = "default"
+        self.authenticated = not server.requires_password
+        self.parser = RequestParser(
+            authenticated=self.authenticated, bulk_limit_bytes=server.config.proto_max_bulk_len
+        )
+        self.out: list[bytes] = []
+        self.out_bytes = 0
+        self.transport: object | None = None
+        self.transaction: Transaction | None = None
+        self.watched: dict[tuple[int, bytes], None] = {}
+        self.asking = False
+        self.reads_replica = False  # READONLY was sent
+        self.is_primary_link = False
+        self.is_replica_link = False
+        self.replica: object | None = None
+        self.subscriptions = 0
+        self.reply_mode = "on"
+        self.no_evict = False
+        self.no_touch = False
+        self.client_flags: set[str] = set()
+        self.wait: Wait | None = None
+        self.held: list[bytes] = []
+        self.rest: Iterator[list[bytes]] | None = None
+        self.closing = False
+        self.created_ms = server.ctx.now_ms
+        self.last_used_ms = self.created_ms
+        self.last_command: Command | None = None
+        self.total_in = 0
+        self.total_out = 0
+        self.unusual = False
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Recompute `unusual` after one of the states it sums up has changed."""
+        self.unusual = (
+            not self.authenticated
+            or self.transaction is not None
+            or self.asking
+            or self.is_primary_link
+            or self.is_replica_link
+            or self.subscriptions > 0
+            or self.reply_mode != "on"
+            or self.closing
+        )
+        self.parser.authenticated = self.authenticated
+
+    # -- bytes in --------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Run the commands that `data` completes; replies gather in `out`."""
+        self.total_in += len(data)
+        if self.wait is not None or self.rest is not None:
+            self.held.append(data)
+            return
+        self._run(self.parser.feed(data))
+
+    def resume(self) -> None:
+        """Go on after a wait: the rest of the chunk it interrupted, then what came in meanwhile."""
+        if self.rest is not None:
+            rest, self.rest = self.rest, None
+            self._run(rest)
+        while self.held and self.wait is None and not self.closing:
+            held, self.held = b"".join(self.held), []
+            self._run(self.parser.feed(held))
+
+    def _run(self, commands: Iterable[list[bytes]]) -> None:
+        server = self.server
+        ctx = server.ctx
+        ctx.bind(self)
+        by_bytes = server.table.by_bytes
+        served = server.served
+        entries = server.journal.entries
+        append = self.out.append
+        started = perf_counter_ns()
+        command: Command | None = None
+        iterator = iter(commands)
+        try:
+            for arguments in iterator:
+                name = arguments[0]
+                command = by_bytes.get(name)
+                reply: bytes | None
+                if (
+                    command is None
+                    or self.unusual
+                    or server.unusual
+                    or command.road == ROAD_ROUTED
+                    or not command.minimum <= len(arguments) <= command.maximum
+                ):
+                    reply = self.execute(arguments)
+                    entries = server.journal.entries
+                    command = ctx.command
+                elif command.road == ROAD_NO_KEY:
+                    arguments[0] = ctx  # type: ignore[call-overload]
+                    try:
+                        reply = command.handler(*arguments)  # type: ignore[misc]
+                    except CommandError as error:
+                        reply = self._failed(command, error)
+                else:
+                    key = arguments[1]
+                    slot = crc_hqx(key, 0) & SLOT_MASK if b"{" not in key else key_slot(key)
+                    if not served[slot]:
+                        reply = self.execute(arguments)
+                        command = ctx.command
+                    else:
+                        ctx.routed = key
+                        ctx.slot = slot
+                        arguments[0] = ctx  # type: ignore[call-overload]
+                        try:
+                            if command.road == ROAD_READ:
+                                reply = command.handler(*arguments)  # type: ignore[misc]
+                            else:
+                                before = ctx.dirty
+                                at = len(entries)
+                                reply = command.handler(*arguments)  # type: ignore[misc]
+                                if ctx.dirty != before and not command.own_effects:
+                                    arguments[0] = name
+                                    entries.append((self.db.index, arguments))
+                                if len(entries) - at > 1:
+                                    server.journal.wrap(at)
+                        except CommandError as error:
+                            reply = self._failed(command, error)
+                if reply is not None:
+                    append(reply)
+                if command is not None:
+                    ended = perf_counter_ns()
+                    elapsed = ended - started
+                    started = ended
+                    command.calls += 1
+                    command.usec += elapsed
+                    if elapsed > server.slow_ns:
+                        server.note_slow(self, command, arguments, elapsed)
+                if server.has_followups:
+                    server.follow_up()
+                    ctx.bind(self)
+                    entries = server.journal.entries
+                if self.wait is not None or self.closing:
+                    self.rest = None if self.closing else iterator
+                    break
+        except ProtocolError as error:
+            server.log("verbose", f"Protocol error ({error.message}) from client: {self.address}")
+            append(error.encoded)
+            self.close_after_replies()
+        self.last_used_ms = ctx.now_ms
+        if command is not None:
+            self.last_command = command
+
+    def _failed(self, command: Command | None, error: CommandError) -> bytes:
+        if command is not None:
+            command.failed += 1
+        self.server.stats.count_error(error.message)
+        return error.encoded
+
+    # -- the long road ---------------------------------------------------------------------------------------
+
+    def execute(self, arguments: list[bytes]) -> bytes | None:
+        """Run one command with every check, in redis-server's order. The reply, or None for none (yet)."""
+        ctx = self.server.ctx
+        ctx.command = None
+        try:
+            command = self._resolve(arguments)
+            ctx.command = command
+            if not self._admit(command, arguments):
+                return None
+        except CommandError as error:
+            if self.transaction is not None:
+                self.transaction.failed = True
+            if ctx.command is not None:
+                ctx.command.rejected += 1
+            ctx.command = None
+            self.server.stats.count_error(error.message)
+            return self._shown(error.encoded)
+        finally:
+            if self.asking and (ctx.command is None or ctx.command.name != "asking"):
+                self.asking = False
+                self.refresh()
+        transaction = self.transaction
+        if transaction is not None and command.name not in _QUEUE_EXEMPT:
+            transaction.queue(command, arguments)
+            ctx.command = None
+            return self._shown(replies.QUEUED)
+        reply = self.call(command, arguments)
+        return None if reply is None else self._shown(reply)
+
+    def _shown(self, reply: bytes) -> bytes | None:
+        """CLIENT REPLY OFF and SKIP, and a primary's commands, get no answer."""
+        if self.is_primary_link and not self.server.answers_primary:
+            return None
+        if self.reply_mode == "on":
+            return reply
+        if self.reply_mode == "skip":
+            self.reply_mode = "on"
+            self.refresh()
+            return None
+        if self.reply_mode == "skip-next":
+            self.reply_mode = "skip"
+        return None if self.reply_mode == "off" else b""
+
+    def _resolve(self, arguments: list[bytes]) -> Command:
+        command = self.server.table.find(arguments[0])
+        if command is None:
+            shown = "".join(f"'{_printable(one)}' " for one in arguments[1:21])[:128]
+            raise CommandError(
+                f"ERR unknown command '{_printable(arguments[0])}', with args beginning with: {shown}"
+            )
+        if command.subcommands and len(arguments) > 1:
+            found = command.subcommands.get(arguments[1].lower())
+            if found is not None:
+                command = found
+            elif command.handler is None:
+                raise CommandError(
+                    f"ERR unknown subcommand '{_printable(arguments[1])}'. Try {command.name.upper()} HELP."
+                )
+        if not command.minimum <= len(arguments) <= command.maximum or command.handler is None:
+            raise errors.wrong_arity(command.full_name)
+        return command
+
+    def _admit(self, command: Command, arguments: list[bytes]) -> bool:
+        """Raise the error that keeps `command` from running; False when it has to wait (CLIENT PAUSE)."""
+        server = self.server
+        flags = command.flags
+        if not self.authenticated and NO_AUTH not in flags:
+            raise CommandError(errors.NOAUTH)
+        if self.transaction is not None and NO_MULTI in flags:
+            raise CommandError("ERR Command not allowed inside a transaction")
+        writes = WRITE in flags or (command.name == "exec" and self.transaction is not None and self.transaction.writes)
+        if not self.is_primary_link:
+            server.route(self, command, arguments)
+            if DENYOOM in flags or (self.transaction is not None and self.transaction.grows and command.name == "exec"):
+                server.ensure_memory()
+            if writes or MAY_REPLICATE in flags:
+                server.check_write_allowed(self, writes)
+        if self.subscriptions and self.resp == 2 and command.name not in _RESP2_SUBSCRIBED:
+            raise CommandError(
+                f"ERR Can't execute '{command.full_name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+                "RESET are allowed in this context"
+            )
+        if server.serves_stale_only and STALE not in flags and not self.is_primary_link:
+            raise CommandError(errors.MASTERDOWN)
+        if server.loading and LOADING not in flags and not self.is_primary_link:
+            raise CommandError(errors.LOADING)
+        if server.pause.holds(self, command, writes):
+            server.park_for_pause(self, arguments)
+            return False
+        return True
+
+    def call(self, command: Command, arguments: list[bytes]) -> bytes | None:
+        """Run an admitted command and journal its effects."""
+        server = self.server
+        ctx = server.ctx
+        ctx.command = command
+        ctx.routed = None
+        if server.monitors:
+            server.feed_monitors(self, command, arguments)
+        journal = server.journal
+        before = ctx.dirty
+        at = len(journal.entries)
+        skip = 2 if "|" in command.full_name else 1
+        db = self.db.index
+        try:
+            assert command.handler is not None
+            reply = command.handler(ctx, *arguments[skip:])
+        except CommandError as error:
+            reply = self._failed(command, error)
+        if WRITE in command.flags and ctx.dirty != before and not command.own_effects:
+            journal.append(db, arguments)
+        if len(journal.entries) - at > 1 and ctx.allows_blocking and not self.is_primary_link:
+            journal.wrap(at)
+        return reply
+
+    # -- waiting, pushing, closing ---------------------------------------------------------------------------
+
+    def park(self, wait: Wait) -> None:
+        self.wait = wait
+
+    def unpark(self, reply: bytes | None) -> None:
+        self.wait = None
+        if reply is not None:
+            self.out.append(reply)
+        self.server.wake(self)
+
+    def send(self, data: bytes) -> None:
+        """Bytes for this client outside its own turn: a push, a message, a stream."""
+        self.out.append(data)
+        self.server.wake(self)
+
+    def close_after_replies(self) -> None:
+        self.closing = True
+        self.refresh()
+
+    def start_transaction(self) -> None:
+        self.transaction = Transaction()
+        self.refresh()
+
+    def end_transaction(self) -> None:
+        self.transaction = None
+        self.server.unwatch(self)
+        self.refresh()
+
+    def select(self, db: Database) -> None:
+        self.db = db
+        self.server.ctx.bind_database(db)
+
+
+def _printable(argument: bytes) -> str:
+    return argument[:128].decode("utf-8", "surrogateescape")
+
+
+__all__ = ["ROAD_WRITE", "Session"]

@@ -1,0 +1,22 @@
+"""A transaction being queued: what MULTI opened and EXEC will run."""
+
+from __future__ import annotations
+
+from cluster.commands.registry import DENYOOM, WRITE, Command
+
+
+class Transaction:
+    """`failed` after an error while queueing: EXEC answers EXECABORT."""
+
+    __slots__ = ("commands", "failed", "grows", "writes")
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[Command, list[bytes]]] = []
+        self.failed = False
+        self.writes = False
+        self.grows = False
+
+    def queue(self, command: Command, arguments: list[bytes]) -> None:
+        self.commands.append((command, arguments))
+        self.writes = self.writes or WRITE in command.flags
+        self.grows = self.grows or DENYOOM in command.flags

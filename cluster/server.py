@@ -1,0 +1,396 @@
+"""The node's state and services, as commands and sessions see them: everything but the I/O.
+
+`Server` owns the databases, the command table, the clients, the journal, the waiting room and the router, and
+does what belongs to no single command: expiry, watching, write checks, the steps after each command
+(`follow_up`) and after each batch (`end_batch`). The shells around it (reactor, bus, replication links) call in
+with bytes, events and the time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cluster import errors
+from cluster.blocking import Retry, Wait, WaitingRoom
+from cluster.commands.context import Context
+from cluster.commands.registry import Command, CommandTable
+from cluster.errors import CommandError
+from cluster.journal import Entry, Journal
+from cluster.keyspace.database import Database
+from cluster.keyspace.events import EVICTED, EXPIRED, Event
+from cluster.keyspace.hashing import SLOT_COUNT
+from cluster.keyspace.scan import ScanCache
+from cluster.network.session import Session
+from cluster.pause import Pause
+from cluster.protocol.requests import RequestParser
+from cluster.slots.router import Router
+from cluster.stats import Stats
+
+if TYPE_CHECKING:
+    from cluster.config.store import Configuration
+    from cluster.keyspace.memory import MemoryAccount
+    from cluster.network.migrator import Migrator
+    from cluster.persistence.snapshot import Persistence
+    from cluster.replication.role import Replication
+
+LogSink = Callable[[str, str], None]
+"""(level: debug, verbose, notice or warning; text)"""
+
+
+class Server:
+    """`clock_ms` is wall-clock time in ms; the context's `now_ms` is its value at the start of the batch."""
+
+    def __init__(
+        self,
+        config: Configuration,
+        table: CommandTable,
+        *,
+        clock_ms: Callable[[], int],
+        rng: random.Random,
+        log: LogSink,
+        run_id: str,
+    ) -> None:
+        self.config = config
+        self.table = table
+        self.clock_ms = clock_ms
+        self.rng = rng
+        self.log = log
+        self.run_id = run_id
+        self.cluster_enabled: bool = config.cluster_enabled
+        self.databases = [Database(index) for index in range(1 if self.cluster_enabled else config.databases)]
+        self.journal = Journal()
+        self.waiting = WaitingRoom()
+        self.blocked_keys = self.waiting.by_key
+        self.pause = Pause()
+        self.stats = Stats()
+        self.scan_cache = ScanCache()
+        self.clients: dict[int, Session] = {}
+        self.monitors: dict[int, Session] = {}
+        self.watchers: dict[tuple[int, bytes], dict[Session, None]] = {}
+        self.loading = False
+        self.active_expiry = True
+        self.serves_stale_only = False  # our primary is away and replica-serve-stale-data says no
+        self.answers_primary = False
+        self.is_replica = False
+        self.unusual = False
+        self.has_followups = False
+        self.slow_ns = 1 << 62
+        self.slow_log: list[tuple[int, int, int, list[bytes], str, bytes]] = []
+        self.requires_password = bool(config.requirepass)
+        self.awake: dict[Session, None] = {}
+        self.paused_waits: list[tuple[Wait, Callable[[], bytes | None]]] = []
+        self._next_client_id = 0
+        self._open_shutdown: str | None = None
+        self.started_ms = clock_ms()
+        self.ctx = Context(self, config, rng)
+        self.ctx.now_ms = self.started_ms
+        self.router = Router(config, self._has_live_key)
+        self.served = self.router.served if self.cluster_enabled else bytearray(b"\1" * SLOT_COUNT)
+        # Set by the node once they exist; a server without them (tests) runs plain commands.
+        self.memory: MemoryAccount
+        self.replication: Replication
+        self.persistence: Persistence
+        self.migrator: Migrator
+        self.bus: Any = None
+        self.on_shutdown: Callable[[str], None] = lambda how: None
+        self.wake_shell: Callable[[], None] = lambda: None
+        self.refresh_road()
+
+    # -- clients ---------------------------------------------------------------------------------------------
+
+    def connect(self, *, address: str, local_address: str = "") -> Session:
+        """A new client's session."""
+        self._next_client_id += 1
+        session = Session(self, self._next_client_id, address=address, local_address=local_address)
+        self.clients[session.id] = session
+        self.stats.connections += 1
+        return session
+
+    def disconnect(self, session: Session) -> None:
+        """The connection is gone: nothing of it stays."""
+        if self.clients.pop(session.id, None) is None:
+            return
+        if session.wait is not None:
+            self.waiting.end(session.wait, None)
+        self.unwatch(session)
+        self.monitors.pop(session.id, None)
+        self.awake.pop(session, None)
+        session.closing = True
+        if session.is_replica_link:
+            self.replication.replica_gone(session)
+        self.refresh_road()
+
+    def wake(self, session: Session) -> None:
+        """`session` has output, or commands to go on with, outside its own turn."""
+        if not self.awake:
+            self.wake_shell()
+        self.awake[session] = None
+
+    def new_parser(self, *, authenticated: bool) -> RequestParser:
+        return RequestParser(authenticated=authenticated, bulk_limit_bytes=self.config.proto_max_bulk_len)
+
+    # -- the road --------------------------------------------------------------------------------------------
+
+    def refresh_road(self) -> None:
+        """Recompute `unusual`: whether every command must take the long road."""
+        self.unusual = bool(
+            self.loading
+            or self.pause.active
+            or self.monitors
+            or self.config.maxmemory
+            or self.serves_stale_only
+            or (self.is_replica and not self.cluster_enabled)
+            or (self.config.min_replicas_to_write and self.config.min_replicas_max_lag)
+        )
+
+    def route(self, client: Session, command: Command, arguments: list[bytes]) -> None:
+        """In cluster mode, raise the redirect the command deserves."""
+        if not self.cluster_enabled:
+            return
+        if command.name == "exec" and client.transaction is not None:
+            for queued, queued_arguments in client.transaction.commands:
+                try:
+                    self.router.check(client, queued, queued_arguments)
+                except CommandError:
+                    client.end_transaction()
+                    raise
+            return
+        if command.keys:
+            self.router.check(client, command, arguments)
+
+    def check_write_allowed(self, client: Session, writes: bool) -> None:
+        """Writes that this node must refuse now, although it serves the slot."""
+        persistence = getattr(self, "persistence", None)
+        if persistence is not None and not client.is_primary_link and persistence.refuses_writes and writes:
+            raise CommandError(persistence.refusal)
+        if self.is_replica and writes and self.config.replica_read_only and not self.cluster_enabled:
+            raise CommandError(errors.READONLY)
+        if self.is_replica and writes and self.cluster_enabled:
+            raise CommandError(errors.READONLY)
+        needed = self.config.min_replicas_to_write
+        if writes and needed and self.config.min_replicas_max_lag and not self.is_replica:
+            if self.replication.good_replicas(self.ctx.now_ms) < needed:
+                raise CommandError(errors.NOREPLICAS)
+
+    def ensure_memory(self) -> None:
+        """Evict until the data fits maxmemory; raise OOM when the policy leaves nothing to evict."""
+        if self.config.maxmemory and not self.is_replica and not self.memory.make_room():
+            raise CommandError(errors.OOM)
+
+    # -- keys ------------------------------------------------------------------------------------------------
+
+    def _has_live_key(self, key: bytes) -> bool:
+        self.ctx.bind_database(self.databases[0])
+        return self.ctx.exists(key)
+
+    @property
+    def expiry_is_held(self) -> bool:
+        """Nothing expires while the data is being loaded or the clients are paused."""
+        return self.loading or self.pause.stops_expiry
+
+    def expire_now(self, db: Database, key: bytes, slot: int) -> None:
+        """Delete an expired key and propagate the deletion."""
+        del db.spaces[slot][key]
+        del db.deadlines[slot][key]
+        self.stats.expired_keys += 1
+        self.journal.append(db.index, [b"UNLINK" if self.config.lazyfree_lazy_expire else b"DEL", key])
+        if self.ctx.observed:
+            self.announce(db, key, EXPIRED)
+
+    def evict_now(self, db: Database, key: bytes, slot: int) -> None:
+        """Delete a key for want of memory and propagate the deletion."""
+        del db.spaces[slot][key]
+        db.deadlines[slot].pop(key, None)
+        self.stats.evicted_keys += 1
+        self.journal.append(db.index, [b"UNLINK" if self.config.lazyfree_lazy_eviction else b"DEL", key])
+        if self.ctx.observed:
+            self.announce(db, key, EVICTED)
+
+    def announce(self, db: Database, key: bytes, event: Event) -> None:
+        """Tell those who observe keys: transactions that watch it (later: keyspace events, tracking)."""
+        if event.kind != "m":
+            watching = self.watchers.get((db.index, key))
+            if watching:
+                for session in watching:
+                    session.watched.pop((db.index, key), None)
+                    session.client_flags.add("dirty_cas")
+            if self.config.maxmemory:
+                self.memory.measure(db, key)
+
+    def watch(self, session: Session, key: bytes) -> None:
+        where = (session.db.index, key)
+        session.watched[where] = None
+        self.watchers.setdefault(where, {})[session] = None
+        self.ctx.observed = True
+
+    def unwatch(self, session: Session) -> None:
+        for where in session.watched:
+            waiting = self.watchers.get(where)
+            if waiting is not None:
+                waiting.pop(session, None)
+                if not waiting:
+                    del self.watchers[where]
+        session.watched.clear()
+        session.client_flags.discard("dirty_cas")
+        self.refresh_observed()
+
+    def refresh_observed(self) -> None:
+        self.ctx.observed = bool(self.watchers or self.config.maxmemory)
+
+    def flush(self, databases: list[Database]) -> int:
+        """Empty `databases`; how many keys there were."""
+        count = 0
+        for db in databases:
+            for watched in [where for where in self.watchers if where[0] == db.index]:
+                if db.get(watched[1]) is not None:
+                    self.announce(db, watched[1], Event("g", "flushed"))
+            count += len(db)
+            db.clear()
+        self.scan_cache.clear()
+        self.ctx.routed = None
+        return count
+
+    def drop_slots(self, slots: list[int]) -> int:
+        """Forget the keys of slots that another node serves now; replicas are told key by key."""
+        db = self.databases[0]
+        count = 0
+        for slot in slots:
+            for key in list(db.spaces[slot]):
+                self.journal.append(0, [b"DEL", key])
+                if self.ctx.observed:
+                    self.announce(db, key, Event("g", "del"))
+            count += db.clear_slot(slot)
+        return count
+
+    # -- waiting ---------------------------------------------------------------------------------------------
+
+    def block(
+        self, client: Session, keys: list[bytes], timeout_ms: int | None, retry: Retry, on_timeout: bytes
+    ) -> None:
+        """Park `client` until `retry(ctx, key)` gives a reply for one of `keys`, or `timeout_ms` have passed."""
+        deadline = None if not timeout_ms else self.ctx.now_ms + timeout_ms
+        self.waiting.park(Wait(client, keys=keys, deadline_ms=deadline, retry=retry, on_timeout=on_timeout))
+
+    def key_ready(self, db: Database, key: bytes) -> None:
+        self.waiting.key_ready(db.index, key)
+        if self.waiting.has_ready:
+            self.has_followups = True
+
+    def park_for_pause(self, client: Session, arguments: list[bytes]) -> None:
+        """Run `arguments` again when the pause is over."""
+
+        def again() -> bytes | None:
+            self.ctx.bind(client)
+            return client.execute(arguments)
+
+        wait = Wait(client, keys=[], deadline_ms=None, retry=None, on_timeout=b"")
+        self.paused_waits.append((wait, again))
+        self.waiting.park(wait)
+
+    def end_pause(self, cause: str | None = None) -> None:
+        """`cause` is over (None: time has passed); when none is left, the parked clients go on."""
+        if cause is not None:
+            self.pause.stop(cause)
+        if self.pause.active:
+            return
+        self.refresh_road()
+        parked, self.paused_waits = self.paused_waits, []
+        for wait, again in parked:
+            if not wait.ended:
+                wait.client.wait = None
+                reply = again()
+                if wait.client.wait is None:
+                    self.waiting.end(wait, reply)
+                else:
+                    wait.ended = True
+                    self.waiting.clients -= 1
+
+    def start_pause(self, cause: str, end_ms: int, *, writes_only: bool) -> None:
+        self.pause.start(cause, end_ms, writes_only=writes_only)
+        self.refresh_road()
+
+    # -- after a command, after a batch ----------------------------------------------------------------------
+
+    def follow_up(self) -> None:
+        """What a command's effects set going: clients waiting for the keys it made ready, in order."""
+        self.has_followups = False
+        ctx = self.ctx
+        while self.waiting.has_ready:
+            for db_index, key in self.waiting.take_ready():
+                for wait in list(self.waiting.by_key.get((db_index, key), ())):
+                    if wait.ended or wait.retry is None:
+                        continue
+                    ctx.bind(wait.client)
+                    at = len(self.journal.entries)
+                    try:
+                        reply = wait.retry(ctx, key)
+                    except CommandError as error:
+                        reply = error.encoded
+                    if len(self.journal.entries) - at > 1:
+                        self.journal.wrap(at)
+                    if reply is not None:
+                        self.waiting.end(wait, reply)
+
+    def start_batch(self) -> None:
+        self.ctx.now_ms = self.clock_ms()
+
+    def end_batch(self) -> list[Session]:
+        """Journal what the batch wrote, let woken clients go on; the sessions with output to send."""
+        sessions: list[Session] = []
+        while self.awake:
+            for session in list(self.awake):
+                del self.awake[session]
+                sessions.append(session)
+                if session.wait is None and not session.closing and (session.rest is not None or session.held):
+                    session.resume()
+        if self.journal.entries:
+            self.flush_journal()
+            sessions.extend(self.awake)
+            self.awake.clear()
+        return sessions
+
+    def flush_journal(self) -> None:
+        entries: list[Entry] = self.journal.take()
+        persistence = getattr(self, "persistence", None)
+        if persistence is not None:
+            persistence.dirty += len(entries)
+        replication = getattr(self, "replication", None)
+        if replication is not None:
+            replication.feed(entries)
+
+    # -- observing commands ----------------------------------------------------------------------------------
+
+    def note_slow(self, client: Session, command: Command, arguments: list[Any], elapsed_ns: int) -> None:
+        """An entry of SLOWLOG. The arguments may have their name replaced by the context (the session's trick)."""
+        if "skip_slowlog" in command.flags:
+            return
+        shown = [one if isinstance(one, bytes) else command.name.encode() for one in arguments[:32]]
+        entry = (len(self.slow_log), self.ctx.now_ms // 1000, elapsed_ns // 1000, shown, client.address, client.name)
+        self.slow_log.insert(0, entry)
+        del self.slow_log[self.config.slowlog_max_len :]
+
+    def feed_monitors(self, client: Session, command: Command, arguments: list[bytes]) -> None:
+        """One line to each MONITOR client, in the form `time [db address] "arg" …`."""
+        if "skip_monitor" in command.flags or "admin" in command.flags:
+            return
+        now = self.clock_ms() * 1000
+        quoted = b" ".join(_quoted(argument) for argument in arguments)
+        origin = f"{client.db.index} {client.address}".encode()
+        line = b"+%d.%06d [%b] %b\r\n" % (now // 1_000_000, now % 1_000_000, origin, quoted)
+        for monitor in self.monitors.values():
+            monitor.send(line)
+
+    def shutdown(self, how: str = "") -> None:
+        """Ask the node to stop: '' as configured, 'save', 'nosave', 'now', 'force', 'abort'."""
+        self.on_shutdown(how)
+
+
+_NAMED = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}
+
+
+def _quoted(argument: bytes) -> bytes:
+    """`argument` in double quotes, as MONITOR and redis-cli show it."""
+    shown = (_NAMED.get(byte) or (bytes([byte]) if 32 <= byte < 127 else b"\\x%02x" % byte) for byte in argument)
+    return b'"' + b"".join(shown) + b'"'

@@ -1,0 +1,127 @@
+"""Which node serves a command: the answer is 'this one', or a redirect.
+
+`served` has one byte a slot: 1 where this node serves the slot without question (it owns it, it is not open, the
+cluster is up and this node is a primary). The session's fast road looks only there. Everything else comes to
+`check`, which follows redis-server's order of questions (Redis Cluster specification, 'Redirection and
+resharding').
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bus.view import ClusterView, NodeInfo
+from cluster import errors
+from cluster.errors import CommandError
+from cluster.keyspace.hashing import SLOT_COUNT, key_slot
+
+if TYPE_CHECKING:
+    from cluster.commands.registry import Command
+    from cluster.config.store import Configuration
+    from cluster.network.session import Session
+
+_FLAG_WRITE = "write"
+_SHARDED_PUBSUB = frozenset({"ssubscribe", "sunsubscribe", "spublish"})
+
+
+class Router:
+    """Holds the view the node serves by. `on_change` is told after each new view."""
+
+    def __init__(self, config: Configuration, has_key: Callable[[bytes], bool]) -> None:
+        self._config = config
+        self._has_key = has_key
+        self.view: ClusterView | None = None
+        self.served = bytearray(SLOT_COUNT)
+
+    @property
+    def myself(self) -> NodeInfo | None:
+        return None if self.view is None else self.view.nodes[self.view.my_id]
+
+    def update(self, view: ClusterView) -> None:
+        """Serve by `view` from now on."""
+        self.view = view
+        me = view.my_id
+        if not view.state_ok or view.nodes[me].role != "primary":
+            self.served[:] = bytes(SLOT_COUNT)
+            return
+        self.served[:] = bytes([owner == me for owner in view.owners])
+        for slot in (*view.migrating, *view.importing):
+            self.served[slot] = 0
+
+    def check(self, client: Session, command: Command, arguments: list[bytes]) -> None:
+        """Raise the redirect or refusal that `arguments` deserve; return when this node executes them."""
+        positions = command.key_positions(arguments)
+        if positions:
+            keys = [arguments[position] for position in positions]
+            self.check_keys(client, command, keys, writes=_FLAG_WRITE in command.flags)
+
+    def check_keys(self, client: Session, command: Command, keys: list[bytes], *, writes: bool) -> None:
+        slot = key_slot(keys[0])
+        for key in keys[1:]:
+            if key_slot(key) != slot:
+                raise CommandError(errors.CROSSSLOT)
+        if self.served[slot]:
+            return
+        self._check_slot(client, command, keys, slot, writes)
+
+    def _check_slot(self, client: Session, command: Command, keys: list[bytes], slot: int, writes: bool) -> None:
+        view = self.view
+        if view is None:
+            raise CommandError(errors.CLUSTERDOWN_STATE)
+        owner = view.owners[slot]
+        if owner is None:
+            raise CommandError(errors.CLUSTERDOWN_UNBOUND)
+        if not view.state_ok:
+            self._check_down(command, writes)
+        me = view.my_id
+        if owner == me or slot in view.importing:
+            if self._check_open(client, command, keys, slot, owner == me):
+                return
+        myself = view.nodes[me]
+        if myself.role == "replica" and client.reads_replica and not writes and myself.primary_id == owner:
+            return
+        if owner != me:
+            raise self.redirect("MOVED", slot, view.nodes[owner])
+
+    def _check_down(self, command: Command, writes: bool) -> None:
+        if command.name in _SHARDED_PUBSUB and self._config.cluster_allow_pubsubshard_when_down:
+            return
+        if not self._config.cluster_allow_reads_when_down:
+            raise CommandError(errors.CLUSTERDOWN_STATE)
+        if writes:
+            raise CommandError(errors.CLUSTERDOWN_READONLY)
+
+    def _check_open(self, client: Session, command: Command, keys: list[bytes], slot: int, mine: bool) -> bool:
+        """A slot that is migrating away or being imported. Whether this node executes the command."""
+        view = self.view
+        assert view is not None
+        target = view.migrating.get(slot) if mine else None
+        importing = slot in view.importing
+        if target is None and not importing:
+            return mine
+        missing = sum(not self._has_key(key) for key in keys) if command.name not in _SHARDED_PUBSUB else 0
+        if (target is not None or importing) and command.name == "migrate":
+            return True
+        if target is not None and missing:
+            if len(keys) > 1 and missing != len(keys):
+                raise CommandError(errors.TRYAGAIN)
+            raise self.redirect("ASK", slot, view.nodes[target])
+        if mine:
+            return True
+        if client.asking or "asking" in command.flags:
+            if len(keys) > 1 and missing:
+                raise CommandError(errors.TRYAGAIN)
+            return True
+        return False
+
+    def redirect(self, kind: str, slot: int, node: NodeInfo) -> CommandError:
+        """MOVED or ASK to `node`, at the endpoint that cluster-preferred-endpoint-type names."""
+        preferred = self._config.cluster_preferred_endpoint_type
+        if preferred == "hostname":
+            host = node.hostname or "?"
+        elif preferred == "unknown-endpoint":
+            host = ""
+        else:
+            host = node.ip
+        return CommandError(f"{kind} {slot} {host}:{node.port}")
