@@ -214,16 +214,25 @@ class Server:
             watching = self.watchers.get((db.index, key))
             if watching:
                 for session in watching:
-                    session.watched.pop((db.index, key), None)
                     session.client_flags.add("dirty_cas")
             if self.config.maxmemory:
                 self.memory.measure(db, key)
 
     def watch(self, session: Session, key: bytes) -> None:
         where = (session.db.index, key)
-        session.watched[where] = None
+        if where in session.watched:
+            return
+        session.watched[where] = self._is_past(*where)
         self.watchers.setdefault(where, {})[session] = None
         self.ctx.observed = True
+
+    def _is_past(self, db_index: int, key: bytes) -> bool:
+        deadline = self.databases[db_index].deadline(key)
+        return deadline is not None and deadline <= self.ctx.now_ms
+
+    def has_lapsed_watch(self, session: Session) -> bool:
+        """Whether a watched key that was alive when WATCH came has expired since."""
+        return any(self._is_past(*where) and not was_past for where, was_past in session.watched.items())
 
     def unwatch(self, session: Session) -> None:
         for where in session.watched:

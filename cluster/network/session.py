@@ -79,7 +79,7 @@ class Session:
         self.out_bytes = 0
         self.transport: object | None = None
         self.transaction: Transaction | None = None
-        self.watched: dict[tuple[int, bytes], None] = {}
+        self.watched: dict[tuple[int, bytes], bool] = {}  # (database, key) → whether it was past its deadline already
         self.asking = False
         self.reads_replica = False  # READONLY was sent
         self.is_primary_link = False

@@ -1,0 +1,153 @@
+"""AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT: the commands about the connection itself (CLIENT has its own file)."""
+
+from __future__ import annotations
+
+import hmac
+
+from cluster import errors
+from cluster.commands.context import Context
+from cluster.commands.registry import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, command
+from cluster.errors import CommandError
+from cluster.keyspace.numbers import parse_integer
+from cluster.protocol import replies
+from cluster.version import REDIS_VERSION
+
+_WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
+_NO_PASSWORD_SET = (
+    "ERR AUTH <password> called without any password configured for the default user. "
+    "Are you sure your configuration is correct?"
+)
+
+
+@command("PING", arity=-1, flags={FAST, LOADING, STALE}, group="connection", since="1.0.0",
+         summary="Answers PONG, or the given message.", tips=("request_policy:all_shards",
+                                                              "response_policy:all_succeeded"))
+def ping(ctx: Context, *message: bytes) -> bytes:
+    if len(message) > 1:
+        raise errors.wrong_arity("ping")
+    if ctx.client.subscriptions and ctx.resp == 2:
+        return replies.bulk_array([b"pong", message[0] if message else b""])
+    return replies.bulk(message[0]) if message else replies.PONG
+
+
+@command("ECHO", arity=2, flags={FAST, LOADING, STALE}, group="connection", since="1.0.0",
+         summary="Answers the given message.")
+def echo(_ctx: Context, message: bytes) -> bytes:
+    return replies.bulk(message)
+
+
+@command("QUIT", arity=-1, flags={ALLOW_BUSY, NOSCRIPT, LOADING, STALE, FAST, NO_AUTH}, group="connection",
+         since="1.0.0", summary="Closes the connection.")
+def quit_(ctx: Context, *_ignored: bytes) -> bytes:
+    ctx.client.close_after_replies()
+    return replies.OK
+
+
+@command("SELECT", arity=2, flags={FAST, LOADING, STALE}, group="connection", since="1.0.0",
+         summary="Changes the database of the connection.")
+def select(ctx: Context, index: bytes) -> bytes:
+    number = parse_integer(index)
+    if ctx.config.cluster_enabled and number != 0:
+        raise CommandError("ERR SELECT is not allowed in cluster mode")
+    if not 0 <= number < len(ctx.server.databases):
+        raise CommandError("ERR DB index is out of range")
+    ctx.client.select(ctx.server.databases[number])
+    return replies.OK
+
+
+def authenticate(ctx: Context, user: bytes, password: bytes) -> None:
+    """Log the client in as `user`; raises WRONGPASS."""
+    expected = ctx.config.requirepass.encode("utf-8", "surrogateescape")
+    if user != b"default" or (expected and not hmac.compare_digest(expected, password)):
+        raise CommandError(_WRONG_PASSWORD)
+    ctx.client.authenticated = True
+    ctx.client.refresh()
+
+
+@command("AUTH", arity=-2, flags={NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY}, group="connection",
+         since="1.0.0", summary="Logs the connection in.")
+def auth(ctx: Context, *arguments: bytes) -> bytes:
+    if len(arguments) > 2:
+        raise errors.SyntaxFault
+    if len(arguments) == 1 and not ctx.config.requirepass:
+        raise CommandError(_NO_PASSWORD_SET)
+    user, password = (b"default", arguments[0]) if len(arguments) == 1 else arguments
+    authenticate(ctx, user, password)
+    return replies.OK
+
+
+@command("HELLO", arity=-1, flags={NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY}, group="connection",
+         since="6.0.0", summary="Chooses the protocol version, and may log in and name the connection.")
+def hello(ctx: Context, *arguments: bytes) -> bytes:
+    client = ctx.client
+    version = client.resp
+    rest = list(arguments)
+    if rest:
+        try:
+            version = parse_integer(rest.pop(0))
+        except errors.NotAnInteger:
+            raise CommandError("ERR Protocol version is not an integer or out of range") from None
+        if version not in (2, 3):
+            raise CommandError("NOPROTO unsupported protocol version")
+    name: bytes | None = None
+    while rest:
+        option = rest.pop(0)
+        word = option.upper()
+        if word == b"AUTH" and len(rest) >= 2:
+            authenticate(ctx, rest.pop(0), rest.pop(0))
+        elif word == b"SETNAME" and rest:
+            name = check_name(rest.pop(0), "Client names")
+        else:
+            shown = option.decode("utf-8", "surrogateescape")
+            raise CommandError(f"ERR Syntax error in HELLO option '{shown}'")
+    if not client.authenticated:
+        raise CommandError(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+            "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
+            "the same time"
+        )
+    if name is not None:
+        client.name = name
+    client.resp = version
+    ctx.set_resp(version)
+    return replies.string_map(
+        {
+            "server": replies.text("redis"),
+            "version": replies.text(REDIS_VERSION),
+            "proto": replies.integer(version),
+            "id": replies.integer(client.id),
+            "mode": replies.text("cluster" if ctx.config.cluster_enabled else "standalone"),
+            "role": replies.text("replica" if ctx.server.is_replica else "master"),
+            "modules": replies.EMPTY_ARRAY,
+        },
+        version,
+    )
+
+
+def check_name(name: bytes, what: str) -> bytes:
+    """`name` if it can stand in CLIENT LIST: printable, no blanks. `what` begins the error."""
+    if any(byte < 33 or byte > 126 for byte in name):
+        raise CommandError(f"ERR {what} cannot contain spaces, newlines or special characters.")
+    return name
+
+
+@command("RESET", arity=1, flags={NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY}, group="connection",
+         since="6.2.0", summary="Takes the connection back to how it began.")
+def reset(ctx: Context) -> bytes:
+    client = ctx.client
+    if client.transaction is not None:
+        client.end_transaction()
+    ctx.server.unwatch(client)
+    ctx.server.monitors.pop(client.id, None)
+    client.name = b""
+    client.resp = 2
+    client.asking = False
+    client.reads_replica = False
+    client.reply_mode = "on"
+    client.no_evict = client.no_touch = False
+    client.authenticated = not ctx.server.requires_password
+    client.select(ctx.server.databases[0])
+    client.refresh()
+    ctx.server.refresh_road()
+    ctx.set_resp(2)
+    return b"+RESET\r\n"

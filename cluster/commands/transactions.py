@@ -1,0 +1,72 @@
+"""MULTI, EXEC, DISCARD, WATCH, UNWATCH."""
+
+from __future__ import annotations
+
+from cluster import errors
+from cluster.commands.context import Context
+from cluster.commands.keys import READ, KeySpec
+from cluster.commands.registry import ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, SKIP_SLOWLOG, STALE, command
+from cluster.errors import CommandError
+from cluster.protocol import replies
+
+_BASE = {NOSCRIPT, LOADING, STALE, ALLOW_BUSY}
+
+
+@command("MULTI", arity=1, flags={*_BASE, FAST, NO_MULTI}, group="transactions", since="1.2.0",
+         summary="Opens a transaction: the commands that follow are queued.")
+def multi(ctx: Context) -> bytes:
+    ctx.client.start_transaction()
+    return replies.OK
+
+
+@command("DISCARD", arity=1, flags={*_BASE, FAST}, group="transactions", since="2.0.0",
+         summary="Drops the queued commands and ends the transaction.")
+def discard(ctx: Context) -> bytes:
+    if ctx.client.transaction is None:
+        raise CommandError("ERR DISCARD without MULTI")
+    ctx.client.end_transaction()
+    return replies.OK
+
+
+@command("EXEC", arity=1, flags={NOSCRIPT, LOADING, STALE, SKIP_SLOWLOG}, group="transactions", since="1.2.0",
+         summary="Runs the queued commands as one.")
+def exec_(ctx: Context) -> bytes:
+    client = ctx.client
+    transaction = client.transaction
+    if transaction is None:
+        raise CommandError("ERR EXEC without MULTI")
+    if transaction.failed:
+        client.end_transaction()
+        raise CommandError(errors.EXECABORT)
+    if "dirty_cas" in client.client_flags or ctx.server.has_lapsed_watch(client):
+        client.end_transaction()
+        return ctx.null_array
+    client.end_transaction()
+    journal = ctx.server.journal
+    at = len(journal.entries)
+    ctx.allows_blocking = False
+    answers = []
+    try:
+        for queued, arguments in transaction.commands:
+            queued.calls += 1
+            answers.append(client.call(queued, arguments) or b"")
+    finally:
+        ctx.allows_blocking = True
+    if not client.is_primary_link:
+        journal.wrap(at)
+    return replies.array(answers)
+
+
+@command("WATCH", arity=-2, flags={*_BASE, FAST, NO_MULTI}, keys=(KeySpec(1, -1, 1, READ[:1]),),
+         group="transactions", since="2.2.0", summary="Makes the next EXEC fail if one of the keys changes before it.")
+def watch(ctx: Context, *keys: bytes) -> bytes:
+    for key in keys:
+        ctx.server.watch(ctx.client, key)
+    return replies.OK
+
+
+@command("UNWATCH", arity=1, flags={*_BASE, FAST}, group="transactions", since="2.2.0",
+         summary="Forgets all watched keys of the connection.")
+def unwatch(ctx: Context) -> bytes:
+    ctx.server.unwatch(ctx.client)
+    return replies.OK

@@ -1,0 +1,331 @@
+"""The reactor: one trio task that serves every client socket.
+
+A trio task for each connection costs two thirds of the throughput (docs/architecture.md, 'The hot path'). So one
+task owns an epoll of its own, sleeps until that epoll is readable, drains all sockets that are ready, lets the
+server finish the batch (journal, waiting clients), sends the replies, and goes back to trio, so that the bus and
+the timers run between batches.
+
+The sockets are non-blocking. A send that takes only a part keeps the rest and asks epoll for writability; what is
+kept is counted against client-output-buffer-limit. The session never sees a socket.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import trio
+
+from cluster import errors
+from cluster.network.limits import OutputLimit, client_class
+
+if TYPE_CHECKING:
+    from cluster.network.session import Session
+    from cluster.server import Server
+
+READ_BYTES = 64 * 1024
+EVENTS_PER_BATCH = 512
+ACCEPTS_PER_EVENT = 64
+BUFFERS_PER_SEND = 64
+_READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
+
+
+class Connection:
+    """One client's socket and what could not be sent yet."""
+
+    __slots__ = ("fd", "over_soft_since_ms", "pending", "pending_bytes", "session", "sock", "writing")
+
+    def __init__(self, sock: socket.socket, session: Session) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.session = session
+        self.pending: deque[bytes] = deque()
+        self.pending_bytes = 0
+        self.writing = False
+        self.over_soft_since_ms: int | None = None
+
+
+class Reactor:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._epoll = select.epoll()
+        self._connections: dict[int, Connection] = {}
+        self._listeners: dict[int, socket.socket] = {}
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake_fd, select.EPOLLIN)
+        server.wake_shell = self._wake
+
+    def listen(self, listener: socket.socket) -> None:
+        """Serve clients of `listener` (bound, listening) from now on."""
+        listener.setblocking(False)
+        self._listeners[listener.fileno()] = listener
+        self._epoll.register(listener.fileno(), select.EPOLLIN)
+
+    def unlisten(self) -> None:
+        """Close all listening sockets."""
+        for fd, listener in self._listeners.items():
+            self._epoll.unregister(fd)
+            listener.close()
+        self._listeners.clear()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        epoll = self._epoll
+        fd = epoll.fileno()
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(fd)
+                self.serve_batch()
+        finally:
+            self.close()
+
+    def serve_batch(self) -> None:
+        """Handle what is ready now, and send what it led to."""
+        server = self._server
+        connections = self._connections
+        server.start_batch()
+        touched: list[Connection] = []
+        for fd, mask in self._epoll.poll(0, EVENTS_PER_BATCH):
+            connection = connections.get(fd)
+            if connection is None:
+                if fd == self._wake_fd:
+                    os.eventfd_read(fd)
+                elif fd in self._listeners:
+                    self._accept(self._listeners[fd])
+                continue
+            if mask & _READABLE and not self._read(connection):
+                continue
+            touched.append(connection)
+        self.finish_batch(touched)
+
+    def finish_batch(self, touched: list[Connection]) -> None:
+        """End the batch and send all output. Also called by timers, with no connection of their own."""
+        woken = self._server.end_batch()
+        for connection in touched:
+            if connection.session.out or connection.pending or connection.session.closing:
+                self._write(connection)
+        for session in woken:
+            transport = session.transport
+            if isinstance(transport, Connection) and transport.fd >= 0:
+                self._write(transport)
+
+    def close_session(self, session: Session) -> None:
+        """Close a client's connection at once."""
+        if isinstance(session.transport, Connection):
+            self._close(session.transport)
+
+    def close(self) -> None:
+        self.unlisten()
+        for connection in list(self._connections.values()):
+            self._close(connection)
+        if self._wake_fd >= 0:
+            os.close(self._wake_fd)
+            self._wake_fd = -1
+            self._epoll.close()
+
+    def drain_outputs(self) -> None:
+        """Try once more to send what is kept (before a shutdown)."""
+        for connection in list(self._connections.values()):
+            if connection.pending or connection.session.out:
+                self._write(connection)
+
+    # -- one connection --------------------------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS_PER_EVENT):
+            try:
+                sock, peer = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+                return
+            except OSError as error:
+                self._server.log("warning", f"Accepting client connection: {error.strerror}")
+                return
+            self._admit(sock, peer)
+
+    def _admit(self, sock: socket.socket, peer: object) -> None:
+        server = self._server
+        sock.setblocking(False)
+        refusal = self._refusal(sock, peer)
+        if refusal is not None:
+            server.stats.rejected_connections += 1
+            try:
+                sock.send(b"-" + refusal.encode() + b"\r\n")
+            except OSError as error:
+                server.log("verbose", f"Could not refuse a client: {error.strerror}")
+            sock.close()
+            return
+        if sock.family == socket.AF_UNIX:
+            address = local = f"{server.config.unixsocket}:0"
+        else:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._keep_alive(sock, server.config.tcp_keepalive)
+            address, local = _address(peer), _address(sock.getsockname())
+        session = server.connect(address=address, local_address=local)
+        if sock.family == socket.AF_UNIX:
+            session.client_flags.add("unix")
+        connection = Connection(sock, session)
+        session.transport = connection
+        self._connections[connection.fd] = connection
+        self._epoll.register(connection.fd, select.EPOLLIN | select.EPOLLRDHUP)
+
+    def _refusal(self, sock: socket.socket, peer: object) -> str | None:
+        server = self._server
+        if len(server.clients) >= server.config.maxclients:
+            return errors.MAXCLIENTS
+        if server.config.protected_mode and not server.requires_password and sock.family != socket.AF_UNIX:
+            host = peer[0] if isinstance(peer, tuple) else ""
+            if not (host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")):
+                return errors.NOPERM_PROTECTED
+        return None
+
+    @staticmethod
+    def _keep_alive(sock: socket.socket, seconds: int) -> None:
+        if seconds <= 0:
+            return
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 3))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+    def _read(self, connection: Connection) -> bool:
+        """Whether the connection is still there."""
+        try:
+            data = connection.sock.recv(READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            data = b""
+        if not data:
+            self._close(connection)
+            return False
+        session = connection.session
+        self._server.stats.input_bytes += len(data)
+        if session.closing:
+            return True
+        session.receive(data)
+        if len(data) >= READ_BYTES // 4:
+            kept = session.parser.pending_bytes + sum(map(len, session.held))
+            if kept > self._server.config.client_query_buffer_limit:
+                self._server.log("warning", f"Closing client that reached max query buffer length: {session.address}")
+                self._server.stats.input_limit_disconnections += 1
+                self._close(connection)
+                return False
+        return connection.fd >= 0
+
+    def _write(self, connection: Connection) -> None:
+        session = connection.session
+        if connection.fd < 0:
+            return
+        out = session.out
+        try:
+            if not connection.pending:
+                if not out:
+                    data = b""
+                elif len(out) == 1:
+                    data = out[0]
+                else:
+                    data = b"".join(out)
+                if data:
+                    out.clear()
+                    sent = self._send(connection, data)
+                    if sent < len(data):
+                        connection.pending.append(data[sent:])
+                        connection.pending_bytes = len(data) - sent
+            else:
+                if out:
+                    connection.pending.extend(out)
+                    connection.pending_bytes += sum(map(len, out))
+                    out.clear()
+                self._send_pending(connection)
+        except OSError:
+            self._close(connection)
+            return
+        if connection.pending:
+            self._keep_writing(connection)
+        elif connection.writing:
+            connection.writing = False
+            connection.over_soft_since_ms = None
+            self._epoll.modify(connection.fd, select.EPOLLIN | select.EPOLLRDHUP)
+        session.out_bytes = connection.pending_bytes
+        if session.closing and not connection.pending and not session.out:
+            self._close(connection)
+
+    def _send(self, connection: Connection, data: bytes) -> int:
+        try:
+            sent = connection.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        self._server.stats.output_bytes += sent
+        connection.session.total_out += sent
+        return sent
+
+    def _send_pending(self, connection: Connection) -> None:
+        pending = connection.pending
+        while pending:
+            batch = list(islice(pending, BUFFERS_PER_SEND))
+            try:
+                sent = connection.sock.sendmsg(batch)
+            except (BlockingIOError, InterruptedError):
+                return
+            self._server.stats.output_bytes += sent
+            connection.session.total_out += sent
+            connection.pending_bytes -= sent
+            size = sum(map(len, batch))
+            complete = sent == size
+            while pending and sent >= len(pending[0]):
+                sent -= len(pending.popleft())
+            if sent:
+                pending[0] = pending[0][sent:]
+            if not complete:
+                return
+
+    def _keep_writing(self, connection: Connection) -> None:
+        """Ask for writability, unless the client has reached its output limit."""
+        server = self._server
+        limit: OutputLimit = server.config.client_output_buffer_limit[client_class(connection.session)]
+        now = server.ctx.now_ms
+        kept = connection.pending_bytes
+        over_soft = limit.soft_bytes and kept > limit.soft_bytes
+        if not over_soft:
+            connection.over_soft_since_ms = None
+        elif connection.over_soft_since_ms is None:
+            connection.over_soft_since_ms = now
+        since = connection.over_soft_since_ms
+        if (limit.hard_bytes and kept > limit.hard_bytes) or (
+            since is not None and now - since > limit.soft_seconds * 1000
+        ):
+            server.log(
+                "warning", f"Client {connection.session.address} scheduled to be closed ASAP for overcoming of "
+                "output buffer limits."
+            )
+            server.stats.output_limit_disconnections += 1
+            self._close(connection)
+            return
+        if not connection.writing:
+            connection.writing = True
+            self._epoll.modify(connection.fd, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLOUT)
+
+    def _close(self, connection: Connection) -> None:
+        if connection.fd < 0:
+            return
+        self._connections.pop(connection.fd, None)
+        self._epoll.unregister(connection.fd)
+        connection.fd = -1
+        connection.sock.close()
+        connection.pending.clear()
+        self._server.disconnect(connection.session)
+
+    def _wake(self) -> None:
+        if self._wake_fd >= 0:
+            os.eventfd_write(self._wake_fd, 1)
+
+
+def _address(name: object) -> str:
+    if isinstance(name, tuple):
+        host, port = name[0], name[1]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return "?:0"
