@@ -96,6 +96,7 @@ class Server:
         self.bus: Any = None
         self.on_shutdown: Callable[[str], None] = lambda how: None
         self.wake_shell: Callable[[], None] = lambda: None
+        self.hurry_cron: Callable[[], None] = lambda: None
         self.refresh_road()
 
     # -- clients ---------------------------------------------------------------------------------------------
@@ -280,7 +281,13 @@ class Server:
     ) -> None:
         """Park `client` until `retry(ctx, key)` gives a reply for one of `keys`, or `timeout_ms` have passed."""
         deadline = None if not timeout_ms else self.ctx.now_ms + timeout_ms
-        self.waiting.park(Wait(client, keys=keys, deadline_ms=deadline, retry=retry, on_timeout=on_timeout))
+        self.park(Wait(client, keys=keys, deadline_ms=deadline, retry=retry, on_timeout=on_timeout))
+
+    def park(self, wait: Wait) -> None:
+        """Let a client wait for what `wait` says."""
+        self.waiting.park(wait)
+        if wait.deadline_ms is not None:
+            self.hurry_cron()
 
     def key_ready(self, db: Database, key: bytes) -> None:
         self.waiting.key_ready(db.index, key)

@@ -166,6 +166,10 @@ class CommandTable:
         """Any spelling of a top-level name."""
         return self.by_bytes.get(name) or self.by_bytes.get(name.lower())
 
+    def every(self) -> list[Command]:
+        """All commands and subcommands."""
+        return [one for entry in self.commands.values() for one in (entry, *entry.subcommands.values())]
+
     def rename(self, name: str, new_name: str) -> None:
         """rename-command: under `new_name` from now on, or gone when that is empty. KeyError: no such command."""
         entry = self.commands.pop(name.lower())

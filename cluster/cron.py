@@ -1,0 +1,101 @@
+"""The node's timers: what happens without a client asking for it.
+
+One task wakes `hz` times a second, or earlier when a waiting client's time is up, and gives each part a bounded
+share: expiry, time-outs, replication, snapshots, rates. Nothing here visits every key.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import trio
+
+from cluster.keyspace.expiry import ExpiryCycle
+
+if TYPE_CHECKING:
+    from cluster.network.reactor import Reactor
+    from cluster.server import Server
+
+SAMPLE_MS = 100
+CLIENTS_PER_TICK = 64
+"""Clients looked at for the `timeout` directive in one tick."""
+EXPIRY_SHARE = 0.25
+"""The share of the time between two ticks that the expiry cycle may take, as redis-server's."""
+
+
+class Cron:
+    def __init__(self, server: Server, reactor: Reactor) -> None:
+        self._server = server
+        self._reactor = reactor
+        self._expiry = ExpiryCycle(server.databases)
+        self._wakeup = trio.Event()
+        self._last_sample_ms = 0
+        self._client_cursor = 0
+        self.paused = False
+        server.hurry_cron = self.hurry
+
+    def hurry(self) -> None:
+        """A waiting client's deadline may now be earlier than the next tick."""
+        self._wakeup.set()
+
+    async def run(self) -> None:
+        while True:
+            self._wakeup = trio.Event()
+            with trio.move_on_after(self._seconds_to_wait()):
+                await self._wakeup.wait()
+            self.tick()
+
+    def _seconds_to_wait(self) -> float:
+        period = 1 / self._server.config.hz
+        deadline = self._server.waiting.next_deadline_ms()
+        if deadline is None:
+            return period
+        return min(period, max(0.0005, (deadline - self._server.clock_ms()) / 1000))
+
+    def tick(self) -> None:
+        server = self._server
+        server.start_batch()
+        now = server.ctx.now_ms
+        server.waiting.time_out(now)
+        if server.pause.tick(now):
+            server.end_pause()
+        if not self.paused:
+            self._expire(now)
+            server.replication.tick(now)
+            server.persistence.tick(now)
+            server.memory.tick(now)
+            self._close_idle(now)
+            if now - self._last_sample_ms >= SAMPLE_MS:
+                self._sample(now)
+        self._reactor.finish_batch([])
+
+    def _expire(self, now: int) -> None:
+        server = self._server
+        if server.is_replica or server.expiry_is_held or not server.active_expiry:
+            return
+        budget_ns = int(EXPIRY_SHARE * 1e9 / server.config.hz)
+        started = time.perf_counter_ns()
+        for db, slot, key in self._expiry.due(now, lambda: time.perf_counter_ns() - started > budget_ns):
+            server.expire_now(db, key, slot)
+
+    def _close_idle(self, now: int) -> None:
+        limit_ms = self._server.config.timeout * 1000
+        if not limit_ms:
+            return
+        ids = list(self._server.clients)
+        first = self._client_cursor % max(1, len(ids))
+        self._client_cursor = first + CLIENTS_PER_TICK
+        for client_id in ids[first : first + CLIENTS_PER_TICK]:
+            client = self._server.clients[client_id]
+            exempt = client.is_replica_link or client.is_primary_link or client.subscriptions or client.wait
+            if not exempt and now - client.last_used_ms > limit_ms:
+                self._server.log("verbose", "Closing idle client")
+                self._reactor.close_session(client)
+
+    def _sample(self, now: int) -> None:
+        stats = self._server.stats
+        self._last_sample_ms = now
+        stats.commands_rate.sample(now, sum(one.calls for one in self._server.table.every()))
+        stats.input_rate.sample(now, stats.input_bytes)
+        stats.output_rate.sample(now, stats.output_bytes)

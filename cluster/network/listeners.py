@@ -1,0 +1,82 @@
+"""The listening sockets of a node: bind, port, tcp-backlog, unixsocket."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cluster.config.store import Configuration
+
+
+class ListenError(Exception):
+    """No socket to listen on; the message is the log line tools wait for."""
+
+
+def open_listeners(config: Configuration) -> list[socket.socket]:
+    """Sockets that are bound and listen. An address with '-' before it may be missing on this host."""
+    listeners: list[socket.socket] = []
+    try:
+        if config.port:
+            for address in config.bind:
+                found = listen_tcp(address, config.port, config.tcp_backlog)
+                if found is not None:
+                    listeners.append(found)
+            if not listeners:
+                raise ListenError(f"Failed listening on port {config.port} (tcp), aborting.")
+        if config.unixsocket:
+            listeners.append(_listen_unix(config.unixsocket, config.unixsocketperm, config.tcp_backlog))
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def listen_tcp(address: str, port: int, backlog: int) -> socket.socket | None:
+    """A listening socket, or None for an optional address this host does not have."""
+    optional = address.startswith("-")
+    host = address.removeprefix("-")
+    if host == "*":
+        host, family = "", socket.AF_INET
+    elif host == "::*":
+        host, family = "", socket.AF_INET6
+    else:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = None
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+        sock.listen(backlog)
+    except OSError as error:
+        if sock is not None:
+            sock.close()
+        if optional and not isinstance(error, PermissionError) and error.errno != 98:
+            return None
+        raise ListenError(
+            f"Could not create server TCP listening socket {host or '*'}:{port}: bind: {error.strerror}. "
+            f"Failed listening on port {port} (tcp), aborting."
+        ) from None
+    return sock
+
+
+def _listen_unix(path: str, permissions: int, backlog: int) -> socket.socket:
+    target = Path(path)
+    if target.exists() and stat.S_ISSOCK(target.stat().st_mode):
+        target.unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        if permissions:
+            os.chmod(path, permissions)
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise ListenError(f"Failed opening Unix socket: bind: {error.strerror}") from None
+    return sock
