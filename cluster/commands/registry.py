@@ -143,6 +143,11 @@ def command(
     return attach
 
 
+def container(name: str, *, group: str, since: str, summary: str, arity: int = -2) -> Command:
+    """A command that only holds subcommands: a module-level constant of the module that defines those."""
+    return Command(name, None, arity=arity, flags=(), keys=NO_KEYS, group=group, since=since, summary=summary)
+
+
 class CommandTable:
     """Commands by name. `by_bytes` is the hot look-up: names as sent, lower and upper case, others learnt."""
 
@@ -181,17 +186,19 @@ class CommandTable:
 
 
 def described_in(module: ModuleType) -> list[Command]:
-    """The commands whose functions `module` defines."""
+    """The commands whose functions `module` defines, and its containers."""
     found: list[Command] = []
     for value in vars(module).values():
-        if getattr(value, "__module__", None) == module.__name__:
+        if isinstance(value, Command):
+            found.append(value)
+        elif getattr(value, "__module__", None) == module.__name__:
             found.extend(getattr(value, "commands", ()))
     return found
 
 
-def build_table(modules: Iterable[ModuleType], containers: Iterable[Command] = ()) -> CommandTable:
-    """A fresh table (counters at zero) of all commands of `modules`, and of container commands without a handler."""
-    return CommandTable(_copy(entry) for entry in [*containers, *(one for m in modules for one in described_in(m))])
+def build_table(modules: Iterable[ModuleType]) -> CommandTable:
+    """A fresh table (counters at zero) of all commands of `modules`."""
+    return CommandTable(_copy(entry) for module in modules for entry in described_in(module))
 
 
 def _copy(entry: Command) -> Command:
