@@ -28,6 +28,7 @@ from cluster.network.listeners import ListenError, open_listeners
 from cluster.network.migrator import Migrator
 from cluster.network.reactor import Reactor
 from cluster.persistence.snapshot import Persistence
+from cluster.process import resident_bytes
 from cluster.replication.role import Replication
 from cluster.server import Server
 from cluster.version import VERSION
@@ -46,7 +47,7 @@ class Node:
             run_id=secrets.token_hex(20),
         )
         server = self.server
-        server.memory = MemoryAccount(server)
+        server.memory = MemoryAccount(server, resident_bytes)
         server.replication = Replication(server)
         server.persistence = Persistence(server)
         server.migrator = Migrator(server)

@@ -1,0 +1,280 @@
+"""Memory: how much the data takes, and what has to go when maxmemory is reached.
+
+Python tells no allocator figure per value, so sizes are estimates from `sys.getsizeof`, collections by a sample of
+their elements. Nothing is counted while maxmemory is 0: the process's resident size is the figure then. When a
+limit is set, a pass over the keyspace (some keys a tick) sizes what is there; until it is through, the resident
+size stands in; from then on each change moves the sum.
+
+Eviction follows redis-server: sample `maxmemory-samples` keys, keep the best candidates in a small pool, evict the
+best, until the data fits. The access clocks exist only under a policy that needs them.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from cluster.keyspace.database import Database
+from cluster.keyspace.hash_value import HashValue
+from cluster.keyspace.hashing import SLOT_COUNT, key_slot
+from cluster.keyspace.list_value import ListValue
+from cluster.keyspace.set_value import SetValue
+from cluster.keyspace.sorted_set import SortedSetValue
+from cluster.keyspace.values import Value
+
+if TYPE_CHECKING:
+    from cluster.server import Server
+
+KEY_OVERHEAD_BYTES = 90
+"""A dict entry, its hash-table share and the reference, measured over 1 M keys."""
+SIZED_PER_TICK = 5_000
+EVICTIONS_PER_TRY = 512
+"""Keys evicted before one command at most; the rest follows with the ticks."""
+POOL_SIZE = 16
+OFFSET_LIMIT = 64
+"""How far into a slot's dict a sampled key may stand."""
+LFU_INITIAL = 5
+
+
+def value_bytes(value: Value, samples: int = 5) -> int:
+    """Estimated bytes of a value; `samples` elements of a collection are looked at (0: all of them)."""
+    if isinstance(value, (bytes, bytearray)):
+        return sys.getsizeof(value)
+    if isinstance(value, ListValue):
+        return _sampled(iter(value.items), len(value.items), samples, 8)
+    if isinstance(value, HashValue):
+        pairs = (part for pair in value.fields.items() for part in pair)
+        return sys.getsizeof(value.fields) + _sampled(pairs, 2 * len(value.fields), 2 * samples, 0)
+    if isinstance(value, SetValue):
+        return _sampled(iter(value), len(value), samples, 90)
+    members: SortedSetValue = value
+    return sys.getsizeof(members.scores) + _sampled(iter(members.scores), len(members.scores), samples, 104)
+
+
+def _sampled(elements: Iterator[bytes], count: int, samples: int, each: int) -> int:
+    looked = min(count, samples) if samples else count
+    if not looked:
+        return 128
+    size = sum(map(sys.getsizeof, islice(elements, looked)))
+    return 128 + count * each + size * count // looked
+
+
+class MemoryAccount:
+    """`used` is what maxmemory is compared with."""
+
+    def __init__(self, server: Server, resident_bytes: Callable[[], int]) -> None:
+        self._server = server
+        self.resident_bytes = resident_bytes
+        self._sizes: list[dict[bytes, int]] = []
+        self._sum = 0
+        self._base = 0
+        self._pass: Iterator[tuple[Database, bytes]] | None = None
+        self._pool: list[tuple[float, int, bytes]] = []
+        self.clocks: list[dict[bytes, int]] = []
+        """By database: key → seconds of the last use (LRU), or minutes << 8 | counter (LFU)."""
+        self.startup_bytes = self.resident_bytes()
+        self.peak_bytes = self.startup_bytes
+        self.configure()
+
+    # -- accounting ------------------------------------------------------------------------------------------
+
+    @property
+    def policy(self) -> str:
+        return self._server.config.maxmemory_policy
+
+    def configure(self) -> None:
+        """maxmemory or its policy was set (or the whole dataset was replaced): begin anew."""
+        server = self._server
+        self._sizes = [{} for _ in server.databases]
+        self._sum = 0
+        self._pool.clear()
+        limited = bool(server.config.maxmemory)
+        self._pass = self._every_key() if limited else None
+        ordered = self.policy.endswith(("lru", "lfu"))
+        server.ctx.tracks_access = ordered and (limited or self.policy.endswith("lfu"))
+        self.clocks = [{} for _ in server.databases]
+        self._base = self.resident_bytes()
+        if limited:
+            self._size_some()
+
+    def _every_key(self) -> Iterator[tuple[Database, bytes]]:
+        for db in self._server.databases:
+            for slot in range(SLOT_COUNT):
+                for key in list(db.spaces[slot]):
+                    yield db, key
+
+    def _size_some(self) -> None:
+        """Go on with the first pass."""
+        if self._pass is None:
+            return
+        looked = 0
+        for db, key in islice(self._pass, SIZED_PER_TICK):
+            looked += 1
+            if key not in self._sizes[db.index]:
+                self.measure(db, key)
+        if looked < SIZED_PER_TICK:
+            self._pass = None
+            self._base = max(0, self.resident_bytes() - self._sum)
+
+    @property
+    def used(self) -> int:
+        if not self._server.config.maxmemory or self._pass is not None:
+            used = self.resident_bytes()
+        else:
+            used = self._base + self._sum
+        self.peak_bytes = max(self.peak_bytes, used)
+        return used
+
+    @property
+    def dataset_bytes(self) -> int:
+        """What the keys take: the sum where it is kept, else what the process grew by."""
+        if self._server.config.maxmemory and self._pass is None:
+            return self._sum
+        return max(0, self.resident_bytes() - self.startup_bytes)
+
+    def measure(self, db: Database, key: bytes) -> None:
+        """`key` has changed, or is gone."""
+        sizes = self._sizes[db.index]
+        value = db.spaces[key_slot(key)].get(key)
+        if value is None:
+            self._sum -= sizes.pop(key, 0)
+            self.clocks[db.index].pop(key, None)
+            return
+        size = KEY_OVERHEAD_BYTES + sys.getsizeof(key) + value_bytes(value)
+        self._sum += size - sizes.get(key, 0)
+        sizes[key] = size
+
+    def forget_all(self) -> None:
+        """The databases were emptied."""
+        self.configure()
+
+    def tick(self, now_ms: int) -> None:
+        self._size_some()
+        if self._server.config.maxmemory and not self._server.is_replica and not self._server.loading:
+            self.make_room()
+
+    # -- access clocks ---------------------------------------------------------------------------------------
+
+    def touch(self, key: bytes, slot: int) -> None:
+        """`key` of the context's database was used."""
+        server = self._server
+        clocks = self.clocks[server.ctx.db.index]
+        if self.policy.endswith("lru"):
+            clocks[key] = server.ctx.now_ms // 1000
+        else:
+            minutes = server.ctx.now_ms // 60_000
+            clocks[key] = minutes << 8 | self._counted(self.frequency(server.ctx.db, key))
+
+    def _counted(self, counter: int) -> int:
+        """Redis's logarithmic counter: the busier the key, the rarer it goes up."""
+        if counter >= 255:
+            return 255
+        above = max(0, counter - LFU_INITIAL)
+        chance = 1.0 / (above * self._server.config.lfu_log_factor + 1)
+        return counter + (self._server.rng.random() < chance)
+
+    def frequency(self, db: Database, key: bytes) -> int:
+        """The LFU counter after its decay (OBJECT FREQ)."""
+        known = self.clocks[db.index].get(key)
+        if known is None:
+            return LFU_INITIAL
+        decay = self._server.config.lfu_decay_time
+        passed = self._server.ctx.now_ms // 60_000 - (known >> 8)
+        return max(0, (known & 255) - (passed // decay if decay else 0))
+
+    def idle_seconds(self, db: Database, key: bytes) -> int:
+        """Seconds since the last use, as far as it is tracked (OBJECT IDLETIME)."""
+        known = self.clocks[db.index].get(key)
+        return 0 if known is None else max(0, self._server.ctx.now_ms // 1000 - known)
+
+    def set_idle_seconds(self, db: Database, key: bytes, seconds: int) -> None:
+        if self.policy.endswith("lru"):
+            self.clocks[db.index][key] = self._server.ctx.now_ms // 1000 - seconds
+
+    def set_frequency(self, db: Database, key: bytes, counter: int) -> None:
+        if self.policy.endswith("lfu"):
+            self.clocks[db.index][key] = self._server.ctx.now_ms // 60_000 << 8 | counter
+
+    # -- eviction --------------------------------------------------------------------------------------------
+
+    def make_room(self) -> bool:
+        """Evict until `used` fits maxmemory; False when it cannot."""
+        server = self._server
+        limit = server.config.maxmemory
+        if not limit or self.used <= limit:
+            return True
+        if self.policy == "noeviction":
+            return False
+        for _ in range(EVICTIONS_PER_TRY):
+            victim = self._victim()
+            if victim is None:
+                return self.used <= limit
+            db, key, slot = victim
+            server.evict_now(db, key, slot)
+            if self.used <= limit:
+                return True
+        return True
+
+    def _victim(self) -> tuple[Database, bytes, int] | None:
+        volatile = self.policy.startswith("volatile")
+        if self.policy.endswith("random"):
+            for db in self._shuffled_databases():
+                for slot, key in _sample(_tables(db, volatile), 1, self._server.rng):
+                    return db, key, slot
+            return None
+        self._fill_pool(volatile)
+        while self._pool:
+            _, index, key = self._pool.pop()
+            db, slot = self._server.databases[index], key_slot(key)
+            if key in _tables(db, volatile)[slot]:
+                return db, key, slot
+        return None
+
+    def _shuffled_databases(self) -> list[Database]:
+        databases = [db for db in self._server.databases if any(db.spaces)]
+        self._server.rng.shuffle(databases)
+        return databases
+
+    def _fill_pool(self, volatile: bool) -> None:
+        """Add a sample to the pool, which stays sorted: the best victim is last."""
+        known = {(index, key) for _, index, key in self._pool}
+        score = self._score()
+        for db in self._server.databases:
+            for _, key in _sample(_tables(db, volatile), self._server.config.maxmemory_samples, self._server.rng):
+                if (db.index, key) not in known:
+                    known.add((db.index, key))
+                    self._pool.append((score(db, key), db.index, key))
+        self._pool.sort()
+        del self._pool[:-POOL_SIZE]
+
+    def _score(self) -> Callable[[Database, bytes], float]:
+        """The higher, the sooner evicted."""
+        if self.policy.endswith("ttl"):
+            return lambda db, key: -float(db.deadline(key) or math.inf)
+        if self.policy.endswith("lru"):
+            return lambda db, key: -float(self.clocks[db.index].get(key, 0))
+        return lambda db, key: -float(self.frequency(db, key))
+
+
+def _tables(db: Database, volatile: bool) -> list[dict[bytes, int]] | list[dict[bytes, Value]]:
+    return db.deadlines if volatile else db.spaces
+
+
+def _sample(
+    tables: list[dict[bytes, int]] | list[dict[bytes, Value]], count: int, rng: random.Random
+) -> Iterator[tuple[int, bytes]]:
+    """Up to `count` (slot, key) from random places; none when the tables are empty."""
+    for _ in range(count):
+        start = rng.randrange(SLOT_COUNT)
+        for slot in (*range(start, SLOT_COUNT), *range(start)):
+            table = tables[slot]
+            if table:
+                at = rng.randrange(min(len(table), OFFSET_LIMIT))
+                yield slot, next(islice(table, at, None))
+                break
+        else:
+            return
