@@ -92,6 +92,11 @@ class WaitingRoom:
         self._ready.clear()
         return ready
 
+    @property
+    def timed_clients(self) -> int:
+        """Waits that have a deadline."""
+        return sum(not wait.ended for _, _, wait in self._deadlines)
+
     def next_deadline_ms(self) -> int | None:
         while self._deadlines and self._deadlines[0][2].ended:
             heapq.heappop(self._deadlines)

@@ -32,8 +32,7 @@ class Cron:
         self._wakeup = trio.Event()
         self._last_sample_ms = 0
         self._client_cursor = 0
-        self.paused = False
-        server.hurry_cron = self.hurry
+        server.shell.hurry_cron = self.hurry
 
     def hurry(self) -> None:
         """A waiting client's deadline may now be earlier than the next tick."""
@@ -60,7 +59,7 @@ class Cron:
         server.waiting.time_out(now)
         if server.pause.tick(now):
             server.end_pause()
-        if not self.paused:
+        if not server.cron_paused:
             self._expire(now)
             server.replication.tick(now)
             server.persistence.tick(now)

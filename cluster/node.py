@@ -7,17 +7,17 @@ replicas, the last save, the sockets.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import secrets
 import signal
-import sys
 import time
 from pathlib import Path
 
 import trio
 
-from bus.transport import BusTransport
+from bus.storage import StorageError
 from cluster.bus_bridge import BusBridge
 from cluster.commands import all_commands
 from cluster.config.store import Configuration
@@ -27,15 +27,12 @@ from cluster.log import Log
 from cluster.network.listeners import ListenError, open_listeners
 from cluster.network.migrator import Migrator
 from cluster.network.reactor import Reactor
+from cluster.persistence.rdb_reader import RdbError
 from cluster.persistence.snapshot import Persistence
 from cluster.process import resident_bytes
 from cluster.replication.role import Replication
 from cluster.server import Server
 from cluster.version import VERSION
-
-FAILOVER_DRAIN_SECONDS = 10
-"""How long a stopping primary waits for its replicas to have everything (shutdown-timeout's default)."""
-
 
 class Node:
     def __init__(self, config: Configuration, log: Log) -> None:
@@ -51,30 +48,44 @@ class Node:
         server.replication = Replication(server)
         server.persistence = Persistence(server)
         server.migrator = Migrator(server)
-        server.on_shutdown = self._request_shutdown
         self.reactor = Reactor(server)
         self.cron = Cron(server, self.reactor)
         self.bridge = BusBridge(server, rng) if config.cluster_enabled else None
+        self._how: frozenset[str] = frozenset()
         self._stop = trio.Event()
-        self._how = ""
+        self._draining: trio.CancelScope | None = None
+        shell = server.shell
+        shell.request_shutdown = self._request_shutdown
+        shell.abort_shutdown = self._abort_shutdown
+        shell.crash = lambda: os.kill(os.getpid(), signal.SIGKILL)
+        shell.stall = time.sleep
+        shell.purge_memory = lambda: None if gc.collect() else None
 
-    def _request_shutdown(self, how: str) -> None:
+    def _request_shutdown(self, how: frozenset[str]) -> None:
         self._how = how
         self._stop.set()
+
+    def _abort_shutdown(self) -> bool:
+        if self._draining is None:
+            return False
+        self._draining.cancel()
+        return True
 
     async def run(self) -> int:
         """Serve until told to stop; the process's exit status."""
         log = self.log
         log("warning", "oO0OoO0OoO0Oo cluster-node is starting oO0OoO0OoO0Oo")
         log("warning", f"cluster-node version={VERSION}, bits=64, pid={os.getpid()}, just started")
+        mode = "cluster" if self.config.cluster_enabled else "standalone"
+        log("notice", f"Running mode={mode}, port={self.config.port}.")
         log("notice", f"PID: {os.getpid()}.")
         try:
             if self.bridge is not None:
                 self.bridge.load()
-            self.server.persistence.load()
             for listener in open_listeners(self.config):
                 self.reactor.listen(listener)
-        except (ListenError, OSError, ValueError) as error:
+            self.server.persistence.load()
+        except (ListenError, StorageError, RdbError, OSError) as error:
             log("warning", str(error))
             return 1
         status = await self._serve()
@@ -83,6 +94,7 @@ class Node:
 
     async def _serve(self) -> int:
         self._write_pid_file()
+        status: int | None = None
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_signals)
@@ -92,55 +104,64 @@ class Node:
                 nursery.start_soon(self.cron.run)
                 nursery.start_soon(self.server.replication.run)
                 nursery.start_soon(self.server.migrator.run)
-                self._announce_ready()
-                await self._stop.wait()
-                status = await self._shut_down()
+                self.log("notice", "Ready to accept connections tcp")
+                while status is None:
+                    await self._stop.wait()
+                    self._stop = trio.Event()
+                    status = await self._shut_down()
                 nursery.cancel_scope.cancel()
         finally:
-            self._remove_pid_file()
+            self._remove_files()
         return status
-
-    def _announce_ready(self) -> None:
-        self.log("notice", "Ready to accept connections tcp")
 
     async def _watch_signals(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
-                if self._stop.is_set():
+                if self._draining is not None:
                     self.log("warning", "You insist... exiting now.")
-                    sys.stdout.flush()
                     os._exit(1)
-                name = signal.Signals(number).name
-                self.log("warning", f"Received {name} scheduling shutdown...")
-                self._request_shutdown("")
+                self.log("warning", f"Received {signal.Signals(number).name} scheduling shutdown...")
+                self._request_shutdown(frozenset())
 
-    async def _shut_down(self) -> int:
+    async def _shut_down(self) -> int | None:
+        """Bring everything to rest; the exit status, or None when the shutdown was called off."""
+        server, how = self.server, self._how
         self.log("warning", "User requested shutdown...")
+        if not await self._let_replicas_catch_up():
+            self.log("notice", "Shutdown was aborted by a client.")
+            return None
+        if "save" in how or ("nosave" not in how and self.config.save):
+            self.log("notice", "Saving the final RDB snapshot before exiting.")
+            if not server.persistence.save() and "force" not in how:
+                self.log("warning", "Error trying to save the DB, can't exit.")
+                server.end_pause("shutdown")
+                return None
         self.reactor.unlisten()
-        server = self.server
-        status = 0
-        if not server.is_replica and server.replication.replica_count:
-            server.start_pause("shutdown", server.clock_ms() + FAILOVER_DRAIN_SECONDS * 1000, writes_only=True)
-            with trio.move_on_after(min(FAILOVER_DRAIN_SECONDS, self.config.shutdown_timeout)):
-                await server.replication.wait_caught_up()
-        wants_save = self._how == "save" or (self._how != "nosave" and bool(self.config.save))
-        if wants_save and not server.persistence.save():
-            self.log("warning", "Error trying to save the DB, can't exit.")
-            status = 1
         if self.bridge is not None:
             self.bridge.close()
         self.reactor.drain_outputs()
-        if self.config.unixsocket:
-            Path(self.config.unixsocket).unlink(missing_ok=True)
-        return status
+        return 0
+
+    async def _let_replicas_catch_up(self) -> bool:
+        """Hold writes until every replica has everything, or shutdown-timeout is over. False: called off."""
+        server = self.server
+        if server.is_replica or not server.replication.replica_count or "now" in self._how:
+            return True
+        seconds = self.config.shutdown_timeout
+        server.start_pause("shutdown", server.clock_ms() + seconds * 1000, writes_only=True)
+        with trio.move_on_after(seconds), trio.CancelScope() as self._draining:
+            await server.replication.wait_caught_up()
+        called_off = self._draining.cancelled_caught
+        self._draining = None
+        if called_off:
+            server.end_pause("shutdown")
+        return not called_off
 
     def _write_pid_file(self) -> None:
         if self.config.pidfile:
             Path(self.config.pidfile).write_text(f"{os.getpid()}\n")
 
-    def _remove_pid_file(self) -> None:
-        if self.config.pidfile:
-            Path(self.config.pidfile).unlink(missing_ok=True)
-
-
-__all__ = ["BusTransport", "Node"]
+    def _remove_files(self) -> None:
+        for path in (self.config.pidfile, self.config.unixsocket):
+            if path:
+                Path(path).unlink(missing_ok=True)

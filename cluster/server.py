@@ -25,10 +25,12 @@ from cluster.keyspace.scan import ScanCache
 from cluster.network.session import Session
 from cluster.pause import Pause
 from cluster.protocol.requests import RequestParser
+from cluster.shell import Shell
 from cluster.slots.router import Router
 from cluster.stats import Stats
 
 if TYPE_CHECKING:
+    from cluster.bus_bridge import BusBridge
     from cluster.config.store import Configuration
     from cluster.keyspace.memory import MemoryAccount
     from cluster.network.migrator import Migrator
@@ -71,6 +73,7 @@ class Server:
         self.watchers: dict[tuple[int, bytes], dict[Session, None]] = {}
         self.loading = False
         self.active_expiry = True
+        self.cron_paused = False  # DEBUG PAUSE-CRON
         self.serves_stale_only = False  # our primary is away and replica-serve-stale-data says no
         self.answers_primary = False
         self.is_replica = False
@@ -82,7 +85,6 @@ class Server:
         self.awake: dict[Session, None] = {}
         self.paused_waits: list[tuple[Wait, Callable[[], bytes | None]]] = []
         self._next_client_id = 0
-        self._open_shutdown: str | None = None
         self.started_ms = clock_ms()
         self.ctx = Context(self, config, rng)
         self.ctx.now_ms = self.started_ms
@@ -93,10 +95,8 @@ class Server:
         self.replication: Replication
         self.persistence: Persistence
         self.migrator: Migrator
-        self.bus: Any = None
-        self.on_shutdown: Callable[[str], None] = lambda how: None
-        self.wake_shell: Callable[[], None] = lambda: None
-        self.hurry_cron: Callable[[], None] = lambda: None
+        self.bus: BusBridge | None = None
+        self.shell = Shell()
         self.refresh_road()
 
     # -- clients ---------------------------------------------------------------------------------------------
@@ -123,10 +123,17 @@ class Server:
             self.replication.replica_gone(session)
         self.refresh_road()
 
+    def kill(self, session: Session) -> None:
+        """Close a client's connection, whatever it waits for."""
+        if session.is_primary_link:
+            self.replication.drop_link()
+        else:
+            self.shell.hang_up(session)
+
     def wake(self, session: Session) -> None:
         """`session` has output, or commands to go on with, outside its own turn."""
         if not self.awake:
-            self.wake_shell()
+            self.shell.wake()
         self.awake[session] = None
 
     def new_parser(self, *, authenticated: bool) -> RequestParser:
@@ -287,7 +294,7 @@ class Server:
         """Let a client wait for what `wait` says."""
         self.waiting.park(wait)
         if wait.deadline_ms is not None:
-            self.hurry_cron()
+            self.shell.hurry_cron()
 
     def key_ready(self, db: Database, key: bytes) -> None:
         self.waiting.key_ready(db.index, key)
@@ -398,9 +405,13 @@ class Server:
         for monitor in self.monitors.values():
             monitor.send(line)
 
-    def shutdown(self, how: str = "") -> None:
-        """Ask the node to stop: '' as configured, 'save', 'nosave', 'now', 'force', 'abort'."""
-        self.on_shutdown(how)
+    def reset_stats(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.stats.reset()
+        self.ctx.hits = self.ctx.misses = 0
+        for one in self.table.every():
+            one.calls = one.rejected = one.failed = 0
+            one.usec = 0.0
 
 
 _NAMED = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}

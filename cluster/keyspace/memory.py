@@ -162,6 +162,8 @@ class MemoryAccount:
     def touch(self, key: bytes, slot: int) -> None:
         """`key` of the context's database was used."""
         server = self._server
+        if server.ctx.client.no_touch:
+            return
         clocks = self.clocks[server.ctx.db.index]
         if self.policy.endswith("lru"):
             clocks[key] = server.ctx.now_ms // 1000

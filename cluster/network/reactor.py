@@ -57,7 +57,8 @@ class Reactor:
         self._listeners: dict[int, socket.socket] = {}
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
-        server.wake_shell = self._wake
+        server.shell.wake = self._wake
+        server.shell.hang_up = self.close_session
 
     def listen(self, listener: socket.socket) -> None:
         """Serve clients of `listener` (bound, listening) from now on."""

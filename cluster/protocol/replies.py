@@ -116,3 +116,11 @@ def string_map(values: Mapping[str, bytes], resp: int) -> bytes:
 def request(arguments: Iterable[bytes]) -> bytes:
     """A command as a client sends it, and as the journal's readers get it."""
     return bulk_array(arguments)
+
+
+def help_text(command: str, subcommands: Iterable[tuple[str, str]]) -> bytes:
+    """What HELP answers: a heading, then (usage, explanation) of each subcommand, an array of status lines."""
+    lines = [f"{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]
+    for usage, explanation in [*subcommands, ("HELP", "Show this help.")]:
+        lines += [usage, f"    {explanation}"]
+    return array([simple(line) for line in lines])

@@ -1,0 +1,339 @@
+"""CLIENT: who is connected, and what may be done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cluster.commands.connection import check_name
+from cluster.commands.context import Context
+from cluster.commands.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
+from cluster.errors import CommandError, NotAnInteger, SyntaxFault
+from cluster.keyspace.numbers import parse_integer
+from cluster.network.session import Session
+from cluster.protocol import replies
+
+_FLAGS = {NOSCRIPT, LOADING, STALE}
+_ADMIN = {ADMIN, *_FLAGS}
+_VARIES = ("nondeterministic_output",)
+_TYPES = {b"normal": "normal", b"master": "master", b"slave": "replica", b"replica": "replica", b"pubsub": "pubsub"}
+
+CLIENT = container("CLIENT", group="connection", since="2.4.0", summary="Holds the commands about client connections.")
+
+
+def client_type(session: Session) -> str:
+    """normal, master, replica or pubsub, as CLIENT LIST TYPE has it."""
+    if session.is_primary_link:
+        return "master"
+    if session.is_replica_link:
+        return "replica"
+    return "pubsub" if session.subscriptions else "normal"
+
+
+def describe(ctx: Context, session: Session) -> str:
+    """A line of CLIENT LIST, without its end."""
+    now = ctx.now_ms
+    transaction = session.transaction
+    pending = session.parser.pending_bytes
+    held = session.out_bytes
+    command_name = session.last_command.full_name if session.last_command is not None else "NULL"
+    if session is ctx.client and ctx.command is not None:
+        command_name = ctx.command.full_name
+    fields = {
+        "id": session.id,
+        "addr": session.address,
+        "laddr": session.local_address,
+        "fd": getattr(session.transport, "fd", -1),
+        "name": _text(session.name),
+        "age": max(0, now - session.created_ms) // 1000,
+        "idle": max(0, now - session.last_used_ms) // 1000,
+        "flags": _flags(session),
+        "db": session.db.index,
+        "sub": session.subscriptions,
+        "psub": 0,
+        "ssub": 0,
+        "multi": len(transaction.commands) if transaction is not None else -1,
+        "watch": len(session.watched),
+        "qbuf": pending,
+        "qbuf-free": 0,
+        "argv-mem": 0,
+        "multi-mem": 0,
+        "rbs": 0,
+        "rbp": 0,
+        "obl": 0,
+        "oll": len(session.out),
+        "omem": held,
+        "tot-mem": pending + held,
+        "events": "rw" if held else "r",
+        "cmd": command_name,
+        "user": session.user if session.authenticated else "(superuser)" if session.is_primary_link else "default",
+        "redir": -1,
+        "resp": session.resp,
+        "lib-name": _text(session.library),
+        "lib-ver": _text(session.library_version),
+    }
+    return " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def _flags(session: Session) -> str:
+    letters = {
+        "M": session.is_primary_link,
+        "S": session.is_replica_link,
+        "O": "monitor" in session.client_flags,
+        "P": session.subscriptions > 0,
+        "x": session.transaction is not None,
+        "b": session.wait is not None,
+        "d": "dirty_cas" in session.client_flags,
+        "c": session.closing,
+        "U": "unix" in session.client_flags,
+        "r": session.reads_replica,
+        "e": session.no_evict,
+        "T": session.no_touch,
+    }
+    return "".join(letter for letter, holds in letters.items() if holds) or "N"
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
+
+
+@command("CLIENT ID", arity=2, flags=_FLAGS, group="connection", since="5.0.0",
+         summary="Answers the connection's id.")
+def client_id(ctx: Context) -> bytes:
+    return replies.integer(ctx.client.id)
+
+
+@command("CLIENT INFO", arity=2, flags=_FLAGS, group="connection", since="6.2.0", tips=_VARIES,
+         summary="Describes the connection.")
+def client_info(ctx: Context) -> bytes:
+    return replies.verbatim(f"{describe(ctx, ctx.client)}\n".encode("utf-8", "surrogateescape"), ctx.resp)
+
+
+@command("CLIENT LIST", arity=-2, flags=_ADMIN, group="connection", since="2.4.0", tips=_VARIES,
+         summary="Describes the connections, a line each.")
+def client_list(ctx: Context, *options: bytes) -> bytes:
+    sessions = list(ctx.server.clients.values())
+    if options:
+        word = options[0].upper()
+        if word == b"TYPE" and len(options) == 2:
+            wanted = _known_type(options[1])
+            sessions = [one for one in sessions if client_type(one) == wanted]
+        elif word == b"ID" and len(options) > 1:
+            found = (ctx.server.clients.get(_id(one, "ERR Invalid client ID")) for one in options[1:])
+            sessions = [one for one in found if one is not None]
+        else:
+            raise SyntaxFault
+    text = "".join(f"{describe(ctx, one)}\n" for one in sessions)
+    return replies.verbatim(text.encode("utf-8", "surrogateescape"), ctx.resp)
+
+
+def _known_type(argument: bytes) -> str:
+    found = _TYPES.get(argument.lower())
+    if found is None:
+        raise CommandError(f"ERR Unknown client type '{_text(argument)}'")
+    return found
+
+
+def _id(argument: bytes, error: str) -> int:
+    try:
+        number = parse_integer(argument)
+    except NotAnInteger:
+        raise CommandError(error) from None
+    if number <= 0:
+        raise CommandError(error)
+    return number
+
+
+@command("CLIENT KILL", arity=-3, flags=_ADMIN, group="connection", since="2.4.0",
+         summary="Closes connections.")
+def client_kill(ctx: Context, *options: bytes) -> bytes:
+    everyone = list(ctx.server.clients.values())
+    if len(options) == 1:
+        address = _text(options[0])
+        matching = [one for one in everyone if one.address == address]
+        if not matching:
+            raise CommandError("ERR No such client")
+        _kill(ctx, matching)
+        return replies.OK
+    if len(options) % 2:
+        raise SyntaxFault
+    skip_me = True
+    conditions: list[Callable[[Session], bool]] = []
+    for word, value in zip(options[::2], options[1::2], strict=True):
+        if word.upper() == b"SKIPME":
+            if value.lower() not in (b"yes", b"no"):
+                raise SyntaxFault
+            skip_me = value.lower() == b"yes"
+        else:
+            conditions.append(_condition(ctx, word.upper(), value))
+    chosen = [
+        one for one in everyone
+        if all(holds(one) for holds in conditions) and not (skip_me and one is ctx.client)
+    ]
+    _kill(ctx, chosen)
+    return replies.integer(len(chosen))
+
+
+def _condition(ctx: Context, word: bytes, value: bytes) -> Callable[[Session], bool]:
+    if word == b"ID":
+        number = _id(value, "ERR client-id should be greater than 0")
+        return lambda one: one.id == number
+    if word == b"TYPE":
+        wanted = _known_type(value)
+        return lambda one: client_type(one) == wanted
+    if word == b"ADDR":
+        return lambda one: one.address == _text(value)
+    if word == b"LADDR":
+        return lambda one: one.local_address == _text(value)
+    if word == b"USER":
+        if value != b"default":
+            raise CommandError(f"ERR No such user '{_text(value)}'")
+        return lambda one: one.user == "default"
+    if word == b"MAXAGE":
+        seconds = _id(value, "ERR maxage should be greater than 0")
+        return lambda one: (ctx.now_ms - one.created_ms) // 1000 >= seconds
+    raise SyntaxFault
+
+
+def _kill(ctx: Context, sessions: list[Session]) -> None:
+    for one in sessions:
+        if one is ctx.client:
+            one.close_after_replies()
+        else:
+            ctx.server.kill(one)
+
+
+@command("CLIENT GETNAME", arity=2, flags=_FLAGS, group="connection", since="2.6.9",
+         summary="Answers the connection's name.")
+def client_getname(ctx: Context) -> bytes:
+    return replies.bulk(ctx.client.name) if ctx.client.name else ctx.null
+
+
+@command("CLIENT SETNAME", arity=3, flags=_FLAGS, group="connection", since="2.6.9",
+         summary="Names the connection.")
+def client_setname(ctx: Context, name: bytes) -> bytes:
+    ctx.client.name = check_name(name, "Client names")
+    return replies.OK
+
+
+@command("CLIENT SETINFO", arity=4, flags=_FLAGS, group="connection", since="7.2.0",
+         tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
+         summary="Tells the name or version of the client's library.")
+def client_setinfo(ctx: Context, attribute: bytes, value: bytes) -> bytes:
+    word = attribute.lower()
+    if word not in (b"lib-name", b"lib-ver"):
+        raise CommandError(f"ERR Unrecognized option '{_text(attribute)}'")
+    check_name(value, _text(word))
+    if word == b"lib-name":
+        ctx.client.library = value
+    else:
+        ctx.client.library_version = value
+    return replies.OK
+
+
+@command("CLIENT REPLY", arity=3, flags=_FLAGS, group="connection", since="3.2.0",
+         summary="Turns the replies to this connection on or off.")
+def client_reply(ctx: Context, mode: bytes) -> bytes | None:
+    client = ctx.client
+    word = mode.lower()
+    if word == b"on":
+        client.reply_mode = "on"
+    elif word == b"off":
+        client.reply_mode = "off"
+    elif word == b"skip":
+        if client.reply_mode != "off":
+            client.reply_mode = "skip-next"
+    else:
+        raise SyntaxFault
+    client.refresh()
+    return replies.OK if word == b"on" else None
+
+
+@command("CLIENT PAUSE", arity=-3, flags=_ADMIN, group="connection", since="3.0.0",
+         summary="Lets clients wait for some time: all commands, or writes only.")
+def client_pause(ctx: Context, timeout: bytes, *mode: bytes) -> bytes:
+    words = [one.upper() for one in mode]
+    if len(words) > 1 or (words and words[0] not in (b"WRITE", b"ALL")):
+        raise CommandError("ERR CLIENT PAUSE mode must be WRITE or ALL")
+    try:
+        length = parse_integer(timeout)
+    except NotAnInteger:
+        raise CommandError("ERR timeout is not an integer or out of range") from None
+    if length < 0:
+        raise CommandError("ERR timeout is negative")
+    ctx.server.start_pause("client", ctx.now_ms + length, writes_only=words == [b"WRITE"])
+    return replies.OK
+
+
+@command("CLIENT UNPAUSE", arity=2, flags=_ADMIN, group="connection", since="6.2.0",
+         summary="Ends CLIENT PAUSE.")
+def client_unpause(ctx: Context) -> bytes:
+    ctx.server.end_pause("client")
+    return replies.OK
+
+
+@command("CLIENT UNBLOCK", arity=-3, flags=_ADMIN, group="connection", since="5.0.0",
+         summary="Ends the waiting of a blocked client.")
+def client_unblock(ctx: Context, number: bytes, *reason: bytes) -> bytes:
+    word = reason[0].upper() if reason else b"TIMEOUT"
+    if len(reason) > 1 or word not in (b"TIMEOUT", b"ERROR"):
+        raise CommandError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+    session = ctx.server.clients.get(parse_integer(number))
+    if session is None or session.wait is None or session.wait.on_timeout == b"":
+        return replies.ZERO
+    wait = session.wait
+    if word == b"ERROR":
+        answer = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"
+    else:
+        answer = wait.on_timeout if isinstance(wait.on_timeout, bytes) else wait.on_timeout()
+    ctx.server.waiting.end(wait, answer)
+    return replies.ONE
+
+
+@command("CLIENT NO-EVICT", arity=3, flags=_ADMIN, group="connection", since="7.0.0",
+         summary="Keeps this connection from being evicted.")
+def client_no_evict(ctx: Context, mode: bytes) -> bytes:
+    ctx.client.no_evict = _on_off(mode)
+    return replies.OK
+
+
+@command("CLIENT NO-TOUCH", arity=3, flags=_FLAGS, group="connection", since="7.2.0",
+         summary="Keeps this connection's reads from counting as use of the keys.")
+def client_no_touch(ctx: Context, mode: bytes) -> bytes:
+    ctx.client.no_touch = _on_off(mode)
+    return replies.OK
+
+
+def _on_off(mode: bytes) -> bool:
+    word = mode.lower()
+    if word not in (b"on", b"off"):
+        raise SyntaxFault
+    return word == b"on"
+
+
+@command("CLIENT GETREDIR", arity=2, flags=_FLAGS, group="connection", since="6.0.0",
+         summary="Answers where invalidation messages go: nowhere.")
+def client_getredir(_ctx: Context) -> bytes:
+    return replies.MINUS_ONE
+
+
+@command("CLIENT HELP", arity=2, flags={LOADING, STALE}, group="connection", since="5.0.0",
+         summary="Lists the subcommands.")
+def client_help(_ctx: Context) -> bytes:
+    return replies.help_text("CLIENT", [
+        ("GETNAME", "The connection's name."),
+        ("GETREDIR", "Where invalidation messages are sent; -1 when they are not."),
+        ("ID", "The connection's id."),
+        ("INFO", "The connection, described as by LIST."),
+        ("KILL <ip:port>", "Close the connection from that address."),
+        ("KILL <option> <value> [<option> <value> [...]]",
+         "Close connections by ID, TYPE, ADDR, LADDR, USER, MAXAGE; SKIPME yes spares this one."),
+        ("LIST [TYPE <type>|ID <id> [<id> ...]]", "The connections, a line each."),
+        ("NO-EVICT (ON|OFF)", "Keep this connection from being evicted."),
+        ("NO-TOUCH (ON|OFF)", "Do not count this connection's reads as use."),
+        ("PAUSE <timeout> [WRITE|ALL]", "Let clients wait for <timeout> ms."),
+        ("REPLY (ON|OFF|SKIP)", "Turn replies on or off, or skip the next."),
+        ("SETINFO (LIB-NAME|LIB-VER) <value>", "Tell what library the client uses."),
+        ("SETNAME <name>", "Name the connection."),
+        ("UNBLOCK <clientid> [TIMEOUT|ERROR]", "End the waiting of a blocked client."),
+        ("UNPAUSE", "End PAUSE."),
+    ])

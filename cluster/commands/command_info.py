@@ -1,0 +1,253 @@
+"""COMMAND: the command table, described to clients (COUNT, LIST, INFO, DOCS, GETKEYS, GETKEYSANDFLAGS)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster.commands.context import Context
+from cluster.commands.keys import Custom, KeySpec, Keyword, NumKeys
+from cluster.commands.registry import (
+    ADMIN,
+    BLOCKING,
+    FAST,
+    LOADING,
+    MOVABLE_KEYS,
+    PUBSUB,
+    READONLY,
+    STALE,
+    WRITE,
+    Command,
+    command,
+)
+from cluster.errors import CommandError, SyntaxFault
+from cluster.keyspace.glob import matches
+from cluster.protocol import replies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FLAGS = {LOADING, STALE}
+_UNORDERED = ("nondeterministic_output_order",)
+_GROUP_CATEGORIES = {
+    "string": "string", "bitmap": "bitmap", "list": "list", "hash": "hash", "set": "set", "sorted-set": "sortedset",
+    "stream": "stream", "geo": "geo", "hyperloglog": "hyperloglog", "connection": "connection",
+    "transactions": "transaction", "scripting": "scripting", "generic": "keyspace", "pubsub": "pubsub",
+}
+CATEGORIES = (
+    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
+    "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+)
+
+
+def categories(entry: Command) -> list[str]:
+    """The ACL categories of a command, without '@', in ACL CAT's order."""
+    found = set(entry.categories)
+    implied = {WRITE: ("write",), READONLY: ("read",), ADMIN: ("admin", "dangerous"), PUBSUB: ("pubsub",),
+               BLOCKING: ("blocking",)}
+    for flag, names in implied.items():
+        if flag in entry.flags:
+            found.update(names)
+    found.add("fast" if FAST in entry.flags else "slow")
+    is_container = entry.handler is None
+    if entry.group in _GROUP_CATEGORIES and not is_container:
+        found.add(_GROUP_CATEGORIES[entry.group])
+    return [name for name in CATEGORIES if name in found]
+
+
+def flags(entry: Command) -> list[str]:
+    """The flags, with `movablekeys` where the key positions cannot be read off first, last and step."""
+    shown = sorted(entry.flags)
+    if any(not isinstance(spec, KeySpec) or "incomplete" in spec.flags for spec in entry.keys):
+        shown.append(MOVABLE_KEYS)
+    return shown
+
+
+def key_range(entry: Command) -> tuple[int, int, int]:
+    """First key, last key and step of the fixed positions; zeros when there are none."""
+    fixed = [spec for spec in entry.keys if isinstance(spec, KeySpec)]
+    if not fixed:
+        return 0, 0, 0
+    first = fixed[0]
+    last = first.last
+    for spec in fixed[1:]:
+        if spec.step == 1 and last >= 0 and spec.first == last + 1:
+            last = spec.last
+    return first.first, last, first.step
+
+
+def _spec_reply(spec: KeySpec | NumKeys | Keyword | Custom, resp: int) -> bytes:
+    begin: tuple[str, dict[str, bytes]]
+    find: tuple[str, dict[str, bytes]]
+    if isinstance(spec, KeySpec):
+        last = spec.last if spec.last < 0 else spec.last - spec.first
+        begin = "index", {"index": replies.integer(spec.first)}
+        find = "range", _range(last, spec.step)
+    elif isinstance(spec, NumKeys):
+        begin = "index", {"index": replies.integer(spec.count_at)}
+        find = "keynum", {
+            "keynumidx": replies.ZERO, "firstkey": replies.ONE, "keystep": replies.ONE,
+        }
+    elif isinstance(spec, Keyword) and not spec.pick_last:
+        begin = "keyword", {"keyword": replies.bulk(spec.word), "startfrom": replies.integer(spec.start)}
+        find = "range", _range(spec.last, spec.step)
+    else:
+        begin = find = "unknown", {}
+    return replies.string_map({
+        "flags": replies.set_reply([replies.simple(flag) for flag in spec.flags], resp),
+        "begin_search": _typed(begin, resp),
+        "find_keys": _typed(find, resp),
+    }, resp)
+
+
+def _range(last: int, step: int) -> dict[str, bytes]:
+    return {"lastkey": replies.integer(last), "keystep": replies.integer(step), "limit": replies.ZERO}
+
+
+def _typed(described: tuple[str, dict[str, bytes]], resp: int) -> bytes:
+    kind, fields = described
+    return replies.string_map({"type": replies.text(kind), "spec": replies.string_map(fields, resp)}, resp)
+
+
+def _info(entry: Command, resp: int) -> bytes:
+    first, last, step = key_range(entry)
+    return replies.array([
+        replies.text(entry.full_name),
+        replies.integer(entry.arity),
+        replies.set_reply([replies.simple(flag) for flag in flags(entry)], resp),
+        replies.integer(first),
+        replies.integer(last),
+        replies.integer(step),
+        replies.set_reply([replies.simple(f"@{name}") for name in categories(entry)], resp),
+        replies.array([replies.text(tip) for tip in entry.tips]),
+        replies.array([_spec_reply(spec, resp) for spec in entry.keys]),
+        replies.array([_info(one, resp) for one in entry.subcommands.values()]),
+    ])
+
+
+def _docs(entry: Command, resp: int) -> bytes:
+    fields = {
+        "summary": replies.text(entry.summary),
+        "since": replies.text(entry.since),
+        "group": replies.text(entry.group),
+    }
+    if entry.complexity:
+        fields["complexity"] = replies.text(entry.complexity)
+    if entry.subcommands:
+        fields["subcommands"] = replies.string_map(
+            {one.full_name: _docs(one, resp) for one in entry.subcommands.values()}, resp
+        )
+    return replies.string_map(fields, resp)
+
+
+def _named(ctx: Context, name: bytes) -> Command | None:
+    """A command by its full name: `get`, `client|kill`."""
+    parent, _, leaf = name.lower().partition(b"|")
+    found = ctx.server.table.find(parent)
+    if found is None or not leaf:
+        return found
+    return found.subcommands.get(leaf)
+
+
+def _top_level(ctx: Context) -> list[Command]:
+    return list(ctx.server.table.commands.values())
+
+
+@command("COMMAND", arity=-1, flags=_FLAGS, group="server", since="2.8.13", tips=_UNORDERED,
+         categories=("connection",), summary="Describes every command.")
+def command_(ctx: Context) -> bytes:
+    return replies.array([_info(entry, ctx.resp) for entry in _top_level(ctx)])
+
+
+@command("COMMAND COUNT", arity=2, flags=_FLAGS, group="server", since="2.8.13", categories=("connection",),
+         summary="Counts the commands.")
+def command_count(ctx: Context) -> bytes:
+    return replies.integer(len(ctx.server.table.commands))
+
+
+@command("COMMAND INFO", arity=-2, flags=_FLAGS, group="server", since="2.8.13", tips=_UNORDERED,
+         categories=("connection",), summary="Describes the named commands: arity, flags, keys, categories.")
+def command_info(ctx: Context, *names: bytes) -> bytes:
+    if not names:
+        return command_(ctx)
+    found = [_named(ctx, name) for name in names]
+    return replies.array([ctx.null_array if entry is None else _info(entry, ctx.resp) for entry in found])
+
+
+@command("COMMAND DOCS", arity=-2, flags=_FLAGS, group="server", since="7.0.0", tips=_UNORDERED,
+         categories=("connection",), summary="Documents the named commands, or all.")
+def command_docs(ctx: Context, *names: bytes) -> bytes:
+    entries = _top_level(ctx)
+    if names:
+        entries = [entry for entry in (_named(ctx, name) for name in names) if entry is not None]
+    return replies.string_map({entry.full_name: _docs(entry, ctx.resp) for entry in entries}, ctx.resp)
+
+
+@command("COMMAND LIST", arity=-2, flags=_FLAGS, group="server", since="7.0.0", tips=_UNORDERED,
+         categories=("connection",), summary="Names the commands, all or those that pass a filter.")
+def command_list(ctx: Context, *options: bytes) -> bytes:
+    if not options:
+        return replies.bulk_array([entry.full_name.encode() for entry in _top_level(ctx)])
+    if len(options) != 3 or options[0].upper() != b"FILTERBY":
+        raise SyntaxFault
+    passes = _filter(options[1].upper(), options[2])
+    return replies.bulk_array([entry.full_name.encode() for entry in ctx.server.table.every() if passes(entry)])
+
+
+def _filter(kind: bytes, wanted: bytes) -> Callable[[Command], bool]:
+    if kind == b"MODULE":
+        return lambda entry: False
+    if kind == b"ACLCAT":
+        category = wanted.decode("utf-8", "replace").lower()
+        return lambda entry: category in categories(entry)
+    if kind == b"PATTERN":
+        return lambda entry: matches(wanted, entry.full_name.encode(), nocase=True)
+    raise SyntaxFault
+
+
+def _keys_of(ctx: Context, arguments: tuple[bytes, ...]) -> list[tuple[bytes, tuple[str, ...]]]:
+    """(key, its flags) of the command line `arguments`."""
+    entry = ctx.server.table.find(arguments[0])
+    line = list(arguments)
+    if entry is not None and entry.subcommands and len(line) > 1:
+        entry = entry.subcommands.get(line[1].lower(), entry)
+    if entry is None:
+        raise CommandError("ERR Invalid command specified")
+    if not entry.keys:
+        raise CommandError("ERR The command has no key arguments")
+    if not entry.minimum <= len(line) <= entry.maximum:
+        raise CommandError("ERR Invalid number of arguments specified for command")
+    found = [(line[at], spec.flags) for spec in entry.keys for at in spec.positions(line)]
+    if not found:
+        raise CommandError("ERR Invalid arguments specified for command")
+    return found
+
+
+@command("COMMAND GETKEYS", arity=-3, flags=_FLAGS, group="server", since="2.8.13", categories=("connection",),
+         summary="Names the keys in a command line.")
+def command_getkeys(ctx: Context, *arguments: bytes) -> bytes:
+    return replies.bulk_array([key for key, _ in _keys_of(ctx, arguments)])
+
+
+@command("COMMAND GETKEYSANDFLAGS", arity=-3, flags=_FLAGS, group="server", since="7.0.0",
+         categories=("connection",), summary="Names the keys in a command line, and what happens to them.")
+def command_getkeysandflags(ctx: Context, *arguments: bytes) -> bytes:
+    return replies.array([
+        replies.array([replies.bulk(key), replies.set_reply([replies.simple(one) for one in names], ctx.resp)])
+        for key, names in _keys_of(ctx, arguments)
+    ])
+
+
+@command("COMMAND HELP", arity=2, flags=_FLAGS, group="server", since="5.0.0", categories=("connection",),
+         summary="Lists the subcommands.")
+def command_help(_ctx: Context) -> bytes:
+    return replies.help_text("COMMAND", [
+        ("(no subcommand)", "Every command, described."),
+        ("COUNT", "How many commands there are."),
+        ("DOCS [<command-name> ...]", "Documentation of commands."),
+        ("GETKEYS <full-command>", "The keys in a command line."),
+        ("GETKEYSANDFLAGS <full-command>", "The keys, and what happens to them."),
+        ("INFO [<command-name> ...]", "Arity, flags, keys and categories of commands."),
+        ("LIST [FILTERBY (MODULE <name>|ACLCAT <category>|PATTERN <pattern>)]", "Names of commands."),
+    ])
+
+

@@ -1,0 +1,232 @@
+"""The sections of INFO: each a function from the server to its fields, in redis-server's names."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from cluster.process import cpu_seconds, system_memory_bytes
+from cluster.version import REDIS_VERSION, VERSION
+
+if TYPE_CHECKING:
+    from cluster.server import Server
+
+Fields = Iterator[tuple[str, object]]
+
+_UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
+
+
+def human_bytes(size: int) -> str:
+    """1.50M as INFO prints it."""
+    for unit, letter in _UNITS:
+        if size >= unit:
+            return f"{size / unit:.2f}{letter}"
+    return f"{size}B"
+
+
+def _server(server: Server) -> Fields:
+    config = server.config
+    up = max(0, (server.clock_ms() - server.started_ms) // 1000)
+    yield "redis_version", REDIS_VERSION
+    yield "redis_git_sha1", "00000000"
+    yield "redis_git_dirty", 0
+    yield "redis_build_id", "0"
+    yield "redis_mode", "cluster" if server.cluster_enabled else "standalone"
+    yield "server_name", "cluster-node"
+    yield "cluster_node_version", VERSION
+    yield "os", f"{platform.system()} {platform.release()} {platform.machine()}"
+    yield "arch_bits", 64
+    yield "monotonic_clock", "POSIX clock_gettime"
+    yield "multiplexing_api", "epoll"
+    yield "python_version", platform.python_version()
+    yield "process_id", os.getpid()
+    yield "process_supervised", "no"
+    yield "run_id", server.run_id
+    yield "tcp_port", config.port
+    yield "server_time_usec", server.clock_ms() * 1000
+    yield "uptime_in_seconds", up
+    yield "uptime_in_days", up // 86400
+    yield "hz", config.hz
+    yield "configured_hz", config.hz
+    yield "lru_clock", server.clock_ms() // 1000 & 0xFFFFFF
+    yield "executable", sys.executable
+    yield "config_file", config.file or ""
+    yield "io_threads_active", 0
+
+
+def _clients(server: Server) -> Fields:
+    ordinary = [one for one in server.clients.values() if not one.is_replica_link]
+    yield "connected_clients", len(ordinary)
+    yield "cluster_connections", len(server.bus.links()) if server.bus is not None else 0
+    yield "maxclients", server.config.maxclients
+    yield "client_recent_max_input_buffer", max((one.parser.pending_bytes for one in ordinary), default=0)
+    yield "client_recent_max_output_buffer", max((one.out_bytes for one in ordinary), default=0)
+    yield "blocked_clients", server.waiting.clients
+    yield "tracking_clients", 0
+    yield "clients_in_timeout_table", server.waiting.timed_clients
+
+
+def _memory(server: Server) -> Fields:
+    memory = server.memory
+    used, resident = memory.used, memory.resident_bytes()
+    dataset = memory.dataset_bytes
+    total = system_memory_bytes()
+    backlog = server.replication.backlog_bytes
+    yield from _sized("used_memory", used)
+    yield from _sized("used_memory_rss", resident)
+    yield from _sized("used_memory_peak", memory.peak_bytes)
+    yield "used_memory_peak_perc", f"{100 * used / max(1, memory.peak_bytes):.2f}%"
+    yield "used_memory_overhead", max(0, used - dataset)
+    yield "used_memory_startup", memory.startup_bytes
+    yield "used_memory_dataset", dataset
+    yield "used_memory_dataset_perc", f"{100 * dataset / max(1, used - memory.startup_bytes, dataset):.2f}%"
+    yield from _sized("total_system_memory", total)
+    yield from _sized("maxmemory", server.config.maxmemory)
+    yield "maxmemory_policy", server.config.maxmemory_policy
+    yield "mem_fragmentation_ratio", f"{resident / max(1, used):.2f}"
+    yield "mem_fragmentation_bytes", resident - used
+    yield "mem_not_counted_for_evict", 0
+    yield "mem_replication_backlog", backlog
+    yield "mem_total_replication_buffers", backlog
+    yield "mem_clients_slaves", sum(one.out_bytes for one in server.clients.values() if one.is_replica_link)
+    yield "mem_clients_normal", sum(one.out_bytes for one in server.clients.values() if not one.is_replica_link)
+    yield "mem_cluster_links", sum(link.queued_bytes for link in server.bus.links()) if server.bus is not None else 0
+    yield "mem_aof_buffer", 0
+    yield "mem_allocator", "pymalloc"
+    yield "active_defrag_running", 0
+    yield "lazyfree_pending_objects", 0
+    yield "lazyfreed_objects", 0
+
+
+def _sized(name: str, size: int) -> Fields:
+    yield name, size
+    yield f"{name}_human", human_bytes(size)
+
+
+def _persistence(server: Server) -> Fields:
+    yield "loading", int(server.loading)
+    yield "async_loading", 0
+    yield from server.persistence.info()
+
+
+def _stats(server: Server) -> Fields:
+    stats = server.stats
+    ctx = server.ctx
+    yield "total_connections_received", stats.connections
+    yield "total_commands_processed", sum(one.calls for one in server.table.every())
+    yield "instantaneous_ops_per_sec", round(stats.commands_rate.per_second)
+    yield "total_net_input_bytes", stats.input_bytes
+    yield "total_net_output_bytes", stats.output_bytes
+    yield "total_net_repl_input_bytes", stats.replication_input_bytes
+    yield "total_net_repl_output_bytes", stats.replication_output_bytes
+    yield "instantaneous_input_kbps", f"{stats.input_rate.per_second / 1024:.2f}"
+    yield "instantaneous_output_kbps", f"{stats.output_rate.per_second / 1024:.2f}"
+    yield "rejected_connections", stats.rejected_connections
+    yield "sync_full", stats.full_syncs
+    yield "sync_partial_ok", stats.partial_syncs_ok
+    yield "sync_partial_err", stats.partial_syncs_err
+    yield "expired_keys", stats.expired_keys
+    yield "expired_stale_perc", "0.00"
+    yield "expired_time_cap_reached_count", stats.expired_time_cap_reached
+    yield "evicted_keys", stats.evicted_keys
+    yield "evicted_clients", stats.evicted_clients
+    yield "keyspace_hits", ctx.hits
+    yield "keyspace_misses", ctx.misses
+    yield "pubsub_channels", 0
+    yield "pubsub_patterns", 0
+    yield "pubsubshard_channels", 0
+    yield "latest_fork_usec", stats.last_fork_usec
+    yield "migrate_cached_sockets", stats.migrate_sockets
+    yield "slave_expires_tracked_keys", 0
+    yield "tracking_total_keys", 0
+    yield "tracking_total_items", 0
+    yield "tracking_total_prefixes", 0
+    yield "unexpected_error_replies", 0
+    yield "total_error_replies", stats.error_replies
+    yield "client_query_buffer_limit_disconnections", stats.input_limit_disconnections
+    yield "client_output_buffer_limit_disconnections", stats.output_limit_disconnections
+
+
+def _replication(server: Server) -> Fields:
+    yield from server.replication.info()
+
+
+def _cpu(_server: Server) -> Fields:
+    system, user = cpu_seconds(resource.RUSAGE_SELF)
+    children_system, children_user = cpu_seconds(resource.RUSAGE_CHILDREN)
+    yield "used_cpu_sys", f"{system:.6f}"
+    yield "used_cpu_user", f"{user:.6f}"
+    yield "used_cpu_sys_children", f"{children_system:.6f}"
+    yield "used_cpu_user_children", f"{children_user:.6f}"
+
+
+def _modules(_server: Server) -> Fields:
+    yield from ()
+
+
+def _commandstats(server: Server) -> Fields:
+    for one in server.table.every():
+        if one.calls or one.rejected or one.failed:
+            usec = one.usec / 1000
+            yield f"cmdstat_{one.full_name}", (
+                f"calls={one.calls},usec={int(usec)},usec_per_call={usec / max(1, one.calls):.2f},"
+                f"rejected_calls={one.rejected},failed_calls={one.failed}"
+            )
+
+
+def _errorstats(server: Server) -> Fields:
+    for code, count in server.stats.errors.items():
+        yield f"errorstat_{code}", f"count={count}"
+
+
+def _cluster(server: Server) -> Fields:
+    yield "cluster_enabled", int(server.cluster_enabled)
+
+
+def _keyspace(server: Server) -> Fields:
+    for db in server.databases:
+        if keys := len(db):
+            yield f"db{db.index}", f"keys={keys},expires={db.volatile_count()},avg_ttl={_average_ttl(server, db.index)}"
+
+
+def _average_ttl(server: Server, index: int) -> int:
+    """Mean of the first deadlines found; a full pass is not worth a figure nobody relies on."""
+    found = []
+    for deadlines in server.databases[index].deadlines:
+        if deadlines:
+            found.append(max(0, next(iter(deadlines.values())) - server.ctx.now_ms))
+            if len(found) == 64:
+                break
+    return sum(found) // len(found) if found else 0
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Server], Fields]]] = {
+    "server": ("Server", _server),
+    "clients": ("Clients", _clients),
+    "memory": ("Memory", _memory),
+    "persistence": ("Persistence", _persistence),
+    "stats": ("Stats", _stats),
+    "replication": ("Replication", _replication),
+    "cpu": ("CPU", _cpu),
+    "modules": ("Modules", _modules),
+    "commandstats": ("Commandstats", _commandstats),
+    "errorstats": ("Errorstats", _errorstats),
+    "cluster": ("Cluster", _cluster),
+    "keyspace": ("Keyspace", _keyspace),
+}
+DEFAULT = tuple(name for name in SECTIONS if name not in ("commandstats",))
+"""What INFO without a section shows."""
+
+
+def render(server: Server, names: list[str]) -> str:
+    """The text of the sections `names`, in the order of the table."""
+    parts = []
+    for name, (title, fields) in SECTIONS.items():
+        if name in names:
+            body = "".join(f"{key}:{value}\r\n" for key, value in fields(server))
+            parts.append(f"# {title}\r\n{body}")
+    return "\r\n".join(parts)

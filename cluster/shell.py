@@ -1,0 +1,40 @@
+"""What only the process can do, as the server may ask for it: one field a service, filled in by the node.
+
+The defaults do nothing, so a server without a process around it (a test) is whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cluster.network.session import Session
+
+
+def _nothing(*_arguments: object) -> None:
+    return None
+
+
+@dataclass(slots=True)
+class Shell:
+    wake: Callable[[], None] = _nothing
+    """A session has output although its socket was not readable."""
+    hurry_cron: Callable[[], None] = _nothing
+    """A waiting client's deadline may be earlier than the next tick."""
+    hang_up: Callable[[Session], None] = _nothing
+    """Close a client's connection at once."""
+    request_shutdown: Callable[[frozenset[str]], None] = _nothing
+    """Stop, with SHUTDOWN's words (save, nosave, now, force)."""
+    abort_shutdown: Callable[[], bool] = lambda: False
+    """Whether a shutdown was under way, and is no more."""
+    crash: Callable[[], None] = _nothing
+    """End the process at once."""
+    stall: Callable[[float], None] = _nothing
+    """Block the whole process for some seconds."""
+    purge_memory: Callable[[], None] = _nothing
+    rewrite_configuration: Callable[[], None] = _nothing
+    """Write the configuration file; raises RewriteError."""
+    clock_us: Callable[[], int] = lambda: time.time_ns() // 1000
