@@ -1,0 +1,42 @@
+"""Checks of single words that go beyond a type: host names, file names, templates. The texts are Redis's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from cluster.config.values import BadValue
+
+MAX_HOST_NAME = 255
+_TITLE_FIELDS = frozenset(("title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"))
+
+
+def host_name_check(text: str) -> None:
+    if len(text) > MAX_HOST_NAME:
+        raise BadValue("Hostnames must be less than 256 characters")
+    if not re.fullmatch(r"[0-9A-Za-z.-]*", text):
+        raise BadValue("Hostnames may only contain alphanumeric characters, hyphens or dots")
+
+
+def human_name_check(text: str) -> None:
+    if len(text) > MAX_HOST_NAME or not all(char.isalnum() or char in "-._" for char in text):
+        raise BadValue("Announced human node name contained invalid character")
+
+
+def file_name_check(directive: str, *, empty: bool = False, what: str = "filename") -> Callable[[str], None]:
+    """A check for the name of a file in `dir`: no path, and only with `empty` may it be empty."""
+
+    def check(text: str) -> None:
+        if not text and not empty:
+            raise BadValue(f"{directive} can't be empty")
+        if "/" in text:
+            raise BadValue(f"{directive} can't be a path, just a {what}")
+
+    return check
+
+
+def title_template_check(text: str) -> None:
+    fields = re.findall(r"\{([^{}]*)\}", text)
+    rest = re.sub(r"\{[^{}]*\}", "", text)
+    if not text or set(fields) - _TITLE_FIELDS or "{" in rest:
+        raise BadValue("template format is invalid or contains unknown variables")
