@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from cluster.config.compound import OutputLimit
 
 if TYPE_CHECKING:
     from cluster.network.session import Session
-
-
-class OutputLimit(NamedTuple):
-    """Closed at once over `hard_bytes`, and when over `soft_bytes` for `soft_seconds`; 0 is no limit."""
-
-    hard_bytes: int
-    soft_bytes: int
-    soft_seconds: int
 
 
 def client_class(session: Session) -> str:
@@ -21,3 +15,6 @@ def client_class(session: Session) -> str:
     if session.is_replica_link:
         return "replica"
     return "pubsub" if session.subscriptions else "normal"
+
+
+__all__ = ["OutputLimit", "client_class"]
