@@ -6,7 +6,13 @@ import glob
 import os
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from cluster.config.errors import RewriteError
+from cluster.config.rewrite import rewrite
+from cluster.config.store import Configuration
+from cluster.config.values import BadValue
 
 
 def read_text(path: str) -> str:
@@ -43,3 +49,39 @@ def write_safely(path: str, text: str) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def enter_directory(config: Configuration, *, create: bool) -> None:
+    """Go to `dir`, as Redis does: every relative path starts there from now on. Raises ConfigError.
+
+    `create`: make it when it is not there (the node's own directory; one that a redis.conf names must be there).
+    """
+    if config.file_path:
+        config.file_path = str(Path(config.file_path).absolute())
+    try:
+        if create:
+            Path(config.dir).mkdir(parents=True, exist_ok=True)
+        os.chdir(config.dir)
+    except OSError as error:
+        raise config.error("dir", f"can't use directory '{config.dir}': {error.strerror}") from None
+    config.replace("dir", str(Path.cwd()))
+
+
+def change_directory(config: Configuration) -> None:
+    """What CONFIG SET dir sets going. Raises BadValue."""
+    try:
+        os.chdir(config.dir)
+    except OSError as error:
+        raise BadValue(error.strerror) from None
+    config.replace("dir", str(Path.cwd()))
+
+
+def rewrite_configuration(config: Configuration, instead: Mapping[str, Sequence[str]] | None = None) -> None:
+    """CONFIG REWRITE; `instead` as in `rewrite`. Raises RewriteError."""
+    if not config.file_path:
+        raise RewriteError("ERR The server is running without a config file")
+    try:
+        text = read_text(config.file_path) if Path(config.file_path).exists() else ""
+        write_safely(config.file_path, rewrite(text, config, instead))
+    except OSError as error:
+        raise RewriteError(f"ERR Rewriting config file: {error.strerror}") from None

@@ -6,6 +6,7 @@ its directive, already parsed: ``config.maxmemory`` is an int. Setting goes thro
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -13,8 +14,10 @@ from typing import NamedTuple
 from cluster.config.attributes import Attributes
 from cluster.config.directive import Directive
 from cluster.config.directives import BY_NAME, DIRECTIVES
-from cluster.config.errors import ConfigError
+from cluster.config.errors import ConfigError, RewriteError
 from cluster.config.values import BadValue
+
+BUS_PORT_OFFSET = 10000
 
 Apply = Callable[["Configuration"], None]
 """Called after values changed; raises BadValue (its text is told to the client) to have all of them undone."""
@@ -45,7 +48,7 @@ class Configuration(Attributes):
             setattr(self, directive.attribute, directive.initial())
         self.file_path = file_path
         """The absolute path of the file CONFIG REWRITE rewrites; '' for none."""
-        self._loaded: set[str] = set()
+        self._loaded: dict[str, Setting] = {}
         self._callbacks: list[tuple[frozenset[str], Apply]] = []
         self.load(settings)
 
@@ -54,11 +57,37 @@ class Configuration(Attributes):
         for setting in settings:
             directive = BY_NAME.get(setting.name.lower())
             if directive is None:
-                raise ConfigError("Bad directive or wrong number of arguments", setting.place, setting.line)
+                raise ConfigError(_unknown(setting.name), setting.place, setting.line)
             try:
                 self._load_one(directive, setting.words)
+                self._loaded[directive.name] = setting
             except BadValue as error:
                 raise ConfigError(str(error), setting.place, setting.line) from None
+
+    def check(self) -> None:
+        """Whether the values go together. Raises ConfigError."""
+        if self.cluster_enabled and self.replicaof is not None:
+            raise self.error("replicaof", "replicaof directive not allowed in cluster mode")
+        if self.cluster_enabled and not self.cluster_port and self.port + BUS_PORT_OFFSET > 65535:
+            raise self.error(
+                "port",
+                f"Redis port number too high: the bus of a cluster node is at port + {BUS_PORT_OFFSET}, so the port "
+                f"must be {65535 - BUS_PORT_OFFSET} or less (it is {self.port}), or cluster-port must be set",
+            )
+        if not self.port and not self.unixsocket:
+            raise self.error("port", "configured to not listen anywhere: port is 0 and there is no unixsocket")
+        if self.aclfile and self.user:
+            raise self.error("aclfile", "users are declared by user directives and by aclfile: use one of them")
+        if self.cluster_secret and self.cluster_secret_file:
+            raise self.error("cluster-secret", "cluster-secret and cluster-secret-file are both set: use one of them")
+        for name in ("tls-port", "tls-cluster", "tls-replication"):
+            if getattr(self, BY_NAME[name].attribute):
+                raise self.error(name, "TLS is not supported: tls-port, tls-cluster, tls-replication must stay off")
+
+    def error(self, name: str, cause: str) -> ConfigError:
+        """A ConfigError that names the place where this directive was set."""
+        setting = self._loaded.get(name)
+        return ConfigError(cause, setting.place, setting.line) if setting else ConfigError(cause)
 
     def _load_one(self, directive: Directive, words: Sequence[str]) -> None:
         words = _words_of_file(directive, words)
@@ -66,7 +95,6 @@ class Configuration(Attributes):
         if directive.adds_up == "loading" and directive.name not in self._loaded and not directive.unlisted:
             before = None
         setattr(self, directive.attribute, directive.kind.parse(words, before))
-        self._loaded.add(directive.name)
 
     def is_set(self, name: str) -> bool:
         """Whether a file, the command line or cluster.yaml said anything about this directive."""
@@ -172,6 +200,11 @@ class Configuration(Attributes):
             applied.append(apply)
 
 
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name.lower(), BY_NAME, n=1)
+    return "Bad directive or wrong number of arguments" + (f" (did you mean '{near[0]}'?)" if near else "")
+
+
 def _refused(name: str, why: str) -> ConfigSetError:
     return ConfigSetError(f"CONFIG SET failed (possibly related to argument '{name}') - {why}")
 
@@ -208,3 +241,6 @@ def _glob(pattern: str) -> Callable[[str], bool]:
         at += 1
     matcher = re.compile("".join(parts), re.DOTALL)
     return lambda name: matcher.fullmatch(name) is not None
+
+
+__all__ = ["Apply", "ConfigSetError", "Configuration", "RewriteError", "Setting"]
