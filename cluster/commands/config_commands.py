@@ -34,7 +34,7 @@ def config_set(ctx: Context, *pairs: bytes) -> bytes:
     try:
         ctx.config.set(changes)
     except ConfigSetError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(f"ERR {error.message}") from None
     return replies.OK
 
 

@@ -61,9 +61,13 @@ class Context:
     def bind(self, client: Session) -> None:
         """From now on commands run for `client`."""
         self.client = client
-        self.obeys_primary = client.is_primary_link
-        self.bind_database(client.db)
-        self.set_resp(client.resp)
+        self.routed = None
+        if self.obeys_primary is not client.is_primary_link:
+            self.obeys_primary = client.is_primary_link
+        if self.db is not client.db:
+            self.bind_database(client.db)
+        if self.resp != client.resp:
+            self.set_resp(client.resp)
 
     def set_resp(self, resp: int) -> None:
         self.resp = resp

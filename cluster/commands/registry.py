@@ -154,8 +154,13 @@ class CommandTable:
     def __init__(self, commands: Iterable[Command]) -> None:
         self.commands: dict[str, Command] = {}
         self.by_bytes: dict[bytes, Command] = {}
+        self.fast: dict[bytes, Command] = {}  # those of `by_bytes` that may go straight to their handler
         for one in sorted(commands, key=lambda entry: "|" in entry.full_name):
             self._add(one)
+        self._find_fast()
+
+    def _find_fast(self) -> None:
+        self.fast = {name: entry for name, entry in self.by_bytes.items() if entry.road != ROAD_ROUTED}
 
     def _add(self, entry: Command) -> None:
         if "|" in entry.full_name:
@@ -183,6 +188,7 @@ class CommandTable:
             self.commands[new_name.lower()] = entry
             self.by_bytes[new_name.lower().encode()] = entry
             self.by_bytes[new_name.upper().encode()] = entry
+        self._find_fast()
 
 
 def described_in(module: ModuleType) -> list[Command]:

@@ -16,7 +16,7 @@ class ListenError(Exception):
     """No socket to listen on; the message is the log line tools wait for."""
 
 
-def open_listeners(config: Configuration) -> list[socket.socket]:
+def open_listeners(config: Configuration, *, unix: bool = True) -> list[socket.socket]:
     """Sockets that are bound and listen. An address with '-' before it may be missing on this host."""
     listeners: list[socket.socket] = []
     try:
@@ -27,7 +27,7 @@ def open_listeners(config: Configuration) -> list[socket.socket]:
                     listeners.append(found)
             if not listeners:
                 raise ListenError(f"Failed listening on port {config.port} (tcp), aborting.")
-        if config.unixsocket:
+        if config.unixsocket and unix:
             listeners.append(_listen_unix(config.unixsocket, config.unixsocketperm, config.tcp_backlog))
     except BaseException:
         for listener in listeners:

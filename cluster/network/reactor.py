@@ -16,6 +16,7 @@ import select
 import socket
 from collections import deque
 from itertools import islice
+from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 import trio
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 READ_BYTES = 64 * 1024
 EVENTS_PER_BATCH = 512
+SLICE_NS = 1_000_000
+"""How long batches may follow each other before trio has a turn: its pass costs as much as several requests."""
 ACCEPTS_PER_EVENT = 64
 BUFFERS_PER_SEND = 64
 _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
@@ -37,11 +40,15 @@ _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDH
 class Connection:
     """One client's socket and what could not be sent yet."""
 
-    __slots__ = ("fd", "over_soft_since_ms", "pending", "pending_bytes", "session", "sock", "writing")
+    __slots__ = (
+        "fd", "over_soft_since_ms", "pending", "pending_bytes", "recv", "send", "session", "sock", "writing",
+    )
 
     def __init__(self, sock: socket.socket, session: Session) -> None:
         self.sock = sock
         self.fd = sock.fileno()
+        self.recv = sock.recv
+        self.send = sock.send
         self.session = session
         self.pending: deque[bytes] = deque()
         self.pending_bytes = 0
@@ -66,6 +73,16 @@ class Reactor:
         self._listeners[listener.fileno()] = listener
         self._epoll.register(listener.fileno(), select.EPOLLIN)
 
+    def replace_listeners(self, listeners: list[socket.socket]) -> None:
+        """Take these TCP listeners instead of those there are; a Unix socket stays."""
+        for fd, listener in list(self._listeners.items()):
+            if listener.family != socket.AF_UNIX:
+                self._epoll.unregister(fd)
+                listener.close()
+                del self._listeners[fd]
+        for listener in listeners:
+            self.listen(listener)
+
     def unlisten(self) -> None:
         """Close all listening sockets."""
         for fd, listener in self._listeners.items():
@@ -80,35 +97,73 @@ class Reactor:
         try:
             while True:
                 await trio.lowlevel.wait_readable(fd)
-                self.serve_batch()
+                until = perf_counter_ns() + SLICE_NS
+                while self.serve_batch() and perf_counter_ns() < until:
+                    pass
         finally:
             self.close()
 
-    def serve_batch(self) -> None:
-        """Handle what is ready now, and send what it led to."""
+    def serve_batch(self) -> bool:
+        """Handle what is ready now, and send what it led to. Whether there was anything."""
         server = self._server
         connections = self._connections
+        events = self._epoll.poll(0, EVENTS_PER_BATCH)
+        if not events:
+            return False
         server.start_batch()
         touched: list[Connection] = []
-        for fd, mask in self._epoll.poll(0, EVENTS_PER_BATCH):
+        received = 0
+        for fd, mask in events:
             connection = connections.get(fd)
             if connection is None:
-                if fd == self._wake_fd:
-                    os.eventfd_read(fd)
-                elif fd in self._listeners:
-                    self._accept(self._listeners[fd])
-                continue
-            if mask & _READABLE and not self._read(connection):
+                self._serve_other(fd)
                 continue
             touched.append(connection)
+            if not mask & _READABLE:
+                continue
+            try:
+                data = connection.recv(READ_BYTES)
+            except (BlockingIOError, InterruptedError):
+                continue
+            except OSError:
+                data = b""
+            if not data:
+                self._close(connection)
+                continue
+            received += len(data)
+            session = connection.session
+            if not session.closing:
+                session.receive(data)
+                if len(data) >= READ_BYTES // 4:
+                    self._check_input(connection)
+        server.stats.input_bytes += received
         self.finish_batch(touched)
+        return True
 
     def finish_batch(self, touched: list[Connection]) -> None:
         """End the batch and send all output. Also called by timers, with no connection of their own."""
         woken = self._server.end_batch()
+        sent_bytes = 0
         for connection in touched:
-            if connection.session.out or connection.pending or connection.session.closing:
+            session = connection.session
+            out = session.out
+            if connection.pending or session.closing:
                 self._write(connection)
+            elif out:
+                data = out[0] if len(out) == 1 else b"".join(out)
+                out.clear()
+                try:
+                    sent = connection.send(data)
+                except (BlockingIOError, InterruptedError):
+                    sent = 0
+                except OSError:
+                    self._close(connection)
+                    continue
+                sent_bytes += sent
+                session.total_out += sent
+                if sent < len(data):
+                    self._keep(connection, data[sent:])
+        self._server.stats.output_bytes += sent_bytes
         for session in woken:
             transport = session.transport
             if isinstance(transport, Connection) and transport.fd >= 0:
@@ -135,6 +190,12 @@ class Reactor:
                 self._write(connection)
 
     # -- one connection --------------------------------------------------------------------------------------
+
+    def _serve_other(self, fd: int) -> None:
+        if fd == self._wake_fd:
+            os.eventfd_read(fd)
+        elif fd in self._listeners:
+            self._accept(self._listeners[fd])
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_PER_EVENT):
@@ -192,56 +253,26 @@ class Reactor:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 3))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
-    def _read(self, connection: Connection) -> bool:
-        """Whether the connection is still there."""
-        try:
-            data = connection.sock.recv(READ_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return True
-        except OSError:
-            data = b""
-        if not data:
-            self._close(connection)
-            return False
+    def _check_input(self, connection: Connection) -> None:
+        """Close a client that has sent more than it may without completing a command."""
         session = connection.session
-        self._server.stats.input_bytes += len(data)
-        if session.closing:
-            return True
-        session.receive(data)
-        if len(data) >= READ_BYTES // 4:
-            kept = session.parser.pending_bytes + sum(map(len, session.held))
-            if kept > self._server.config.client_query_buffer_limit:
-                self._server.log("warning", f"Closing client that reached max query buffer length: {session.address}")
-                self._server.stats.input_limit_disconnections += 1
-                self._close(connection)
-                return False
-        return connection.fd >= 0
+        kept = session.parser.pending_bytes + sum(map(len, session.held))
+        if kept > self._server.config.client_query_buffer_limit:
+            self._server.log("warning", f"Closing client that reached max query buffer length: {session.address}")
+            self._server.stats.input_limit_disconnections += 1
+            self._close(connection)
 
     def _write(self, connection: Connection) -> None:
         session = connection.session
         if connection.fd < 0:
             return
         out = session.out
+        if out:
+            connection.pending.extend(out)
+            connection.pending_bytes += sum(map(len, out))
+            out.clear()
         try:
-            if not connection.pending:
-                if not out:
-                    data = b""
-                elif len(out) == 1:
-                    data = out[0]
-                else:
-                    data = b"".join(out)
-                if data:
-                    out.clear()
-                    sent = self._send(connection, data)
-                    if sent < len(data):
-                        connection.pending.append(data[sent:])
-                        connection.pending_bytes = len(data) - sent
-            else:
-                if out:
-                    connection.pending.extend(out)
-                    connection.pending_bytes += sum(map(len, out))
-                    out.clear()
-                self._send_pending(connection)
+            self._send_pending(connection)
         except OSError:
             self._close(connection)
             return
@@ -255,14 +286,11 @@ class Reactor:
         if session.closing and not connection.pending and not session.out:
             self._close(connection)
 
-    def _send(self, connection: Connection, data: bytes) -> int:
-        try:
-            sent = connection.sock.send(data)
-        except (BlockingIOError, InterruptedError):
-            return 0
-        self._server.stats.output_bytes += sent
-        connection.session.total_out += sent
-        return sent
+    def _keep(self, connection: Connection, rest: bytes) -> None:
+        """What a send did not take."""
+        connection.pending.append(rest)
+        connection.pending_bytes = connection.session.out_bytes = len(rest)
+        self._keep_writing(connection)
 
     def _send_pending(self, connection: Connection) -> None:
         pending = connection.pending

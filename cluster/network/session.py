@@ -21,8 +21,6 @@ from cluster.commands.registry import (
     NO_AUTH,
     NO_MULTI,
     ROAD_NO_KEY,
-    ROAD_READ,
-    ROAD_ROUTED,
     ROAD_WRITE,
     STALE,
     WRITE,
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
     from cluster.keyspace.database import Database
     from cluster.server import Server
 
+_NO_COMMANDS: dict[bytes, Command] = {}
 _QUEUE_EXEMPT = frozenset({"exec", "discard", "multi", "watch", "quit", "reset"})
 _RESP2_SUBSCRIBED = frozenset(
     {"ping", "subscribe", "ssubscribe", "sunsubscribe", "psubscribe", "unsubscribe", "punsubscribe", "quit", "reset"}
@@ -139,75 +138,60 @@ class Session:
         server = self.server
         ctx = server.ctx
         ctx.bind(self)
-        by_bytes = server.table.by_bytes
+        fast = _NO_COMMANDS if self.unusual or server.unusual else server.table.fast
         served = server.served
-        entries = server.journal.entries
         append = self.out.append
-        started = perf_counter_ns()
         command: Command | None = None
         iterator = iter(commands)
+        started = perf_counter_ns()
         try:
             for arguments in iterator:
                 name = arguments[0]
-                command = by_bytes.get(name)
-                reply: bytes | None
-                if (
-                    command is None
-                    or self.unusual
-                    or server.unusual
-                    or command.road == ROAD_ROUTED
-                    or not command.minimum <= len(arguments) <= command.maximum
-                ):
-                    reply = self.execute(arguments)
-                    entries = server.journal.entries
-                    command = ctx.command
+                command = fast.get(name)
+                if command is None or not command.minimum <= len(arguments) <= command.maximum:
+                    ours = False
                 elif command.road == ROAD_NO_KEY:
-                    arguments[0] = ctx  # type: ignore[call-overload]
-                    try:
-                        reply = command.handler(*arguments)  # type: ignore[misc]
-                    except CommandError as error:
-                        reply = self._failed(command, error)
+                    ours = True
                 else:
                     key = arguments[1]
-                    slot = crc_hqx(key, 0) & SLOT_MASK if b"{" not in key else key_slot(key)
-                    if not served[slot]:
-                        reply = self.execute(arguments)
-                        command = ctx.command
+                    ctx.routed = key
+                    ctx.slot = slot = crc_hqx(key, 0) & SLOT_MASK if b"{" not in key else key_slot(key)
+                    ours = served[slot] != 0
+                if not ours:
+                    command = self._run_unusual(arguments, started)
+                    if self.wait is not None or self.closing:
+                        self.rest = None if self.closing else iterator
+                        break
+                    fast = _NO_COMMANDS if self.unusual or server.unusual else server.table.fast
+                    started = perf_counter_ns()
+                    continue
+                assert command is not None
+                arguments[0] = ctx  # type: ignore[call-overload]
+                try:
+                    if command.road == ROAD_WRITE:
+                        entries = server.journal.entries
+                        before = ctx.dirty
+                        at = len(entries)
+                        append(command.handler(*arguments))  # type: ignore[misc,arg-type]
+                        if ctx.dirty != before and not command.own_effects:
+                            arguments[0] = name
+                            entries.append((self.db.index, arguments))
+                        if len(entries) - at > 1:
+                            server.journal.wrap(at)
+                        if server.has_followups:
+                            server.follow_up()
+                            ctx.bind(self)
                     else:
-                        ctx.routed = key
-                        ctx.slot = slot
-                        arguments[0] = ctx  # type: ignore[call-overload]
-                        try:
-                            if command.road == ROAD_READ:
-                                reply = command.handler(*arguments)  # type: ignore[misc]
-                            else:
-                                before = ctx.dirty
-                                at = len(entries)
-                                reply = command.handler(*arguments)  # type: ignore[misc]
-                                if ctx.dirty != before and not command.own_effects:
-                                    arguments[0] = name
-                                    entries.append((self.db.index, arguments))
-                                if len(entries) - at > 1:
-                                    server.journal.wrap(at)
-                        except CommandError as error:
-                            reply = self._failed(command, error)
-                if reply is not None:
-                    append(reply)
-                if command is not None:
-                    ended = perf_counter_ns()
-                    elapsed = ended - started
-                    started = ended
-                    command.calls += 1
-                    command.usec += elapsed
-                    if elapsed > server.slow_ns:
-                        server.note_slow(self, command, arguments, elapsed)
-                if server.has_followups:
-                    server.follow_up()
-                    ctx.bind(self)
-                    entries = server.journal.entries
-                if self.wait is not None or self.closing:
-                    self.rest = None if self.closing else iterator
-                    break
+                        append(command.handler(*arguments))  # type: ignore[misc,arg-type]
+                except CommandError as error:
+                    append(self._failed(command, error))
+                ended = perf_counter_ns()
+                elapsed = ended - started
+                started = ended
+                command.calls += 1
+                command.usec += elapsed
+                if elapsed > server.slow_ns:
+                    server.note_slow(self, command, arguments, elapsed)
         except ProtocolError as error:
             server.log("verbose", f"Protocol error ({error.message}) from client: {self.address}")
             append(error.encoded)
@@ -215,6 +199,24 @@ class Session:
         self.last_used_ms = ctx.now_ms
         if command is not None:
             self.last_command = command
+
+    def _run_unusual(self, arguments: list[bytes], started: int) -> Command | None:
+        """One command on the long road, with its accounting. The command, or None if it was not run."""
+        server = self.server
+        reply = self.execute(arguments)
+        if reply is not None:
+            self.out.append(reply)
+        command = server.ctx.command
+        if command is not None:
+            elapsed = perf_counter_ns() - started
+            command.calls += 1
+            command.usec += elapsed
+            if elapsed > server.slow_ns:
+                server.note_slow(self, command, arguments, elapsed)
+        if server.has_followups:
+            server.follow_up()
+            server.ctx.bind(self)
+        return command
 
     def _failed(self, command: Command | None, error: CommandError) -> bytes:
         if command is not None:

@@ -65,7 +65,10 @@ class RequestParser:
             return self._continue_careful(data)
         carry = self._carry
         if not carry:
-            if data[0] != 42 or not self.authenticated or _LARGE_COUNT.search(data) is not None:
+            if data[0] != 42 or not self.authenticated:
+                return self._turn_careful(data)
+            # With one '*' and a one-digit count there is no large count to look for.
+            if (data[2:3] != b"\r" or data.count(b"*") > 1) and _LARGE_COUNT.search(data) is not None:
                 return self._turn_careful(data)
         else:
             seam = carry[-_LOOKBACK_BYTES:] + data
@@ -74,14 +77,19 @@ class RequestParser:
         reader = self._reader
         if reader is None:
             reader = self._reader = hiredis.Reader()
-        commands: list[Arguments] = []
-        append = commands.append
         gets = reader.gets
         try:
             reader.feed(data)
-            while (command := gets()) is not False:
-                append(command)
-            b"".join(chain.from_iterable(commands))  # raises TypeError unless all is bulk strings
+            first = gets()
+            if first and not carry and not reader.has_data():  # by far the most frequent: one whole command
+                b"".join(first)  # raises TypeError unless all is bulk strings
+                return (first,)
+            commands: list[Arguments] = []
+            append = commands.append
+            while first is not False:
+                append(first)
+                first = gets()
+            b"".join(chain.from_iterable(commands))
         except (hiredis.ProtocolError, TypeError, ValueError):
             return self._turn_careful(data)
         if reader.has_data():

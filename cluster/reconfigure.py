@@ -1,0 +1,89 @@
+"""What a changed directive sets going: CONFIG SET's effects on the running node, and the ones of the start.
+
+A directive that is simply read when it matters (timeout, hz, client-query-buffer-limit …) needs nothing here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster.config.errors import ConfigError
+from cluster.config.store import Configuration
+from cluster.config.values import BadValue
+from cluster.network.listeners import ListenError, open_listeners
+
+if TYPE_CHECKING:
+    from cluster.log import Log
+    from cluster.network.reactor import Reactor
+    from cluster.server import Server
+
+_NEVER_NS = 1 << 62
+_CLUSTER_PREFIX = "cluster-"
+
+
+def rename_commands(server: Server) -> None:
+    """Carry out rename-command. Raises ConfigError."""
+    for old, new in server.config.rename_command:
+        try:
+            server.table.rename(old, new)
+        except KeyError:
+            raise ConfigError("No such command in rename-command", "rename-command", f"{old} {new}") from None
+
+
+def follow_configuration(server: Server, reactor: Reactor, log: Log, cluster_directives: list[str]) -> None:
+    """Carry out what the configuration says now, and again whenever CONFIG SET changes it."""
+    config = server.config
+
+    def password(_config: Configuration) -> None:
+        server.requires_password = bool(config.requirepass)
+
+    def memory(_config: Configuration) -> None:
+        server.memory.configure()
+        server.refresh_observed()
+        server.refresh_road()
+
+    def road(_config: Configuration) -> None:
+        server.refresh_road()
+
+    def slow(_config: Configuration) -> None:
+        limit = config.slowlog_log_slower_than
+        server.slow_ns = limit * 1000 if limit >= 0 else _NEVER_NS
+        del server.slow_log[config.slowlog_max_len :]
+
+    def level(_config: Configuration) -> None:
+        log.level = config.loglevel
+
+    def bulk_limit(_config: Configuration) -> None:
+        for client in server.clients.values():
+            client.parser.bulk_limit_bytes = config.proto_max_bulk_len
+
+    def listen(_config: Configuration) -> None:
+        _listen_anew(reactor, config)
+
+    def backlog(_config: Configuration) -> None:
+        server.replication.resize_backlog(config.repl_backlog_size)
+
+    def cluster(_config: Configuration) -> None:
+        if server.bus is not None:
+            server.bus.configure()
+
+    slow(config)
+    memory(config)
+    config.on_change(["requirepass"], password)
+    config.on_change(["maxmemory", "maxmemory-policy"], memory)
+    config.on_change(["min-replicas-to-write", "min-replicas-max-lag"], road)
+    config.on_change(["slowlog-log-slower-than", "slowlog-max-len"], slow)
+    config.on_change(["loglevel"], level)
+    config.on_change(["proto-max-bulk-len"], bulk_limit)
+    config.on_change(["port", "bind"], listen)
+    config.on_change(["repl-backlog-size"], backlog)
+    config.on_change(cluster_directives, cluster)
+
+
+def _listen_anew(reactor: Reactor, config: Configuration) -> None:
+    """Move to the new addresses; when they cannot be had, stay on the old ones and refuse the change."""
+    try:
+        listeners = open_listeners(config, unix=False)
+    except ListenError as error:
+        raise BadValue(f"Unable to listen on this port or address ({error})") from None
+    reactor.replace_listeners(listeners)
