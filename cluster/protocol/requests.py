@@ -86,13 +86,18 @@ class RequestParser:
                 return (first,)
             commands: list[Arguments] = []
             append = commands.append
+            whole = False  # whether the chunk ends between two commands
             while first is not False:
                 append(first)
+                # Asked before the next try: a header that hiredis has taken in already counts as no data.
+                if not reader.has_data():
+                    whole = True
+                    break
                 first = gets()
             b"".join(chain.from_iterable(commands))
         except (hiredis.ProtocolError, TypeError, ValueError):
             return self._turn_careful(data)
-        if reader.has_data():
+        if not whole:
             self._carry = carry + data
             self._skip += len(commands)
             if _LARGE_BULK.search(self._carry[-(len(data) + _LOOKBACK_BYTES):]) is not None:

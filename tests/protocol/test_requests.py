@@ -1,0 +1,113 @@
+"""The request parser against Redis's rules: any split of the stream, every limit, every error text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.errors import ProtocolError
+from cluster.protocol.replies import request
+from cluster.protocol.requests import RequestParser, split_arguments
+
+arguments = st.lists(st.binary(max_size=40), min_size=1, max_size=12)
+
+
+def parse(parser: RequestParser, chunks: list[bytes]) -> list[list[bytes]]:
+    return [list(command) for chunk in chunks if chunk for command in parser.feed(chunk)]
+
+
+def split(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
+    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+
+
+@given(st.lists(arguments, min_size=1, max_size=8), st.lists(st.integers(0, 5000), max_size=12))
+def test_any_split_gives_the_same_commands(commands: list[list[bytes]], cuts: list[int]) -> None:
+    data = b"".join(request(command) for command in commands)
+    parser = RequestParser()
+    assert parse(parser, split(data, cuts)) == commands
+    assert parser.pending_bytes == 0
+
+
+@given(st.lists(arguments, min_size=1, max_size=5), st.lists(st.integers(0, 5000), max_size=8))
+def test_a_client_that_has_not_logged_in_is_parsed_alike(commands: list[list[bytes]], cuts: list[int]) -> None:
+    commands = [command[:10] for command in commands]
+    data = b"".join(request(command) for command in commands)
+    assert parse(RequestParser(authenticated=False), split(data, cuts)) == commands
+
+
+def test_a_large_value_arrives_in_pieces() -> None:
+    value = bytes(range(256)) * 8192
+    data = request([b"SET", b"key", value]) + request([b"PING"])
+    pieces = [data[at : at + 16384] for at in range(0, len(data), 16384)]
+    assert parse(RequestParser(), pieces) == [[b"SET", b"key", value], [b"PING"]]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"*1000000000000\r\n", "invalid multibulk length"),
+        (b"*x\r\n", "invalid multibulk length"),
+        (b"*1\r\n$-1\r\n", "invalid bulk length"),
+        (b"*1\r\n$4x\r\nPING\r\n", "invalid bulk length"),
+        (b"*1\r\n$2000000000\r\n", "invalid bulk length"),
+        (b"*1\r\n:4\r\n", "expected '$', got ':'"),
+        (b"*2\r\n$3\r\nGET\r\n*1\r\n$1\r\na\r\n", "expected '$', got '*'"),
+        (b'SET a "b\r\n', "unbalanced quotes in request"),
+        (b"a" * 70_000, "too big inline request"),
+        (b"*" + b"1" * 70_000, "too big mbulk count string"),
+        (b"*1\r\n$" + b"1" * 70_000, "too big bulk count string"),
+    ],
+)
+def test_broken_streams(data: bytes, message: str) -> None:
+    parser = RequestParser()
+    with pytest.raises(ProtocolError) as caught:
+        parse(parser, [data])
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"*11\r\n", "unauthenticated multibulk length"), (b"*1\r\n$16385\r\n", "unauthenticated bulk length")],
+)
+def test_tight_limits_before_authentication(data: bytes, message: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        parse(RequestParser(authenticated=False), [data])
+    assert caught.value.message == message
+    waiting = RequestParser()
+    assert parse(waiting, [data]) == []
+
+
+def test_commands_before_the_break_are_still_given() -> None:
+    parser = RequestParser()
+    given_out = []
+    with pytest.raises(ProtocolError):
+        for command in parser.feed(request([b"PING"]) + b"*1\r\n:1\r\n"):
+            given_out.append(command)
+    assert given_out == [[b"PING"]]
+
+
+def test_a_huge_count_is_waited_for_without_allocating() -> None:
+    parser = RequestParser()
+    assert parse(parser, [b"*2147483647\r\n$4\r\nPING\r\n"]) == []
+    assert parser.pending_bytes < 100
+
+
+def test_empty_commands_are_skipped() -> None:
+    assert parse(RequestParser(), [b"*0\r\n*-1\r\n\r\n" + request([b"PING"])]) == [[b"PING"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"  set  a b ", [b"set", b"a", b"b"]),
+        (b'set a "x\\x41\\n\\"y"', [b"set", b"a", b'xA\n"y']),
+        (b"set a 'it\\'s'", [b"set", b"a", b"it's"]),
+        (b'a""b', None),
+        (b'"a"b', None),
+        (b"", []),
+    ],
+)
+def test_inline_words(line: bytes, expected: list[bytes] | None) -> None:
+    assert split_arguments(line) == expected
