@@ -269,6 +269,22 @@ class Server:
         self.ctx.routed = None
         return count
 
+    def swap_databases(self, first: int, second: int) -> None:
+        """Exchange the contents of two databases; clients and watches stay with their index."""
+        one, other = self.databases[first], self.databases[second]
+        for index, key in list(self.watchers):
+            if index in (first, second) and (one.get(key) is not None or other.get(key) is not None):
+                self.announce(self.databases[index], key, Event("g", "swapdb"))
+        one.spaces, other.spaces = other.spaces, one.spaces
+        one.deadlines, other.deadlines = other.deadlines, one.deadlines
+        self.scan_cache.clear()
+        self.ctx.bind_database(self.ctx.db)
+        if self.config.maxmemory:
+            self.memory.forget_all()
+        for index, key in list(self.blocked_keys):
+            if index in (first, second) and self.databases[index].get(key) is not None:
+                self.key_ready(self.databases[index], key)
+
     def drop_slots(self, slots: list[int]) -> int:
         """Forget the keys of slots that another node serves now; replicas are told key by key."""
         db = self.databases[0]

@@ -1,0 +1,61 @@
+"""Whole databases: DBSIZE, FLUSHALL, FLUSHDB, SWAPDB."""
+
+from __future__ import annotations
+
+from cluster.commands.context import Context
+from cluster.commands.registry import FAST, READONLY, WRITE, command
+from cluster.errors import CommandError, NotAnInteger, SyntaxFault
+from cluster.keyspace.database import Database
+from cluster.keyspace.numbers import parse_integer
+from cluster.protocol import replies
+
+_EVERYWHERE = ("request_policy:all_shards", "response_policy:all_succeeded")
+
+
+@command("DBSIZE", arity=1, flags={READONLY, FAST}, group="server", since="1.0.0", categories=("keyspace",),
+         tips=("request_policy:all_shards", "response_policy:agg_sum"), summary="Counts the keys of the database.")
+def dbsize(ctx: Context) -> bytes:
+    return replies.integer(len(ctx.db))
+
+
+@command("FLUSHALL", arity=-1, flags={WRITE}, group="server", since="1.0.0", categories=("keyspace", "dangerous"),
+         tips=_EVERYWHERE, own_effects=True, summary="Deletes every key of every database.")
+def flushall(ctx: Context, *mode: bytes) -> bytes:
+    return _flush(ctx, ctx.server.databases, b"FLUSHALL", mode)
+
+
+@command("FLUSHDB", arity=-1, flags={WRITE}, group="server", since="1.0.0", categories=("keyspace", "dangerous"),
+         tips=_EVERYWHERE, own_effects=True, summary="Deletes every key of the database.")
+def flushdb(ctx: Context, *mode: bytes) -> bytes:
+    return _flush(ctx, [ctx.db], b"FLUSHDB", mode)
+
+
+def _flush(ctx: Context, databases: list[Database], name: bytes, mode: tuple[bytes, ...]) -> bytes:
+    """ASYNC and SYNC mean the same here: dropping the slots' dicts is all there is to do."""
+    if len(mode) > 1 or (mode and mode[0].upper() not in (b"ASYNC", b"SYNC")):
+        raise SyntaxFault
+    ctx.dirty += ctx.server.flush(databases)
+    # Replicas flush even when there is nothing here: they may hold what we have not.
+    ctx.propagate(name, *mode)
+    return replies.OK
+
+
+@command("SWAPDB", arity=3, flags={WRITE, FAST}, group="server", since="4.0.0", categories=("keyspace", "dangerous"),
+         summary="Swaps the contents of two databases.")
+def swapdb(ctx: Context, first: bytes, second: bytes) -> bytes:
+    if ctx.config.cluster_enabled:
+        raise CommandError("ERR SWAPDB is not allowed in cluster mode")
+    one, other = _index(first, "first"), _index(second, "second")
+    if not (0 <= one < len(ctx.server.databases) and 0 <= other < len(ctx.server.databases)):
+        raise CommandError("ERR DB index is out of range")
+    ctx.dirty += 1
+    if one != other:
+        ctx.server.swap_databases(one, other)
+    return replies.OK
+
+
+def _index(text: bytes, which: str) -> int:
+    try:
+        return parse_integer(text)
+    except NotAnInteger:
+        raise CommandError(f"ERR invalid {which} DB index") from None

@@ -1,0 +1,82 @@
+"""SCAN and KEYS, and the options and replies that SCAN shares with HSCAN, SSCAN and ZSCAN."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cluster.commands.context import Context
+from cluster.commands.registry import READONLY, command
+from cluster.errors import SyntaxFault
+from cluster.keyspace.glob import Glob
+from cluster.keyspace.numbers import parse_integer
+from cluster.keyspace.scan import parse_cursor, scan_keys
+from cluster.keyspace.values import type_name
+from cluster.protocol import replies
+
+_DEFAULT_COUNT = 10
+
+
+class ScanOptions(NamedTuple):
+    """count: about how many elements to look at. glob: what their names must match, None for any."""
+
+    count: int = _DEFAULT_COUNT
+    glob: Glob | None = None
+    type: str | None = None
+
+
+def scan_options(options: tuple[bytes, ...], *, with_type: bool = False) -> ScanOptions:
+    """What stands behind the cursor. Only SCAN itself knows TYPE."""
+    count, glob, wanted = _DEFAULT_COUNT, None, None
+    if len(options) % 2:
+        # Redis reads pair by pair, so an error in an earlier pair comes first.
+        scan_options(options[:-1], with_type=with_type)
+        raise SyntaxFault
+    for word, value in zip(options[::2], options[1::2], strict=True):
+        name = word.upper()
+        if name == b"COUNT":
+            count = parse_integer(value)
+            if count < 1:
+                raise SyntaxFault
+        elif name == b"MATCH":
+            glob = None if value == b"*" else Glob(value)
+        elif name == b"TYPE" and with_type:
+            wanted = value.decode("utf-8", "replace").lower()
+        else:
+            raise SyntaxFault
+    return ScanOptions(count, glob, wanted)
+
+
+def scan_reply(cursor: int, elements: list[bytes]) -> bytes:
+    """The next cursor and the elements, which are raw bytes."""
+    return replies.array([replies.bulk(b"%d" % cursor), replies.bulk_array(elements)])
+
+
+@command("SCAN", arity=-2, flags={READONLY}, group="generic", since="2.8.0",
+         tips=("nondeterministic_output", "request_policy:special"), summary="Goes through the keys, some at a time.")
+def scan(ctx: Context, cursor: bytes, *options: bytes) -> bytes:
+    at = parse_cursor(cursor)
+    count, glob, wanted = scan_options(options, with_type=True)
+    following, keys = scan_keys(ctx.server.scan_cache, ctx.db.index, ctx.spaces, at, count)
+    if glob is not None:
+        keys = [key for key in keys if glob.matches(key)]
+    if wanted is not None:
+        keys = [key for key in keys if (value := ctx.db.get(key)) is not None and type_name(value) == wanted]
+    return scan_reply(following, [key for key in keys if ctx.exists(key)])
+
+
+@command("KEYS", arity=2, flags={READONLY}, group="generic", since="1.0.0", categories=("dangerous",),
+         tips=("request_policy:all_shards", "nondeterministic_output_order"),
+         summary="Answers every key whose name matches a pattern.")
+def keys_(ctx: Context, pattern: bytes) -> bytes:
+    matches = (lambda key: True) if pattern == b"*" else Glob(pattern).matches
+    found: list[bytes] = []
+    for space, deadlines in zip(ctx.spaces, ctx.deadlines, strict=True):
+        if not space:
+            continue
+        if deadlines:
+            # Nothing may be deleted while we walk the dict, so an expired key is only passed over.
+            now = ctx.now_ms
+            found.extend(key for key in space if deadlines.get(key, now + 1) > now and matches(key))
+        else:
+            found.extend(key for key in space if matches(key))
+    return replies.bulk_array(found)

@@ -1,0 +1,100 @@
+"""A server driven in the test's own thread: requests in, decoded replies out, time moved by hand."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import hiredis
+
+from cluster.commands import all_commands
+from cluster.config.store import Configuration, Setting
+from cluster.keyspace.memory import MemoryAccount
+from cluster.network.session import Session
+from cluster.protocol.replies import request
+from cluster.server import Server
+
+START_MS = 1_700_000_000_000
+
+Argument = bytes | str | int | float
+
+
+def as_bytes(argument: Argument) -> bytes:
+    return argument if isinstance(argument, bytes) else str(argument).encode()
+
+
+class Client:
+    """One session: `client("SET", "a", 1)` → the decoded reply (bytes, int, list, None, or a hiredis error)."""
+
+    def __init__(self, node: InProcessNode) -> None:
+        self.node = node
+        self.session: Session = node.server.connect(address="127.0.0.1:50000")
+        self.reader = hiredis.Reader()
+
+    def raw(self, *arguments: Argument) -> bytes:
+        """The reply as it would be sent; empty when the client is left waiting."""
+        server = self.node.server
+        server.start_batch()
+        self.session.receive(request([as_bytes(argument) for argument in arguments]))
+        self.node.end_batch()
+        return self.received()
+
+    def received(self) -> bytes:
+        """What has been sent to this client since the last look."""
+        data = b"".join(self.session.out)
+        self.session.out.clear()
+        return data
+
+    def decoded(self, data: bytes) -> Any:
+        if not data:
+            return None
+        self.reader.feed(data)
+        return self.reader.gets()
+
+    def __call__(self, *arguments: Argument) -> Any:
+        return self.decoded(self.raw(*arguments))
+
+    def error(self, *arguments: Argument) -> str:
+        """The text of the error that the command must be answered with."""
+        reply = self(*arguments)
+        assert isinstance(reply, hiredis.ReplyError), f"{arguments} answered {reply!r}"
+        return str(reply)
+
+
+class InProcessNode:
+    """Called like a client, it is its first client. `now_ms` is its clock."""
+
+    def __init__(self, *directives: tuple[str, str], seed: int = 1) -> None:
+        self.now_ms = START_MS
+        config = Configuration([Setting(name, tuple(value.split())) for name, value in directives])
+        self.logged: list[tuple[str, str]] = []
+        self.server = Server(
+            config, all_commands(), clock_ms=lambda: self.now_ms, rng=random.Random(seed),
+            log=lambda level, text: self.logged.append((level, text)), run_id="0" * 40,
+        )
+        self.server.memory = MemoryAccount(self.server, lambda: 0)
+        self.server.served[:] = b"\1" * len(self.server.served)
+        self.effects: list[list[bytes]] = []
+        self.client = Client(self)
+
+    def end_batch(self) -> None:
+        self.effects.extend(arguments for _, arguments in self.server.journal.entries)
+        self.server.end_batch()
+
+    def connect(self) -> Client:
+        return Client(self)
+
+    def advance(self, milliseconds: int) -> None:
+        self.now_ms += milliseconds
+
+    def __call__(self, *arguments: Argument) -> Any:
+        return self.client(*arguments)
+
+    def error(self, *arguments: Argument) -> str:
+        return self.client.error(*arguments)
+
+    def journaled(self, *arguments: Argument) -> list[list[bytes]]:
+        """The effects a command leaves for replicas and logs."""
+        self.effects.clear()
+        self.client.raw(*arguments)
+        return list(self.effects)
