@@ -12,7 +12,9 @@ PORT = Integer(0, 65535)
 CLUSTER = Section(
     "Cluster",
     [
-        Directive(name="cluster-enabled", kind=YesNo(), default="no", immutable=True, about="the node is one of a cluster"),
+        Directive(
+            name="cluster-enabled", kind=YesNo(), default="no", immutable=True, about="the node is one of a cluster",
+        ),
         Directive(
             name="cluster-config-file", kind=Text(), default="nodes.conf", immutable=True,
             about="the file in which the node keeps its view of the cluster",
@@ -44,7 +46,8 @@ CLUSTER = Section(
             about="this replica never starts a failover by itself",
         ),
         Directive(
-            name="cluster-allow-reads-when-down", kind=YesNo(), default="no", about="reads go on while the cluster is down"
+            name="cluster-allow-reads-when-down", kind=YesNo(), default="no",
+            about="reads go on while the cluster is down",
         ),
         Directive(
             name="cluster-allow-pubsubshard-when-down", kind=YesNo(), default="yes",
@@ -61,10 +64,12 @@ CLUSTER = Section(
             name="cluster-announce-tls-port", kind=PORT, default="0", effect=ACCEPTED, about="TLS is not there"
         ),
         Directive(
-            name="cluster-announce-hostname", kind=Text(host_name_check), default="", about="the host name told to clients"
+            name="cluster-announce-hostname", kind=Text(host_name_check), default="",
+            about="the host name told to clients",
         ),
         Directive(
-            name="cluster-announce-human-name", kind=Text(human_name_check), default="", about="the name of the node in logs"
+            name="cluster-announce-human-name", kind=Text(human_name_check), default="",
+            about="the name of the node in logs",
         ),
         Directive(
             name="cluster-preferred-endpoint-type", kind=Choice(("ip", "hostname", "unknown-endpoint")), default="ip",
@@ -105,7 +110,9 @@ LINES = Section(
             name="rename-command", kind=Lines(2, 2), default="", adds_up="loading", unlisted=True,
             about="a command gets another name, or with \"\" none",
         ),
-        Directive(name="user", kind=Lines(1), default="", adds_up="loading", unlisted=True, about="a user and its rules"),
+        Directive(
+            name="user", kind=Lines(1), default="", adds_up="loading", unlisted=True, about="a user and its rules",
+        ),
         Directive(
             name="loadmodule", kind=Lines(1), default="", adds_up="loading", unlisted=True, effect=ACCEPTED,
             about="modules cannot be loaded",

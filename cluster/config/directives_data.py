@@ -29,7 +29,8 @@ SNAPSHOTS = Section(
             about="payloads are always checked in full",
         ),
         Directive(
-            name="rdb-save-incremental-fsync", kind=YesNo(), default="yes", effect=ACCEPTED, about="one fsync at the end"
+            name="rdb-save-incremental-fsync", kind=YesNo(), default="yes", effect=ACCEPTED,
+            about="one fsync at the end",
         ),
         Directive(
             name="rdb-key-save-delay", kind=Integer(INT_MIN, INT_MAX), default="0", hidden=True,
@@ -51,8 +52,8 @@ APPEND_ONLY = Section(
     [
         Directive(name="appendonly", kind=YesNo(), default="no", about="every write is logged"),
         Directive(
-            name="appendfilename", kind=Text(file_name_check("appendfilename")), default="appendonly.aof", immutable=True,
-            about="the beginning of the names of its files",
+            name="appendfilename", kind=Text(file_name_check("appendfilename")), default="appendonly.aof",
+            immutable=True, about="the beginning of the names of its files",
         ),
         Directive(
             name="appenddirname", kind=Text(file_name_check("appenddirname", what="dirname")), default="appendonlydir",
@@ -65,7 +66,8 @@ APPEND_ONLY = Section(
             name="no-appendfsync-on-rewrite", kind=YesNo(), default="no", about="no fsync while a rewrite is at work"
         ),
         Directive(
-            name="auto-aof-rewrite-percentage", kind=Integer(), default="100", about="growth that starts a rewrite; 0: none"
+            name="auto-aof-rewrite-percentage", kind=Integer(), default="100",
+            about="growth that starts a rewrite; 0: none",
         ),
         Directive(
             name="auto-aof-rewrite-min-size", kind=Memory(), default="64mb", about="size from which it may start"
@@ -74,7 +76,8 @@ APPEND_ONLY = Section(
         Directive(name="aof-use-rdb-preamble", kind=YesNo(), default="yes", about="a rewrite begins with a snapshot"),
         Directive(name="aof-timestamp-enabled", kind=YesNo(), default="no", about="the file has timestamps"),
         Directive(
-            name="aof-rewrite-incremental-fsync", kind=YesNo(), default="yes", effect=ACCEPTED, about="one fsync at the end"
+            name="aof-rewrite-incremental-fsync", kind=YesNo(), default="yes", effect=ACCEPTED,
+            about="one fsync at the end",
         ),
         Directive(name="aof-disable-auto-gc", kind=YesNo(), default="no", about="old files of it are kept"),
     ],

@@ -17,9 +17,12 @@ MEMORY = Section(
     "Memory and expiry",
     [
         Directive(
-            name="databases", kind=Integer(1), default="16", immutable=True, about="databases of a node outside a cluster"
+            name="databases", kind=Integer(1), default="16", immutable=True,
+            about="databases of a node outside a cluster",
         ),
-        Directive(name="maxmemory", kind=Memory(0, ULONG_MAX), default="0", about="bytes the data may take; 0: no limit"),
+        Directive(
+            name="maxmemory", kind=Memory(0, ULONG_MAX), default="0", about="bytes the data may take; 0: no limit",
+        ),
         Directive(
             name="maxmemory-policy", default="noeviction", about="which keys go when the memory is full",
             kind=Choice((
@@ -34,7 +37,9 @@ MEMORY = Section(
         ),
         Directive(name="lfu-log-factor", kind=Integer(), default="10", about="how fast access counters saturate"),
         Directive(name="lfu-decay-time", kind=Integer(), default="1", about="minutes after which they are halved"),
-        Directive(name="active-expire-effort", kind=Integer(1, 10), default="1", about="how hard expired keys are sought"),
+        Directive(
+            name="active-expire-effort", kind=Integer(1, 10), default="1", about="how hard expired keys are sought",
+        ),
         Directive(name="lazyfree-lazy-eviction", kind=YesNo(), default="no", about="evictions travel as UNLINK"),
         Directive(name="lazyfree-lazy-expire", kind=YesNo(), default="no", about="expiries travel as UNLINK"),
         Directive(
@@ -50,9 +55,12 @@ MEMORY = Section(
             about="memory is freed in one way only",
         ),
         Directive(
-            name="activerehashing", kind=YesNo(), default="yes", effect=ACCEPTED, about="dictionaries grow by themselves"
+            name="activerehashing", kind=YesNo(), default="yes", effect=ACCEPTED,
+            about="dictionaries grow by themselves",
         ),
-        Directive(name="activedefrag", kind=NeverYes(_NO_JEMALLOC_DEFRAG), default="no", effect=ACCEPTED, about=_NO_DEFRAG),
+        Directive(
+            name="activedefrag", kind=NeverYes(_NO_JEMALLOC_DEFRAG), default="no", effect=ACCEPTED, about=_NO_DEFRAG,
+        ),
         Directive(
             name="active-defrag-ignore-bytes", kind=Memory(1), default="100mb", effect=ACCEPTED, about=_NO_DEFRAG
         ),
@@ -60,7 +68,8 @@ MEMORY = Section(
             name="active-defrag-threshold-lower", kind=Integer(0, 1000), default="10", effect=ACCEPTED, about=_NO_DEFRAG
         ),
         Directive(
-            name="active-defrag-threshold-upper", kind=Integer(0, 1000), default="100", effect=ACCEPTED, about=_NO_DEFRAG
+            name="active-defrag-threshold-upper", kind=Integer(0, 1000), default="100", effect=ACCEPTED,
+            about=_NO_DEFRAG,
         ),
         Directive(name="active-defrag-cycle-min", kind=Integer(1, 99), default="1", effect=ACCEPTED, about=_NO_DEFRAG),
         Directive(name="active-defrag-cycle-max", kind=Integer(1, 99), default="25", effect=ACCEPTED, about=_NO_DEFRAG),
@@ -93,7 +102,8 @@ ENCODINGS = Section(
             name="list-compress-depth", kind=Integer(), default="0", effect=ACCEPTED, about="lists are not compressed"
         ),
         Directive(
-            name="set-max-intset-entries", kind=LONG, default="512", about="members up to which a set of integers is an intset"
+            name="set-max-intset-entries", kind=LONG, default="512",
+            about="members up to which a set of integers is an intset",
         ),
         Directive(
             name="set-max-listpack-entries", kind=LONG, default="128", about="members up to which a set is a listpack"
@@ -110,7 +120,8 @@ ENCODINGS = Section(
             about="bytes of a member up to which it is one",
         ),
         Directive(
-            name="hll-sparse-max-bytes", kind=Memory(), default="3000", about="bytes up to which a HyperLogLog is sparse"
+            name="hll-sparse-max-bytes", kind=Memory(), default="3000",
+            about="bytes up to which a HyperLogLog is sparse",
         ),
         Directive(name="stream-node-max-bytes", kind=Memory(), default="4096", about="the bytes of a node of a stream"),
         Directive(name="stream-node-max-entries", kind=LONG, default="100", about="the entries of a node of a stream"),
@@ -121,7 +132,8 @@ OBSERVATION = Section(
     "Events, latency and scripts",
     [
         Directive(
-            name="notify-keyspace-events", kind=EventClasses(), default="", about="the events published, by class letters"
+            name="notify-keyspace-events", kind=EventClasses(), default="",
+            about="the events published, by class letters",
         ),
         Directive(
             name="slowlog-log-slower-than", kind=Integer(-1, LONG_MAX), default="10000",
@@ -129,7 +141,8 @@ OBSERVATION = Section(
         ),
         Directive(name="slowlog-max-len", kind=LONG, default="128", about="entries the slow log keeps"),
         Directive(
-            name="latency-monitor-threshold", kind=LONG, default="0", about="milliseconds from which LATENCY notes an event"
+            name="latency-monitor-threshold", kind=LONG, default="0",
+            about="milliseconds from which LATENCY notes an event",
         ),
         Directive(
             name="latency-tracking", kind=YesNo(), default="yes", about="histograms of the time each command takes"

@@ -20,15 +20,21 @@ NETWORK = Section(
     [
         Directive(name="bind", kind=Addresses(), default="* -::*", about="the addresses to listen on"),
         Directive(name="port", kind=PORT, default="6379", about="the port for clients; 0 is none"),
-        Directive(name="tcp-backlog", kind=Integer(), default="511", immutable=True, about="length of the accept queue"),
+        Directive(
+            name="tcp-backlog", kind=Integer(), default="511", immutable=True, about="length of the accept queue",
+        ),
         Directive(
             name="unixsocket", kind=Text(), default="", immutable=True, about="path of a Unix socket to listen on too"
         ),
         Directive(
             name="unixsocketperm", kind=Octal(), default="0", immutable=True, about="its permissions, in octal; 0 keeps"
         ),
-        Directive(name="timeout", kind=Integer(), default="0", about="seconds until an idle client is closed; 0: never"),
-        Directive(name="tcp-keepalive", kind=Integer(), default="300", about="seconds between keepalive probes; 0: none"),
+        Directive(
+            name="timeout", kind=Integer(), default="0", about="seconds until an idle client is closed; 0: never",
+        ),
+        Directive(
+            name="tcp-keepalive", kind=Integer(), default="300", about="seconds between keepalive probes; 0: none",
+        ),
         Directive(
             name="protected-mode", kind=YesNo(), default="yes",
             about="without a password, clients from other hosts are refused",
@@ -46,7 +52,8 @@ NETWORK = Section(
             about="modules cannot be loaded",
         ),
         Directive(
-            name="bind-source-addr", kind=Text(), default="", about="the address that connections to other nodes come from"
+            name="bind-source-addr", kind=Text(), default="",
+            about="the address that connections to other nodes come from",
         ),
         Directive(
             name="socket-mark-id", kind=Integer(0, UINT_MAX), default="0", immutable=True, effect=ACCEPTED,
@@ -95,7 +102,8 @@ TLS = Section(
         Directive(name="tls-cluster", kind=YesNo(), default="no", effect=ACCEPTED, about=_NO_TLS),
         Directive(name="tls-replication", kind=YesNo(), default="no", effect=ACCEPTED, about=_NO_TLS),
         Directive(
-            name="tls-auth-clients", kind=Choice(("no", "yes", "optional")), default="yes", effect=ACCEPTED, about=_NO_TLS
+            name="tls-auth-clients", kind=Choice(("no", "yes", "optional")), default="yes", effect=ACCEPTED,
+            about=_NO_TLS,
         ),
         Directive(name="tls-prefer-server-ciphers", kind=YesNo(), default="no", effect=ACCEPTED, about=_NO_TLS),
         Directive(name="tls-session-caching", kind=YesNo(), default="yes", effect=ACCEPTED, about=_NO_TLS),
@@ -131,7 +139,8 @@ PROCESS = Section(
             about="there is no syslog; the log goes to logfile or standard output",
         ),
         Directive(
-            name="syslog-ident", kind=Text(), default="redis", immutable=True, effect=ACCEPTED, about="see syslog-enabled"
+            name="syslog-ident", kind=Text(), default="redis", immutable=True, effect=ACCEPTED,
+            about="see syslog-enabled",
         ),
         Directive(
             name="syslog-facility", kind=Choice(("user", *(f"local{number}" for number in range(8)))), default="local0",
@@ -145,7 +154,8 @@ PROCESS = Section(
             name="crash-memcheck-enabled", kind=YesNo(), default="yes", effect=ACCEPTED, about="memory is not tested"
         ),
         Directive(
-            name="always-show-logo", kind=YesNo(), default="no", immutable=True, effect=ACCEPTED, about="there is no logo"
+            name="always-show-logo", kind=YesNo(), default="no", immutable=True, effect=ACCEPTED,
+            about="there is no logo",
         ),
         Directive(
             name="set-proc-title", kind=YesNo(), default="yes", immutable=True, effect=ACCEPTED,
@@ -193,7 +203,8 @@ PROCESS = Section(
         ),
         Directive(name="ignore-warnings", kind=Text(), default="", effect=ACCEPTED, about="there are none to ignore"),
         Directive(
-            name="watchdog-period", kind=Integer(), default="0", hidden=True, effect=ACCEPTED, about="there is no watchdog"
+            name="watchdog-period", kind=Integer(), default="0", hidden=True, effect=ACCEPTED,
+            about="there is no watchdog",
         ),
         Directive(name="locale-collate", kind=Text(), default="", effect=ACCEPTED, about="text sorts by code point"),
     ],
@@ -203,7 +214,8 @@ FILES = Section(
     "Directory",
     [
         Directive(
-            name="dir", kind=Text(), default=".", protected=True, about="the directory of the data; relative paths start there"
+            name="dir", kind=Text(), default=".", protected=True,
+            about="the directory of the data; relative paths start there",
         ),
         Directive(
             name="dbfilename", kind=Text(file_name_check("dbfilename", empty=True)), default="dump.rdb", protected=True,

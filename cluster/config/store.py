@@ -206,10 +206,12 @@ def _unknown(name: str) -> str:
 
 
 def _refused(name: str, why: str) -> ConfigSetError:
-    return ConfigSetError(f"CONFIG SET failed (possibly related to argument '{name}') - {why}")
+    return ConfigSetError(f"CONFIG SET failed (possibly related to argument '{name.lower()}') - {why}")
 
 
 def _words_of_file(directive: Directive, words: Sequence[str]) -> Sequence[str]:
+    if not words and directive.kind.several_words and directive.default:
+        return [""]
     if not words:
         raise BadValue("wrong number of arguments")
     if directive.kind.several_words:

@@ -113,7 +113,10 @@ def test_sentinel_by_switch_and_by_name() -> None:
         (["--config", "nope.yaml"], "--config: can't open 'nope.yaml': No such file or directory"),
         (["--config"], "command line: '--config': wrong number of arguments"),
         (["--config", "c.yaml", "--node", "x"], "--node: 'x' is not a number"),
-        (["--replicaof", "h", "1"], "command line: 'replicaof \"h\" \"1\"': replicaof directive not allowed in cluster mode"),
+        (
+            ["--replicaof", "h", "1"],
+            "command line: 'replicaof \"h\" \"1\"': replicaof directive not allowed in cluster mode",
+        ),
     ],
 )
 def test_errors_are_one_line_with_the_place(argv: list[str], message: str) -> None:

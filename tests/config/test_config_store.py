@@ -62,7 +62,10 @@ def test_save_is_replaced_at_run_time() -> None:
     [
         ([("nope", "x")], "Unknown option or number of arguments for CONFIG SET - 'nope'"),
         ([("hz", "x"), ("nope", "4")], "Unknown option or number of arguments for CONFIG SET - 'nope'"),
-        ([("databases", "3")], "CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config"),
+        (
+            [("databases", "3")],
+            "CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config",
+        ),
         (
             [("databases", "x"), ("hz", "y")],
             "CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config",
@@ -71,7 +74,7 @@ def test_save_is_replaced_at_run_time() -> None:
         ([("hz", "5"), ("hz", "6")], "CONFIG SET failed (possibly related to argument 'hz') - duplicate parameter"),
         (
             [("HZ", "x")],
-            "CONFIG SET failed (possibly related to argument 'HZ') - argument couldn't be parsed into an integer",
+            "CONFIG SET failed (possibly related to argument 'hz') - argument couldn't be parsed into an integer",
         ),
         ([("rename-command", "a")], "Unknown option or number of arguments for CONFIG SET - 'rename-command'"),
     ],

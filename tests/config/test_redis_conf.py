@@ -79,7 +79,7 @@ def test_lines_that_are_no_values() -> None:
         ("timeout   'abc\n", "a.conf:1: 'timeout   'abc': Unbalanced quotes in configuration line"),
         ("port x", "a.conf:1: 'port x': argument couldn't be parsed into an integer"),
         ("include c.conf", "can't open config file 'c.conf': No such file or directory"),
-        ("maxmemry 1", "a.conf:1: 'maxmemry 1': Bad directive or wrong number of arguments (did you mean 'maxmemory'?)"),
+        ("hzz 1", "a.conf:1: 'hzz 1': Bad directive or wrong number of arguments (did you mean 'hz'?)"),
         ("rename-command A", "a.conf:1: 'rename-command A': Bad directive or wrong number of arguments"),
     ],
 )

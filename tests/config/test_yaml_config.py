@@ -42,7 +42,8 @@ def test_defaults() -> None:
 def test_what_a_node_is_told() -> None:
     text = """
         cluster: {password: "p w", secret: s, node_timeout_ms: 500, host: 127.0.0.2, directory: /var/x,
-                  directives: {maxmemory: 5mb, appendonly: yes, save: "60 1", client-output-buffer-limit: "pubsub 1 2 3"}}
+                  directives: {maxmemory: 5mb, appendonly: yes, save: "60 1",
+                               client-output-buffer-limit: "pubsub 1 2 3"}}
         nodes:
           - {port: 7000, bus_port: 9000, directives: {maxmemory: 6mb, save: ["5 6", "7 8"]}}
           - {port: 7001, host: "::1", directory: own}
@@ -58,7 +59,9 @@ def test_what_a_node_is_told() -> None:
 
 
 def test_a_list_is_words_where_lines_do_not_add_up() -> None:
-    text = "nodes: [{port: 1, directives: {latency-tracking-info-percentiles: [50, 99.5], rename-command: ['A B', 'C \"\"']}}]"
+    text = """
+        nodes: [{port: 1, directives: {latency-tracking-info-percentiles: [50, 99.5], rename-command: ['A B', 'C ""']}}]
+    """
     result = config(text)
     assert result.latency_tracking_info_percentiles == (50.0, 99.5)
     assert result.rename_command == (("A", "B"), ("C", ""))
@@ -72,8 +75,9 @@ NODES = "nodes: [{port: 7000}]\n"
     [
         ("nodes: [{port: 1}, {port: 2}, {prot: 3}]", "nodes[2].prot: unknown key (did you mean 'port'?)"),
         (NODES + "clustr: {}", "clustr: unknown key (did you mean 'cluster'?)"),
-        (NODES + "cluster: {zzz: 1}", "cluster.zzz: unknown key (known: name, replicas, node_timeout_ms, host, "
-         "directory, password, secret, directives)"),
+        (NODES + "cluster: {directives: 5}", "cluster.directives: must be a mapping of keys to values"),
+        ("nodes: [{port: 1, zzz: 1}]",
+         "nodes[0].zzz: unknown key (known: port, bus_port, host, directory, directives)"),
         ("nodes: [{}]", "nodes[0].port: is missing"),
         ("nodes: [{port: '7000'}]", "nodes[0].port: must be a whole number, not '7000'"),
         ("nodes: [{port: yes}]", "nodes[0].port: must be a whole number, not yes"),
@@ -92,7 +96,8 @@ NODES = "nodes: [{port: 7000}]\n"
         (NODES + "cluster: {replicas: -1}", "cluster.replicas: must be between 0 and 100, not -1"),
         (NODES + "cluster: {directives: {maxmemry: 1}}",
          "cluster.directives.maxmemry: unknown directive (did you mean 'maxmemory'?)"),
-        (NODES + "cluster: {directives: {maxmemory: big}}", "cluster.directives.maxmemory: argument must be a memory value"),
+        (NODES + "cluster: {directives: {maxmemory: big}}",
+         "cluster.directives.maxmemory: argument must be a memory value"),
         (NODES + "cluster: {directives: {port: 1}}", "cluster.directives.port: is not set here but by port"),
         (NODES + "cluster: {directives: {requirepass: yes}}",
          "cluster.directives.requirepass: must be a text, in quotes if need be, not yes"),
