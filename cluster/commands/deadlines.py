@@ -31,7 +31,7 @@ def any_deadline(ctx: Context, text: bytes, unit_ms: int, relative: bool, comman
     """The deadline of EXPIRE and its kin, which may lie in the past."""
     scaled = parse_integer(text) * unit_ms
     deadline = scaled + (ctx.now_ms if relative else 0)
-    if not INT64_MIN <= scaled or deadline > INT64_MAX:
+    if scaled < INT64_MIN or deadline > INT64_MAX:
         raise invalid_expire_time(command)
     return deadline
 

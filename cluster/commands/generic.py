@@ -1,4 +1,4 @@
-"""Keys of any type: delete, rename, copy, move, look at. Deadlines are in expire.py, SCAN and KEYS in scan_commands.py."""
+"""Keys of any type: delete, rename, copy, move, look at. (Deadlines: expire.py. SCAN and KEYS: scan_commands.py.)"""
 
 from __future__ import annotations
 
@@ -194,14 +194,13 @@ def _copy_options(ctx: Context, options: tuple[bytes, ...]) -> tuple[Database, b
 @command("RANDOMKEY", arity=1, flags={READONLY}, group="generic", since="1.0.0",
          tips=("request_policy:all_shards", "nondeterministic_output"), summary="Answers some key.")
 def randomkey(ctx: Context) -> bytes:
+    key: bytes | None = None
     for _ in range(_RANDOM_TRIES):
         key = _random_key(ctx)
-        if key is None:
-            return ctx.null
-        if ctx.exists(key):
-            return replies.bulk(key)
-    # A replica that holds expired keys only cannot delete them; any of them is as good an answer as Redis's.
-    return replies.bulk(key)
+        if key is None or ctx.exists(key):
+            break
+    # A replica that holds expired keys only cannot delete them; then any of them has to do, as in Redis.
+    return ctx.null if key is None else replies.bulk(key)
 
 
 def _random_key(ctx: Context) -> bytes | None:

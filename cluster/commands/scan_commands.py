@@ -17,9 +17,9 @@ _DEFAULT_COUNT = 10
 
 
 class ScanOptions(NamedTuple):
-    """count: about how many elements to look at. glob: what their names must match, None for any."""
+    """effort: about how many elements to look at (COUNT). glob: what their names must match, None for any."""
 
-    count: int = _DEFAULT_COUNT
+    effort: int = _DEFAULT_COUNT
     glob: Glob | None = None
     type: str | None = None
 
@@ -55,8 +55,8 @@ def scan_reply(cursor: int, elements: list[bytes]) -> bytes:
          tips=("nondeterministic_output", "request_policy:special"), summary="Goes through the keys, some at a time.")
 def scan(ctx: Context, cursor: bytes, *options: bytes) -> bytes:
     at = parse_cursor(cursor)
-    count, glob, wanted = scan_options(options, with_type=True)
-    following, keys = scan_keys(ctx.server.scan_cache, ctx.db.index, ctx.spaces, at, count)
+    effort, glob, wanted = scan_options(options, with_type=True)
+    following, keys = scan_keys(ctx.server.scan_cache, ctx.db.index, ctx.spaces, at, effort)
     if glob is not None:
         keys = [key for key in keys if glob.matches(key)]
     if wanted is not None:

@@ -1,0 +1,75 @@
+"""When two replies count as the same.
+
+Nearly always when they are equal, kind and text. What is declared here is all that may differ, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.differential.grammar import Command
+from tests.differential.resp import Reply
+
+Same = Callable[[Reply, Reply], bool]
+
+CLOCK_SLACK_MS = 2000
+"""The two servers run a command some moments apart."""
+
+
+def _in_any_order(ours: Reply, theirs: Reply) -> bool:
+    return ours.kind == theirs.kind and _sorted(ours.value) == _sorted(theirs.value)
+
+
+def _sorted(value: object) -> object:
+    return sorted(value, key=repr) if isinstance(value, tuple) else value
+
+
+def _about(slack: int) -> Same:
+    def same(ours: Reply, theirs: Reply) -> bool:
+        if ours.kind != ":" or theirs.kind != ":":
+            return ours == theirs
+        one, other = int(str(ours.value, "ascii")), int(str(theirs.value, "ascii"))  # type: ignore[call-overload]
+        # -1 and -2 are answers, not times.
+        return bool(one == other or (min(one, other) >= 0 and abs(one - other) <= slack))
+
+    return same
+
+
+def _scan(ours: Reply, theirs: Reply) -> bool:
+    """Elements in any order, and the cursor where both are at the end."""
+    if ours.kind != "*" or theirs.kind != "*":
+        return ours == theirs
+    return _in_any_order(ours.value[1], theirs.value[1])  # type: ignore[index]
+
+
+RULES: dict[bytes, Same] = {
+    # Their order is each server's own.
+    **dict.fromkeys([b"KEYS", b"SMEMBERS", b"SINTER", b"SUNION", b"SDIFF", b"HKEYS", b"HVALS"], _in_any_order),
+    **dict.fromkeys([b"SCAN", b"SSCAN", b"HSCAN", b"ZSCAN"], _scan),
+    b"TTL": _about(2),
+    b"EXPIRETIME": _about(2),
+    b"PTTL": _about(CLOCK_SLACK_MS),
+    b"PEXPIRETIME": _about(CLOCK_SLACK_MS),
+    # The seconds since the last use are kept under an LRU policy only.
+    b"OBJECT": lambda ours, theirs: ours.kind == theirs.kind and (ours.kind == ":" or ours == theirs),
+}
+
+
+def same(command: Command, ours: Reply, theirs: Reply) -> bool:
+    """Whether redis-server's reply and ours tell a client the same."""
+    if ours == theirs:
+        return True
+    rule = RULES.get(command[0].upper())
+    return rule is not None and rule(ours, theirs)
+
+
+def unordered(command: Command) -> bool:
+    """Commands whose result depends on an order that is each server's own: they are not compared at all.
+
+    SORT BY a pattern without '*' leaves a set as it lies in the hash table, and with ALPHA elements of equal weight
+    as its unstable sort happens to leave them.
+    """
+    if command[0].upper() not in (b"SORT", b"SORT_RO"):
+        return False
+    upper = [argument.upper() for argument in command]
+    return b"BY" in upper

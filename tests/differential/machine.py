@@ -1,0 +1,74 @@
+"""The machine: the same commands to both servers, step by step, the replies and finally the data compared."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from cluster.keyspace.digest import dataset_digest
+from tests.commands.in_process import Client, InProcessNode
+from tests.differential.comparison import same, unordered
+from tests.differential.grammar import Command, Commands
+from tests.differential.oracle import Oracle
+from tests.differential.resp import Reply, decode
+
+EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "100"))
+STEPS = 30
+
+
+class Pair:
+    """A redis-server and a node in this process. Making them takes a while, so one pair serves many runs."""
+
+    def __init__(self, directory: Path) -> None:
+        self.oracle = Oracle(directory)
+        self.node = InProcessNode()
+        self.client: Client = self.node.client
+
+    def begin(self, resp: int) -> None:
+        """Both empty, and a new connection's state on either side."""
+        self.both([b"RESET"])
+        self.both([b"HELLO", b"%d" % resp])
+        self.both([b"FLUSHALL"])
+
+    def both(self, command: Command) -> tuple[Reply, Reply]:
+        self.node.now_ms = time.time_ns() // 1_000_000
+        ours, _ = decode(self.client.raw(*command))
+        return ours, self.oracle(*command)
+
+    def check_data(self) -> None:
+        """Same keys, types, values, and the same keys with a deadline."""
+        theirs = self.oracle(b"DEBUG", b"DIGEST").value
+        assert dataset_digest(self.node.server.databases).hex().encode() == theirs, "the data differs"
+
+
+def run(pair: Pair, grammar: Commands, resp: int, examples: int = EXAMPLES) -> None:
+    """Let hypothesis look for a sequence of commands that the two answer differently."""
+
+    class Machine(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            pair.begin(resp)
+
+        @rule(commands=st.lists(grammar, min_size=1, max_size=4))
+        def send(self, commands: list[Command]) -> None:
+            for command in commands:
+                if unordered(command):
+                    continue
+                ours, theirs = pair.both(command)
+                assert same(command, ours, theirs), f"{command}: ours {ours}, redis-server's {theirs}"
+
+        def teardown(self) -> None:
+            pair.check_data()
+
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=STEPS, deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )

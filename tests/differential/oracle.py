@@ -1,0 +1,78 @@
+"""The other side of the comparison: a real redis-server on a port of the system's choice."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+
+from cluster.protocol.replies import request
+from tests.differential.resp import Incomplete, Reply, decode
+
+START_SECONDS = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Oracle:
+    """A redis-server without persistence, and one connection to it."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        program = shutil.which("redis-server")
+        if program is None:
+            raise RuntimeError("redis-server is needed for this test: install Debian's redis-server")
+        self.port = free_port()
+        self._log = (directory / "redis-server.log").open("wb")
+        self._process = subprocess.Popen(
+            [program, "--port", str(self.port), "--save", "", "--appendonly", "no", "--dir", str(directory),
+             "--enable-debug-command", "yes", *options],
+            stdout=self._log, stderr=self._log,
+        )
+        self._socket = self._connect()
+        self._data = b""
+
+    def _connect(self) -> socket.socket:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", self.port), timeout=START_SECONDS)
+            except OSError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+
+    def __call__(self, *arguments: bytes) -> Reply:
+        """Send a command and wait for its reply."""
+        self._socket.sendall(request(arguments))
+        while True:
+            try:
+                reply, end = decode(self._data)
+            except Incomplete:
+                received = self._socket.recv(1 << 16)
+                if not received:
+                    raise ConnectionError("redis-server closed the connection") from None
+                self._data += received
+            else:
+                self._data = self._data[end:]
+                return reply
+
+    def close(self) -> None:
+        self._socket.close()
+        self._process.terminate()
+        self._process.wait(START_SECONDS)
+        self._log.close()
+
+    def __enter__(self) -> Oracle:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,21 @@
+"""Random commands, answered alike by redis-server and by this node, in both protocol versions.
+
+The redis-server at hand is 7.0; where 7.2 differs, `comparison.py` says so.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.differential.grammar import Commands
+from tests.differential.grammar_generic import EXPIRY, GENERIC, SORTING
+from tests.differential.grammar_strings import BITMAPS, STRINGS
+from tests.differential.machine import Pair, run
+
+GRAMMARS = {"strings": STRINGS, "bitmaps": BITMAPS, "generic": GENERIC, "expiry": EXPIRY, "sorting": SORTING}
+
+
+@pytest.mark.parametrize("resp", [2, 3])
+@pytest.mark.parametrize("grammar", GRAMMARS.values(), ids=GRAMMARS)
+def test_replies_are_those_of_redis_server(pair: Pair, grammar: Commands, resp: int) -> None:
+    run(pair, grammar, resp)
