@@ -1,0 +1,255 @@
+"""Elections: a replica asks the primaries to be its failed primary's successor; and manual failover.
+
+One vote an epoch, on disk before it is sent; a majority of the primaries that serve slots wins. Source: the Redis
+Cluster specification, 'Replica election and promotion'. What differs from Redis: the replica with the most data asks
+first and hardly waits, since a FAIL is broadcast on the same links before the request is.
+"""
+
+from __future__ import annotations
+
+from bus import gossip, ownership
+from bus.events import BecomePrimary, Paused, PauseWrites
+from bus.messages import PAUSED, Fail, Heartbeat, ManualFailoverStart, Vote, VoteRequest
+from bus.slots import slots_in
+from bus.state import Election, ManualFailover, Peer, State
+
+DELAY_MS = 20
+JITTER_MS = 60
+RANK_DELAY_MS = 200
+"""A replica waits that much longer for each other replica of its primary that has more data."""
+MIN_TIMEOUT_MS = 2_000
+REPLICATION_PING_MS = 10_000
+MANUAL_TIMEOUT_MS = 5_000
+MANUAL_PAUSE_MS = 2 * MANUAL_TIMEOUT_MS
+
+
+def _timeout(s: State) -> int:
+    return max(2 * s.config.node_timeout_ms, MIN_TIMEOUT_MS)
+
+
+# -- the replica's side ------------------------------------------------------------------------------------------
+
+
+def tick(s: State) -> None:
+    _tick_manual(s)
+    primary = s.primary_of(s.me)
+    if primary is None:
+        return
+    manual = s.manual is not None and s.manual.can_start and not s.manual.replica_id
+    if not manual and (not primary.fail or s.config.replica_no_failover):
+        if s.election is not None and not primary.fail:
+            s.election = None
+        return
+    if not primary.slot_count or not (manual or _data_is_fresh(s)):
+        return
+    election = s.election
+    if election is None or s.now > election.start_at + 2 * _timeout(s):
+        _schedule(s, primary, manual)
+        return
+    if election.over:
+        return
+    if not election.asked:
+        if not manual:
+            _update_rank(s, primary, election)
+        if s.now >= election.start_at:
+            _ask(s, primary, election, manual)
+    elif s.now > election.start_at + _timeout(s):
+        s.log("warning", "Failover attempt expired.")
+        election.over = True
+
+
+def _data_is_fresh(s: State) -> bool:
+    """Whether this replica's data is young enough (cluster-replica-validity-factor)."""
+    factor = s.config.replica_validity_factor
+    if not factor:
+        return True
+    timeout = s.config.node_timeout_ms
+    age = max(0, s.data_age_ms - timeout)
+    return age <= REPLICATION_PING_MS + timeout * factor
+
+
+def _rank(s: State, primary: Peer) -> int:
+    """How many replicas of our primary should go first: those with more data, ids breaking the tie."""
+    mine = (-s.me.offset, s.me.node_id)
+    return sum(
+        (-one.offset, one.node_id) < mine
+        for one in s.replicas_of(primary)
+        if one is not s.me and one.reachable and not one.nofailover
+    )
+
+
+def _schedule(s: State, primary: Peer, manual: bool) -> None:
+    rank = 0 if manual else _rank(s, primary)
+    delay = 0 if manual else DELAY_MS + s.rng.randrange(JITTER_MS) + rank * RANK_DELAY_MS
+    s.election = Election(start_at=s.now + delay, rank=rank)
+    s.log(
+        "notice", f"Start of election delayed for {delay} milliseconds (rank #{rank}, offset {s.me.offset})."
+    )
+    for other in s.replicas_of(primary):
+        if other is not s.me:
+            gossip.ping(s, other)  # they rank themselves by our offset
+    if manual:
+        tick(s)
+
+
+def _update_rank(s: State, primary: Peer, election: Election) -> None:
+    rank = _rank(s, primary)
+    if rank > election.rank:
+        election.start_at += (rank - election.rank) * RANK_DELAY_MS
+        election.rank = rank
+        s.log("notice", f"Replica rank updated to #{rank}, election delayed further.")
+
+
+def _ask(s: State, primary: Peer, election: Election, manual: bool) -> None:
+    s.current_epoch += 1
+    election.epoch = s.current_epoch
+    election.asked = True
+    s.touch()
+    s.log("notice", f"Starting a failover election for epoch {election.epoch}.")
+    if primary.fail:
+        s.broadcast(Fail(primary.node_id))
+    s.broadcast(VoteRequest(election.epoch, primary.config_epoch, s.ranges(primary), forced=manual))
+
+
+def on_vote(s: State, sender: Peer, message: Vote) -> None:
+    election = s.election
+    if election is None or election.over or not election.asked or message.epoch != election.epoch:
+        return
+    if not (sender.is_primary and sender.slot_count):
+        return
+    election.votes.add(sender.node_id)
+    if len(election.votes) < s.quorum:
+        return
+    primary = s.primary_of(s.me)
+    if primary is not None:
+        s.log("notice", f"Failover election won: I'm the new master. configEpoch set to {election.epoch}.")
+        take_over(s, primary, election.epoch)
+
+
+def take_over(s: State, primary: Peer, epoch: int) -> None:
+    """Be the primary of what was `primary`'s."""
+    me = s.me
+    me.primary_id = None
+    me.config_epoch = epoch
+    me.had_replicas = True
+    for slot, owner in enumerate(s.owners):
+        if owner == primary.node_id:
+            s.own(slot, me)
+    s.election = None
+    s.manual = None
+    s.touch(announce=True)
+    s.out.append(BecomePrimary())
+
+
+# -- the voters' side --------------------------------------------------------------------------------------------
+
+
+def on_vote_request(s: State, sender: Peer, message: VoteRequest) -> None:
+    refusal = _refusal(s, sender, message)
+    if refusal:
+        s.log("notice", f"Failover auth denied to {sender.node_id}: {refusal}")
+        return
+    primary = s.primary_of(sender)
+    assert primary is not None
+    primary.voted_at = s.now
+    s.last_vote_epoch = message.epoch
+    s.touch()
+    s.log("notice", f"Failover auth granted to {sender.node_id} for epoch {message.epoch}")
+    s.send(sender, Vote(message.epoch))
+
+
+def _refusal(s: State, sender: Peer, message: VoteRequest) -> str:
+    """Why `sender` does not get this node's vote; '' when it does."""
+    if not (s.me.is_primary and s.me.slot_count):
+        return "I serve no slots"
+    if message.epoch < s.current_epoch:
+        return f"reqEpoch ({message.epoch}) < curEpoch({s.current_epoch})"
+    if s.last_vote_epoch >= message.epoch:
+        return f"already voted for epoch {s.last_vote_epoch}"
+    primary = s.primary_of(sender)
+    if primary is None:
+        return "it is no replica of a primary I know"
+    if not primary.fail and not message.forced:
+        return "its master is up"
+    if sender.link is None:
+        return "there is no link to it"
+    if primary.voted_at is not None and s.now - primary.voted_at < 2 * s.config.node_timeout_ms and not message.forced:
+        return "can't vote about this master before long"
+    for slot in slots_in(message.slots):
+        owner_id = s.owners[slot]
+        owner = s.peers.get(owner_id) if owner_id is not None else None
+        if owner is not None and owner.config_epoch > message.config_epoch:
+            return f"slot {slot} epoch ({owner.config_epoch}) > reqConfigEpoch ({message.config_epoch})"
+    return ""
+
+
+# -- manual failover ---------------------------------------------------------------------------------------------
+
+
+def start_manual(s: State, primary: Peer, mode: str) -> None:
+    """CLUSTER FAILOVER on a replica."""
+    s.manual = ManualFailover(end_at=s.now + MANUAL_TIMEOUT_MS)
+    s.election = None
+    if mode == "takeover":
+        s.log("notice", "Taking over the master (user request).")
+        s.current_epoch = ownership.max_epoch(s) + 1
+        take_over(s, primary, s.current_epoch)
+    elif mode == "force":
+        s.log("notice", "Forced failover user request accepted.")
+        s.manual.can_start = True
+        tick(s)
+    else:
+        s.log("notice", "Manual failover user request accepted.")
+        s.send(primary, ManualFailoverStart())
+
+
+def on_manual_start(s: State, sender: Peer) -> None:
+    """A replica of ours wants to take over: hold the writes, so that it can have everything."""
+    if sender.primary_id != s.me.node_id or not s.me.is_primary:
+        return
+    s.log("notice", f"Manual failover requested by replica {sender.node_id}.")
+    s.manual = ManualFailover(end_at=s.now + MANUAL_TIMEOUT_MS, replica_id=sender.node_id)
+    s.out.append(PauseWrites(MANUAL_PAUSE_MS))
+
+
+def on_paused(s: State, event: Paused) -> None:
+    s.me.offset = event.offset
+    if s.manual is not None and s.manual.replica_id:
+        s.manual.paused = True
+        replica = s.peers.get(s.manual.replica_id)
+        if replica is not None:
+            gossip.ping(s, replica)
+
+
+def on_primary_heartbeat(s: State, message: Heartbeat) -> None:
+    """Our primary says where its data ends."""
+    manual = s.manual
+    if manual is None or manual.replica_id or manual.offset is not None or not message.flags & PAUSED:
+        return
+    manual.offset = message.offset
+    s.log("notice", f"Received replication offset for paused master manual failover: {message.offset}")
+    on_offset(s)
+
+
+def on_offset(s: State) -> None:
+    """Our own offset moved: everything of the paused primary may have arrived."""
+    manual = s.manual
+    if manual is None or manual.replica_id or manual.can_start or manual.offset is None:
+        return
+    if s.me.offset >= manual.offset:
+        manual.can_start = True
+        s.log("notice", "All master replication stream processed, manual failover can start.")
+        tick(s)
+
+
+def _tick_manual(s: State) -> None:
+    manual = s.manual
+    if manual is None:
+        return
+    if s.now > manual.end_at:
+        s.log("warning", "Manual failover timed out.")
+        ownership.end_manual(s)
+    elif manual.paused:
+        replica = s.peers.get(manual.replica_id)
+        if replica is not None:
+            gossip.ping(s, replica)

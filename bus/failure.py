@@ -1,0 +1,124 @@
+"""Failure detection: from 'I cannot reach it' (PFAIL) to 'the majority cannot' (FAIL), and back.
+
+Silence counts after the node timeout. A refused connection counts at once (unless cluster-fast-failover is off): a
+process that is gone will not answer later. Either way a majority of the primaries has to say so. Source: the Redis
+Cluster specification, 'Failure detection'.
+"""
+
+from __future__ import annotations
+
+from bus import gossip
+from bus.events import DownReason
+from bus.messages import Fail, Heartbeat
+from bus.state import Peer, State
+
+REPORT_LIFETIMES = 2
+"""A report holds for that many node timeouts."""
+FAST_CLEAR_MS = 3_000
+"""With fast failover, how long a failed primary that has replicas stays failed although it talks again."""
+
+
+def tick(s: State) -> None:
+    timeout = s.config.node_timeout_ms
+    for peer in s.others():
+        if not peer.pfail and not peer.fail and s.now - peer.heard_at > timeout:
+            _suspect(s, peer, "silence")
+        elif peer.pfail:
+            check(s, peer)
+
+
+def link_down(s: State, peer: Peer, reason: DownReason) -> None:
+    """An attempt to connect to `peer` failed."""
+    if reason != "refused" or not s.config.fast_failover:
+        return
+    peer.refused = True
+    if peer.reachable:
+        _suspect(s, peer, "connection refused")
+
+
+def _suspect(s: State, peer: Peer, why: str) -> None:
+    peer.pfail = True
+    s.touch(save=False)
+    s.log("verbose", f"*** NODE {peer.node_id} possibly failing ({why})")
+    if s.me.is_primary and s.me.slot_count:
+        for other in s.others():
+            if other is not peer and other.reachable:
+                gossip.ping(s, other)
+    check(s, peer)
+
+
+def heard(s: State, peer: Peer) -> None:
+    """`peer` said something: it lives."""
+    peer.heard_at = s.now
+    if peer.pfail:
+        peer.pfail = False
+        peer.refused = False
+        s.touch(save=False)
+    if peer.fail:
+        _clear_fail(s, peer)
+
+
+def _clear_fail(s: State, peer: Peer) -> None:
+    """A failed node talks. One that serves slots stays failed long enough for a replica to take over."""
+    if peer.is_primary and peer.slot_count and s.replicas_of(peer):
+        wait = REPORT_LIFETIMES * s.config.node_timeout_ms
+        if s.config.fast_failover:
+            wait = min(wait, FAST_CLEAR_MS)
+        if s.now - peer.failed_at <= wait:
+            return
+    peer.fail = False
+    s.log("notice", f"Clear FAIL state for node {peer.node_id}: it is reachable again.")
+    s.touch()
+
+
+def on_heartbeat(s: State, sender: Peer, message: Heartbeat) -> None:
+    """Note whom `sender` cannot reach, if its word counts."""
+    if not (sender.is_primary and sender.slot_count):
+        return
+    suspects = set(message.suspects)
+    for peer in s.others():
+        if peer is sender:
+            continue
+        if peer.node_id in suspects:
+            peer.reports[sender.node_id] = s.now
+            check(s, peer)
+        elif message.complete:
+            peer.reports.pop(sender.node_id, None)
+
+
+def reports(s: State, peer: Peer) -> int:
+    """How many other nodes report `peer` as failing."""
+    oldest = s.now - REPORT_LIFETIMES * s.config.node_timeout_ms
+    for reporter, when in list(peer.reports.items()):
+        if when < oldest:
+            del peer.reports[reporter]
+    return len(peer.reports)
+
+
+def check(s: State, peer: Peer) -> None:
+    """Mark `peer` failed if we cannot reach it and a majority of the primaries says the same."""
+    if not peer.pfail or peer.fail:
+        return
+    reports(s, peer)
+    voters = {one.node_id for one in s.voters()}
+    count = sum(reporter in voters for reporter in peer.reports) + (s.me.node_id in voters)
+    if count < s.quorum:
+        return
+    s.log("notice", f"Marking node {peer.node_id} as failing (quorum reached).")
+    mark_failed(s, peer)
+    s.broadcast(Fail(peer.node_id))
+
+
+def mark_failed(s: State, peer: Peer) -> None:
+    peer.pfail = False
+    peer.fail = True
+    peer.failed_at = s.now
+    s.touch()
+
+
+def on_fail(s: State, sender: Peer, message: Fail) -> None:
+    peer = s.peers.get(message.node_id)
+    if peer is None or peer is s.me or peer.fail:
+        return
+    s.log("notice", f"FAIL message received from {sender.node_id} about {peer.node_id}")
+    mark_failed(s, peer)

@@ -1,0 +1,295 @@
+"""Heartbeats, announcements and members: how nodes keep hearing of each other, and get to know the others.
+
+A node pings whom it has not heard of for half the node timeout, and one random node a second. Whatever a peer says
+shows that it lives, so of two nodes mostly one pings. A heartbeat carries digests; who sees an unknown one asks.
+"""
+
+from __future__ import annotations
+
+from bus import ownership
+from bus.events import CloseLink, Connect, FollowNode, LinkId
+from bus.messages import (
+    MEMBERS_LIMIT,
+    PAUSED,
+    SUSPECTS_LIMIT,
+    WANT_ANNOUNCEMENT,
+    WANT_MEMBERS,
+    Announcement,
+    Heartbeat,
+    Member,
+    Members,
+)
+from bus.slots import slots_in
+from bus.state import Handshake, Link, Peer, State, announcement_digest, random_id
+
+RETRY_MS = 100
+"""Between two attempts to connect to a node that cannot be reached; grows with the size of the cluster."""
+SAMPLE_PERIOD_MS = 1_000
+SAMPLE_SIZE = 5
+HANDSHAKE_MIN_MS = 1_000
+MEMBERS_PERIOD_MS = 1_000
+"""A node is asked for its members at most once in that time."""
+
+
+# -- saying ------------------------------------------------------------------------------------------------------
+
+
+def heartbeat(s: State, kind: str, *, want: int = 0) -> Heartbeat:
+    suspects = [peer.node_id for peer in s.others() if peer.pfail or peer.fail]
+    complete = len(suspects) <= SUSPECTS_LIMIT
+    if not complete:
+        suspects = s.rng.sample(suspects, SUSPECTS_LIMIT)
+    paused = s.manual is not None and s.manual.paused
+    return Heartbeat(
+        kind="ping" if kind == "ping" else "pong",
+        epoch=s.current_epoch,
+        config_epoch=s.me.config_epoch,
+        offset=s.me.offset,
+        digest=s.my_digest(),
+        members=s.my_members_digest(),
+        suspects=tuple(suspects),
+        complete=complete,
+        want=want,
+        flags=PAUSED if paused else 0,
+    )
+
+
+def ping(s: State, peer: Peer, *, want: int = 0) -> None:
+    if s.send(peer, heartbeat(s, "ping", want=want)) and not peer.ping_sent_at:
+        peer.ping_sent_at = s.now
+        peer.ping_wall = s.wall
+
+
+def tick(s: State) -> None:
+    """Connect to whom there is no link, and ping whom it is time for."""
+    half = s.config.node_timeout_ms // 2
+    retry = max(RETRY_MS, min(half // 2, 10 * len(s.peers)))
+    for peer in list(s.others()):
+        if peer.link is None:
+            if not peer.connecting and s.now >= peer.retry_at and peer.ip:
+                peer.connecting = True
+                peer.retry_at = s.now + retry
+                s.out.append(Connect(peer.node_id, peer.ip, peer.bus_port))
+        elif not peer.ping_sent_at and s.now - peer.heard_at >= half:
+            ping(s, peer)
+        elif peer.ping_sent_at and s.now - peer.ping_sent_at > half and s.now - peer.heard_at > half:
+            drop_link(s, peer)  # a new connection may get through where this one is stuck
+    if s.now - s.sampled_at >= SAMPLE_PERIOD_MS:
+        s.sampled_at = s.now
+        linked = [peer for peer in s.others() if peer.link is not None and not peer.ping_sent_at]
+        if linked:
+            sample = s.rng.sample(linked, min(SAMPLE_SIZE, len(linked)))
+            oldest = min(sample, key=lambda peer: peer.heard_at)
+            if s.now - oldest.heard_at >= SAMPLE_PERIOD_MS:
+                ping(s, oldest)
+    _tick_handshakes(s)
+
+
+def _tick_handshakes(s: State) -> None:
+    limit = max(s.config.node_timeout_ms, HANDSHAKE_MIN_MS)
+    for target, one in list(s.handshakes.items()):
+        if s.now - one.started_at > limit:
+            del s.handshakes[target]
+            s.changed = True
+    for node_id, until in list(s.blacklist.items()):
+        if s.now >= until:
+            del s.blacklist[node_id]
+
+
+def drop_link(s: State, peer: Peer) -> None:
+    if peer.link is not None:
+        s.out.append(CloseLink(peer.link))
+        s.links.pop(peer.link, None)
+        peer.link = None
+        peer.ping_sent_at = 0
+        s.changed = True
+
+
+def start_handshake(s: State, one: Handshake) -> None:
+    """Get to know the node at an address (unless that is under way)."""
+    for known in s.handshakes.values():
+        if (known.ip, known.bus_port) == (one.ip, one.bus_port):
+            known.invite = known.invite or one.invite
+            return
+    target = random_id(s.rng)
+    s.handshakes[target] = one
+    s.changed = True
+    s.out.append(Connect(target, one.ip, one.bus_port))
+
+
+# -- links -------------------------------------------------------------------------------------------------------
+
+
+def link_up(
+    s: State, link_id: LinkId, node_id: str, address: str, outbound: bool, target: str, local_address: str
+) -> None:
+    s.links[link_id] = Link(node_id, outbound, address, local_address)
+    if not s.me.ip and not s.config.announce_ip and local_address:
+        s.me.ip = local_address
+        s.touch()
+    if not outbound:
+        return
+    if target in s.handshakes:
+        _met(s, link_id, node_id, s.handshakes.pop(target))
+        return
+    peer = s.peers.get(target)
+    if peer is None or peer is s.me:
+        _close(s, link_id)
+        return
+    peer.connecting = False
+    if node_id != target:
+        # Another node answers at that address now. Gossip will tell where ours is.
+        s.log("notice", f"Node {target} is not at {peer.ip}:{peer.bus_port} any more: {node_id} answered.")
+        peer.wrong_address = True
+        peer.retry_at = s.now + s.config.node_timeout_ms
+        s.touch()
+        _close(s, link_id)
+        return
+    _linked(s, peer, link_id)
+
+
+def _met(s: State, link_id: LinkId, node_id: str, one: Handshake) -> None:
+    """The node behind an address has said its name."""
+    known = s.peers.get(node_id)
+    if known is s.me or node_id in s.blacklist and not one.invite:
+        _close(s, link_id)
+        return
+    if known is None:
+        known = s.add(Peer(node_id, one.ip, one.port, one.bus_port, shard_id=node_id, fresh=True))
+        s.blacklist.pop(node_id, None)
+        s.log("notice", f"Met node {node_id} at {one.ip}:{one.port}.")
+    elif one.invite and (known.ip, known.bus_port) != (one.ip, one.bus_port):
+        known.ip, known.port, known.bus_port = one.ip, one.port, one.bus_port
+        s.touch()
+    known.wrong_address = False
+    if known.link is not None:
+        s.reply(link_id, s.announcement(meet=one.invite))
+        _close(s, link_id)
+        return
+    _linked(s, known, link_id, meet=one.invite)
+
+
+def _linked(s: State, peer: Peer, link_id: LinkId, *, meet: bool = False) -> None:
+    if peer.link is not None and peer.link != link_id:
+        _close(s, peer.link)
+    peer.link = link_id
+    peer.connecting = False
+    peer.refused = False
+    peer.ping_sent_at = 0
+    s.changed = True
+    s.reply(link_id, s.announcement(meet=meet))
+    ping(s, peer, want=WANT_ANNOUNCEMENT if not peer.digest else 0)
+
+
+def _close(s: State, link_id: LinkId) -> None:
+    s.links.pop(link_id, None)
+    s.out.append(CloseLink(link_id))
+
+
+# -- hearing -----------------------------------------------------------------------------------------------------
+
+
+def on_heartbeat(s: State, peer: Peer, link_id: LinkId, message: Heartbeat) -> None:
+    peer.offset = message.offset
+    if message.kind == "pong":
+        peer.ping_sent_at = 0
+        peer.pong_wall = s.wall
+    want = 0
+    if message.digest != peer.digest:
+        want |= WANT_ANNOUNCEMENT
+    if message.members != s.my_members_digest() and s.now - peer.asked_members_at >= MEMBERS_PERIOD_MS:
+        peer.asked_members_at = s.now
+        want |= WANT_MEMBERS
+    if message.want & WANT_ANNOUNCEMENT:
+        s.reply(link_id, s.announcement())
+    if message.want & WANT_MEMBERS:
+        _send_members(s, link_id)
+    if message.kind == "ping":
+        s.reply(link_id, heartbeat(s, "pong", want=want))
+    elif want:
+        s.reply(link_id, heartbeat(s, "ping", want=want))
+
+
+def _send_members(s: State, link_id: LinkId) -> None:
+    known = [Member(one.node_id, one.ip, one.port, one.bus_port) for one in s.others() if one.ip and not one.fail]
+    for start in range(0, len(known), MEMBERS_LIMIT):
+        s.reply(link_id, Members(tuple(known[start : start + MEMBERS_LIMIT])))
+
+
+def on_members(s: State, message: Members) -> None:
+    """Nodes a member knows: meet those we do not, correct the address of those we cannot reach."""
+    for member in message.members:
+        if member.node_id == s.me.node_id or not member.ip:
+            continue
+        peer = s.peers.get(member.node_id)
+        if peer is None:
+            if member.node_id not in s.blacklist:
+                one = Handshake(
+                    member.ip, member.port, member.bus_port, s.now, invite=False, expected_id=member.node_id
+                )
+                start_handshake(s, one)
+        elif (peer.wrong_address or not peer.reachable) and _address(peer) != (member.ip, member.port, member.bus_port):
+            _move(s, peer, member.ip, member.port, member.bus_port)
+
+
+def _address(peer: Peer) -> tuple[str, int, int]:
+    return peer.ip, peer.port, peer.bus_port
+
+
+def _move(s: State, peer: Peer, ip: str, port: int, bus_port: int) -> None:
+    """`peer` is to be found elsewhere."""
+    s.log("notice", f"Address updated for node {peer.node_id}, now {ip}:{port}")
+    peer.ip, peer.port, peer.bus_port = ip, port, bus_port
+    peer.wrong_address = False
+    drop_link(s, peer)
+    peer.retry_at = 0
+    s.touch()
+    if s.me.primary_id == peer.node_id:
+        s.out.append(FollowNode(peer.node_id, ip, port))
+
+
+def on_announcement(s: State, link_id: LinkId, node_id: str, message: Announcement) -> None:
+    """What a node says of itself; from a stranger only an invitation counts."""
+    link = s.links[link_id]
+    peer = s.peers.get(node_id)
+    if peer is None:
+        if not message.meet or not _may_merge(s, message):
+            return
+        peer = s.add(Peer(
+            node_id, message.ip or link.address, message.port, message.bus_port, shard_id=message.shard_id
+        ))
+        s.blacklist.pop(node_id, None)
+        s.log("notice", f"Node {node_id} at {peer.ip}:{peer.port} asked to meet us.")
+    elif peer.fresh and not _may_merge(s, message):
+        drop_link(s, peer)
+        s.remove(peer)
+        return
+    peer.fresh = False
+    _adopt_cluster(s, message.cluster_id)
+    peer.offset = message.offset
+    ip = message.ip or (link.address if not link.outbound else peer.ip)
+    if _address(peer) != (ip, message.port, message.bus_port):
+        _move(s, peer, ip, message.port, message.bus_port)
+    described = (message.tls_port, message.hostname, message.human_name, message.nofailover)
+    if described != (peer.tls_port, peer.hostname, peer.human_name, peer.nofailover):
+        peer.tls_port, peer.hostname, peer.human_name, peer.nofailover = described
+        s.touch()
+    ownership.on_announcement(s, peer, message)
+    peer.digest = announcement_digest(message)
+
+
+def _may_merge(s: State, message: Announcement) -> bool:
+    """Two clusters that serve the same slots must not become one by somebody's slip."""
+    if not s.cluster_id or not message.cluster_id or s.cluster_id == message.cluster_id:
+        return True
+    if any(s.owners[slot] is not None for slot in slots_in(message.slots)):
+        s.log("warning", f"Refused to meet a node of another cluster ({message.cluster_id}) with slots served here.")
+        return False
+    return True
+
+
+def _adopt_cluster(s: State, cluster_id: str) -> None:
+    """Members of one cluster come to call it by one id: the smallest."""
+    if cluster_id and (not s.cluster_id or cluster_id < s.cluster_id):
+        s.cluster_id = cluster_id
+        s.touch(announce=True)

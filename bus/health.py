@@ -1,0 +1,57 @@
+"""Whether this node may serve: every slot has a living owner, and this node is on the side of the majority."""
+
+from __future__ import annotations
+
+from bus.events import ClusterStateChanged
+from bus.state import State
+
+WRITABLE_DELAY_MS = 2_000
+"""A primary that has just started first listens for what happened meanwhile."""
+MIN_REJOIN_MS = 500
+MAX_REJOIN_MS = 5_000
+
+
+def update(s: State) -> None:
+    if s.me.is_primary and not s.state_ok and s.now - s.started_at < WRITABLE_DELAY_MS:
+        return
+    reason = _reason(s)
+    if reason == "minority":
+        s.minority_at = s.now
+    if not reason:
+        if s.state_ok:
+            return
+        if s.me.is_primary and s.minority_at is not None:
+            rejoin = min(max(s.config.node_timeout_ms, MIN_REJOIN_MS), MAX_REJOIN_MS)
+            if s.now - s.minority_at < rejoin:
+                return
+    elif not s.state_ok and s.down_reason == reason:
+        return
+    ok = not reason
+    s.changed = True
+    s.down_reason = reason
+    if ok != s.state_ok:
+        s.state_ok = ok
+        s.log("notice" if ok else "warning", f"Cluster state changed: {'ok' if ok else 'fail'}")
+        s.out.append(ClusterStateChanged(ok))
+
+
+def _reason(s: State) -> str:
+    voters = s.voters()
+    reachable = sum(one is s.me or (one.reachable and one.heard_at >= s.trust_after) for one in voters)
+    if reachable < len(voters) // 2 + 1 and voters:
+        return "minority"
+    s.trust_after = 0
+    if s.config.require_full_coverage:
+        failed = {one.node_id for one in voters if one.fail}
+        if any(owner is None or owner in failed for owner in s.owners):
+            return "slots"
+    return ""
+
+
+def distrust(s: State) -> None:
+    """This process stood still for longer than the node timeout: others may have taken over. Serve nothing until a
+    majority has been heard from again."""
+    s.trust_after = s.now
+    if s.size > 1:
+        s.minority_at = s.now
+        update(s)

@@ -1,0 +1,197 @@
+"""Roles, slots and epochs: who owns what, and what follows when that changes.
+
+A slot belongs to who claims it with the greatest config epoch. Source: the Redis Cluster specification, 'Hash slots
+configuration propagation' and 'Configuration epoch conflicts resolution algorithm'.
+"""
+
+from __future__ import annotations
+
+from bus.events import DropSlotKeys, FollowNode, ResumeWrites
+from bus.messages import Announcement, Update
+from bus.slots import slots_in
+from bus.state import Peer, State
+from bus.view import Ranges
+
+
+def on_announcement(s: State, peer: Peer, message: Announcement) -> None:
+    """Take over what `peer` says of its role, epoch and slots."""
+    if message.primary_id:
+        _set_replica(s, peer, message.primary_id)
+    elif peer.primary_id is not None:
+        _set_primary(s, peer)
+    if peer.shard_id != message.shard_id:
+        peer.shard_id = message.shard_id
+        s.touch()
+    if message.config_epoch > peer.config_epoch:
+        peer.config_epoch = message.config_epoch
+        s.touch()
+    if peer.is_primary:
+        _note_unclaimed(s, peer, message.slots)
+        claim(s, peer, message.config_epoch, message.slots)
+        _tell_if_behind(s, peer, message)
+        settle_collision(s, peer)
+    _follow_my_primary(s)
+
+
+def _set_replica(s: State, peer: Peer, primary_id: str) -> None:
+    if peer.primary_id == primary_id:
+        return
+    if peer.slot_count:
+        for slot, owner in enumerate(s.owners):
+            if owner == peer.node_id:
+                s.own(slot, None)
+    peer.primary_id = primary_id
+    primary = s.peers.get(primary_id)
+    if primary is not None:
+        primary.had_replicas = True
+    s.touch()
+
+
+def _set_primary(s: State, peer: Peer) -> None:
+    former = s.primary_of(peer)
+    peer.primary_id = None
+    if former is not None:
+        former.had_replicas = former.had_replicas or bool(s.replicas_of(former))
+    s.touch()
+
+
+def _note_unclaimed(s: State, peer: Peer, ranges: Ranges) -> None:
+    """Slots we think are `peer`'s and it does not claim any more are free for whoever does."""
+    claimed = sum(end - start + 1 for start, end in ranges)
+    if peer.slot_count == claimed == 0:
+        return
+    claimed_slots = set(slots_in(ranges))
+    for slot, owner in enumerate(s.owners):
+        if owner == peer.node_id and slot not in claimed_slots:
+            s.unclaimed.add(slot)
+
+
+def claim(s: State, sender: Peer, epoch: int, ranges: Ranges) -> None:
+    """`sender` says these slots are its own as of `epoch`."""
+    me = s.me
+    my_shard = me if me.is_primary else s.primary_of(me)
+    had_slots = my_shard is not None and my_shard.slot_count > 0
+    lost_to: Peer | None = None
+    dropped: list[int] = []
+    for slot in slots_in(ranges):
+        owner_id = s.owners[slot]
+        if owner_id == sender.node_id:
+            s.unclaimed.discard(slot)
+            continue
+        if slot in s.importing:
+            continue  # this node is taking it in: only SETSLOT decides
+        owner = s.peers.get(owner_id) if owner_id is not None else None
+        if owner is not None and owner.config_epoch >= epoch and slot not in s.unclaimed:
+            continue
+        if owner is me:
+            dropped.append(slot)
+        if owner is not None and owner is my_shard:
+            lost_to = sender
+        s.own(slot, sender)
+    if lost_to is None:
+        return
+    assert my_shard is not None
+    same_shard = lost_to.shard_id == me.shard_id
+    if had_slots and my_shard.slot_count == 0 and (s.config.allow_replica_migration or same_shard):
+        s.log("notice", f"Configuration change detected. Reconfiguring myself as a replica of {lost_to.node_id}")
+        follow(s, lost_to)
+    elif dropped:
+        s.log("notice", f"{len(dropped)} slots are now served by {lost_to.node_id}.")
+        s.out.append(DropSlotKeys(tuple(dropped)))
+
+
+def follow(s: State, primary: Peer) -> None:
+    """Become (or stay) a replica of `primary`."""
+    me = s.me
+    if me.slot_count:
+        for slot, owner in enumerate(s.owners):
+            if owner == me.node_id:
+                s.own(slot, None)
+    s.migrating.clear()
+    s.importing.clear()
+    me.primary_id = primary.node_id
+    me.shard_id = primary.shard_id
+    primary.had_replicas = True
+    s.election = None
+    s.primary_link_up = False
+    if s.manual is not None:
+        end_manual(s)
+    s.touch(announce=True)
+    s.out.append(FollowNode(primary.node_id, primary.ip, primary.port))
+
+
+def end_manual(s: State) -> None:
+    """A manual failover is over, one way or the other; a primary that held its writes lets them go."""
+    manual = s.manual
+    s.manual = None
+    if manual is not None and manual.replica_id:
+        s.out.append(ResumeWrites())
+
+
+def _follow_my_primary(s: State) -> None:
+    """My primary has become a replica: its primary is mine (no chains in a cluster)."""
+    primary = s.primary_of(s.me)
+    if primary is None or primary.is_primary:
+        return
+    upper = s.primary_of(primary)
+    if upper is not None and upper is not s.me and upper.is_primary:
+        s.log("notice", f"My primary {primary.node_id} is a replica now. Following {upper.node_id}.")
+        follow(s, upper)
+
+
+def _tell_if_behind(s: State, peer: Peer, message: Announcement) -> None:
+    """`peer` claims slots that others own with a greater epoch: tell it who."""
+    told: set[str] = set()
+    for slot in slots_in(message.slots):
+        owner_id = s.owners[slot]
+        if owner_id is None or owner_id == peer.node_id or owner_id in told:
+            continue
+        owner = s.peers[owner_id]
+        if owner.config_epoch > message.config_epoch:
+            told.add(owner_id)
+            s.send(peer, Update(owner.node_id, owner.config_epoch, s.ranges(owner)))
+
+
+def on_update(s: State, message: Update) -> None:
+    node = s.peers.get(message.node_id)
+    if node is None or node is s.me or node.config_epoch >= message.config_epoch:
+        return
+    if not node.is_primary:
+        _set_primary(s, node)
+    node.config_epoch = message.config_epoch
+    node.digest = b""  # what it last announced is older than this
+    s.touch()
+    claim(s, node, message.config_epoch, message.slots)
+    _follow_my_primary(s)
+
+
+# -- epochs ------------------------------------------------------------------------------------------------------
+
+
+def max_epoch(s: State) -> int:
+    return max(s.current_epoch, *(peer.config_epoch for peer in s.peers.values()))
+
+
+def bump_epoch(s: State) -> bool:
+    """Give this node the greatest config epoch, without asking anyone. Whether it had to change."""
+    top = max_epoch(s)
+    if s.me.config_epoch and s.me.config_epoch == top:
+        others = (peer.config_epoch for peer in s.others())
+        if all(epoch != top for epoch in others):
+            return False
+    s.current_epoch = top + 1
+    s.me.config_epoch = s.current_epoch
+    s.touch(announce=True)
+    s.log("notice", f"New configEpoch set to {s.me.config_epoch}")
+    return True
+
+
+def settle_collision(s: State, peer: Peer) -> None:
+    """Two primaries with one config epoch: the one with the smaller id takes a new one."""
+    me = s.me
+    if not (me.is_primary and peer.is_primary) or peer.config_epoch != me.config_epoch or peer.node_id <= me.node_id:
+        return
+    s.current_epoch = max_epoch(s) + 1
+    me.config_epoch = s.current_epoch
+    s.touch(announce=True)
+    s.log("verbose", f"configEpoch collision with node {peer.node_id}. Now using {me.config_epoch}.")

@@ -1,0 +1,352 @@
+"""The mutable state of the core, and the few operations every part of it needs.
+
+The parts (gossip, failure, election, ownership, operators, migration, health) are functions over one `State`. They
+append effects to `out` and set `changed`, `unsaved` or `unannounced`; the core turns these into effects once a step.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from bus.events import BusConfig, Effect, LinkId, Log, Send
+from bus.messages import (
+    DIGEST_BYTES,
+    Announcement,
+    Fail,
+    Heartbeat,
+    ManualFailoverStart,
+    Members,
+    Message,
+    Update,
+    Vote,
+    VoteRequest,
+)
+from bus.slots import ranges_of
+from bus.view import SLOT_COUNT, ClusterView, NodeInfo, PersistentState, Ranges
+
+KIND_NAMES = {
+    Announcement: "announce", Members: "members", Fail: "fail", Update: "update", VoteRequest: "auth-req",
+    Vote: "auth-ack", ManualFailoverStart: "mfstart",
+}
+
+
+def kind_name(message: Message) -> str:
+    """The name CLUSTER INFO counts a message under."""
+    return message.kind if isinstance(message, Heartbeat) else KIND_NAMES[type(message)]
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """A node, this one included. Times are in ms of the core's clock unless they say 'wall'; 0 is never."""
+
+    node_id: str
+    ip: str
+    port: int
+    bus_port: int
+    shard_id: str
+    tls_port: int = 0
+    hostname: str = ""
+    human_name: str = ""
+    primary_id: str | None = None
+    nofailover: bool = False
+    config_epoch: int = 0
+    offset: int = 0
+    slot_count: int = 0
+    link: LinkId | None = None  # the outbound one
+    connecting: bool = False
+    retry_at: int = 0
+    heard_at: int = 0
+    ping_sent_at: int = 0
+    ping_wall: int = 0
+    pong_wall: int = 0
+    refused: bool = False
+    pfail: bool = False
+    fail: bool = False
+    failed_at: int = 0
+    wrong_address: bool = False
+    reports: dict[str, int] = field(default_factory=dict)  # reporter → when
+    voted_at: int | None = None  # when this node last voted for a replica of that primary
+    digest: bytes = b""
+    fresh: bool = False  # met, but it has not yet said anything of itself
+    asked_members_at: int = 0
+    had_replicas: bool = False
+    orphaned_at: int = 0
+
+    @property
+    def is_primary(self) -> bool:
+        return self.primary_id is None
+
+    @property
+    def reachable(self) -> bool:
+        return not (self.pfail or self.fail)
+
+
+@dataclass(slots=True)
+class Link:
+    node_id: str
+    outbound: bool
+    address: str
+    local_address: str
+
+
+@dataclass(slots=True)
+class Handshake:
+    """An address we were asked to meet and do not know the node of yet."""
+
+    ip: str
+    port: int
+    bus_port: int
+    started_at: int
+    invite: bool = True  # say 'meet'; False when gossip told us of a member
+    expected_id: str = ""
+
+
+@dataclass(slots=True)
+class Election:
+    start_at: int
+    rank: int = 0
+    epoch: int = 0
+    votes: set[str] = field(default_factory=set)
+    asked: bool = False
+    over: bool = False
+
+
+@dataclass(slots=True)
+class ManualFailover:
+    """`replica_id` is set on the primary's side. `offset` is the primary's final one, once known."""
+
+    end_at: int
+    replica_id: str = ""
+    offset: int | None = None
+    can_start: bool = False
+    paused: bool = False
+
+
+class State:
+    def __init__(self, config: BusConfig, rng: random.Random, me: Peer, now_ms: int) -> None:
+        self.config = config
+        self.rng = rng
+        self.now = now_ms
+        self.wall = 0
+        self.started_at = now_ms
+        self.ticked_at = now_ms
+        self.me = me
+        self.peers: dict[str, Peer] = {me.node_id: me}
+        self.owners: list[str | None] = [None] * SLOT_COUNT
+        self.unclaimed: set[int] = set()  # slots whose owner no longer says it owns them: free to take
+        self.migrating: dict[int, str] = {}
+        self.importing: dict[int, str] = {}
+        self.current_epoch = 0
+        self.last_vote_epoch = 0
+        self.cluster_id = ""
+        self.blacklist: dict[str, int] = {}
+        self.handshakes: dict[str, Handshake] = {}
+        self.links: dict[LinkId, Link] = {}
+        self.election: Election | None = None
+        self.manual: ManualFailover | None = None
+        self.primary_link_up = False
+        self.data_age_ms = 0
+        self.state_ok = False
+        self.down_reason = "starting"
+        self.minority_at: int | None = None
+        self.trust_after = 0  # after a stall: only what was heard since counts as reachable
+        self.stats_sent: dict[str, int] = {}
+        self.stats_received: dict[str, int] = {}
+        self.out: list[Effect] = []
+        self.changed = True
+        self.unsaved = False
+        self.unannounced = True
+        self.digest = b""
+        self.members_digest = b""
+        self.version = 0
+        self.owners_shown: tuple[str | None, ...] = tuple(self.owners)
+        self.sampled_at = 0
+
+    # -- who -------------------------------------------------------------------------------------------------
+
+    def others(self) -> Iterator[Peer]:
+        return (peer for peer in self.peers.values() if peer is not self.me)
+
+    def primary_of(self, peer: Peer) -> Peer | None:
+        return None if peer.primary_id is None else self.peers.get(peer.primary_id)
+
+    def replicas_of(self, peer: Peer) -> list[Peer]:
+        return [one for one in self.peers.values() if one.primary_id == peer.node_id]
+
+    def voters(self) -> list[Peer]:
+        """Primaries that serve slots: those whose majority decides."""
+        return [one for one in self.peers.values() if one.is_primary and one.slot_count]
+
+    @property
+    def size(self) -> int:
+        return len(self.voters())
+
+    @property
+    def quorum(self) -> int:
+        return self.size // 2 + 1
+
+    def touch(self, *, save: bool = True, announce: bool = False) -> None:
+        """Something others may see has changed."""
+        self.changed = True
+        self.unsaved = self.unsaved or save
+        self.unannounced = self.unannounced or announce
+
+    def add(self, peer: Peer) -> Peer:
+        peer.heard_at = self.now
+        self.peers[peer.node_id] = peer
+        self.members_digest = b""
+        self.touch()
+        return peer
+
+    def remove(self, peer: Peer) -> None:
+        """Forget a node: its slots, its reports, who followed it."""
+        for slot, owner in enumerate(self.owners):
+            if owner == peer.node_id:
+                self.own(slot, None)
+        for other in self.peers.values():
+            other.reports.pop(peer.node_id, None)
+        del self.peers[peer.node_id]
+        self.members_digest = b""
+        self.touch()
+
+    # -- slots -----------------------------------------------------------------------------------------------
+
+    def own(self, slot: int, owner: Peer | None) -> None:
+        before = self.owners[slot]
+        if before is not None and before in self.peers:
+            self.peers[before].slot_count -= 1
+        self.owners[slot] = None if owner is None else owner.node_id
+        if owner is not None:
+            owner.slot_count += 1
+        self.unclaimed.discard(slot)
+        if owner is not self.me:
+            self.migrating.pop(slot, None)
+        self.touch(announce=owner is self.me or before == self.me.node_id)
+
+    def ranges(self, peer: Peer) -> Ranges:
+        return ranges_of(slot for slot, owner in enumerate(self.owners) if owner == peer.node_id)
+
+    # -- saying ----------------------------------------------------------------------------------------------
+
+    def send(self, peer: Peer, message: Message) -> bool:
+        """Over our own link to `peer`; whether there is one."""
+        if peer.link is None:
+            return False
+        self.reply(peer.link, message)
+        return True
+
+    def reply(self, link_id: LinkId, message: Message) -> None:
+        name = kind_name(message)
+        self.stats_sent[name] = self.stats_sent.get(name, 0) + 1
+        self.out.append(Send(link_id, message))
+
+    def broadcast(self, message: Message) -> None:
+        for peer in self.others():
+            self.send(peer, message)
+
+    def log(self, level: str, text: str) -> None:
+        self.out.append(Log(level, text))
+
+    # -- digests ---------------------------------------------------------------------------------------------
+
+    def announcement(self, *, meet: bool = False) -> Announcement:
+        me, config = self.me, self.config
+        return Announcement(
+            epoch=self.current_epoch,
+            config_epoch=me.config_epoch,
+            ip=config.announce_ip,
+            port=me.port,
+            bus_port=me.bus_port,
+            tls_port=me.tls_port,
+            hostname=me.hostname,
+            human_name=me.human_name,
+            shard_id=me.shard_id,
+            primary_id=me.primary_id or "",
+            nofailover=me.nofailover,
+            slots=self.ranges(me),
+            cluster_id=self.cluster_id,
+            offset=me.offset,
+            meet=meet,
+        )
+
+    def my_digest(self) -> bytes:
+        if not self.digest:
+            self.digest = announcement_digest(self.announcement())
+        return self.digest
+
+    def my_members_digest(self) -> bytes:
+        if not self.members_digest:
+            self.members_digest = _hash("".join(sorted(self.peers)))
+        return self.members_digest
+
+    # -- showing ---------------------------------------------------------------------------------------------
+
+    def info(self, peer: Peer, ranges: Ranges) -> NodeInfo:
+        flags = {"myself"} if peer is self.me else set()
+        if peer.fail:
+            flags.add("fail")
+        elif peer.pfail:
+            flags.add("pfail")
+        if peer.nofailover:
+            flags.add("nofailover")
+        if peer.wrong_address:
+            flags.add("noaddr")
+        return NodeInfo(
+            node_id=peer.node_id, ip=peer.ip, port=peer.port, bus_port=peer.bus_port, shard_id=peer.shard_id,
+            role="primary" if peer.is_primary else "replica", primary_id=peer.primary_id, tls_port=peer.tls_port,
+            hostname=peer.hostname, human_name=peer.human_name, flags=frozenset(flags),
+            ping_sent_ms=peer.ping_wall if peer.ping_sent_at else 0, pong_received_ms=peer.pong_wall,
+            config_epoch=peer.config_epoch, link_connected=peer is self.me or peer.link is not None,
+            repl_offset=peer.offset, slots=ranges,
+        )
+
+    def infos(self) -> dict[str, NodeInfo]:
+        slots: dict[str, list[int]] = {}
+        for slot, owner in enumerate(self.owners):
+            if owner is not None:
+                slots.setdefault(owner, []).append(slot)
+        return {
+            peer.node_id: self.info(peer, ranges_of(slots.get(peer.node_id, ()))) for peer in self.peers.values()
+        }
+
+    def view(self) -> ClusterView:
+        nodes = self.infos()
+        for target, one in self.handshakes.items():
+            if target not in nodes:
+                nodes[target] = NodeInfo(
+                    node_id=target, ip=one.ip, port=one.port, bus_port=one.bus_port, shard_id=target,
+                    flags=frozenset({"handshake"}),
+                )
+        return ClusterView(
+            version=self.version, my_id=self.me.node_id, nodes=nodes, owners=tuple(self.owners),
+            migrating=dict(self.migrating), importing=dict(self.importing), state_ok=self.state_ok,
+            down_reason=self.down_reason, current_epoch=self.current_epoch, size=self.size,
+            cluster_id=self.cluster_id, stats_sent=dict(self.stats_sent), stats_received=dict(self.stats_received),
+        )
+
+    def persistent(self) -> PersistentState:
+        return PersistentState(
+            my_id=self.me.node_id, nodes=self.infos(), migrating=dict(self.migrating),
+            importing=dict(self.importing), current_epoch=self.current_epoch,
+            last_vote_epoch=self.last_vote_epoch, cluster_id=self.cluster_id,
+        )
+
+
+def announcement_digest(message: Announcement) -> bytes:
+    """What a heartbeat carries for it. Epochs of the cluster, offsets and invitations are not part of the picture."""
+    return _hash(repr((
+        message.config_epoch, message.ip, message.port, message.bus_port, message.tls_port, message.hostname,
+        message.human_name, message.shard_id, message.primary_id, message.nofailover, message.slots,
+    )))
+
+
+def _hash(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=DIGEST_BYTES).digest()
+
+
+def random_id(rng: random.Random) -> str:
+    """A node, shard or cluster id: 40 hex digits."""
+    return f"{rng.getrandbits(160):040x}"
