@@ -19,15 +19,17 @@ from tests.differential.resp import Reply, decode
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "100"))
 STEPS = 30
+DIRECTIVES = [("databases", "2"), ("proto-max-bulk-len", "1048576")]
+"""Of both servers. A far offset is to be an error, and not half a gigabyte of zeros."""
 
 
 class Pair:
     """A redis-server and a node in this process. Making them takes a while, so one pair serves many runs."""
 
     def __init__(self, directory: Path) -> None:
-        self.oracle = Oracle(directory)
-        self.node = InProcessNode()
+        self.node = InProcessNode(*DIRECTIVES)
         self.client: Client = self.node.client
+        self.oracle = Oracle(directory, *(word for name, value in DIRECTIVES for word in (f"--{name}", value)))
 
     def begin(self, resp: int) -> None:
         """Both empty, and a new connection's state on either side."""

@@ -37,6 +37,7 @@ def decode(data: bytes, at: int = 0) -> tuple[Reply, int]:
         for _ in range(int(line) * (2 if kind == "%" else 1)):
             item, after = decode(data, after)
             items.append(item)
-        pairs = tuple(zip(items[::2], items[1::2], strict=True))
-        return Reply(kind, pairs if kind == "%" else tuple(items)), after
+        if kind == "%":
+            return Reply(kind, tuple(zip(items[::2], items[1::2], strict=True))), after
+        return Reply(kind, tuple(items)), after
     return Reply(kind, None if line == b"-1" and kind in "$*" else line), after
