@@ -22,6 +22,7 @@ _MANTISSA_BITS = 64
 _MAX_EXPONENT = 16384
 _MIN_EXPONENT = -16445
 _DECIMALS = 17
+_PIECE_DIGITS = 4000
 
 _DECIMAL = re.compile(rb"([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?")
 _HEXADECIMAL = re.compile(
@@ -113,10 +114,28 @@ def parse_long_double(text: bytes | bytearray) -> LongDouble:
 def _scaled(found: re.Match[bytes], base: int) -> tuple[int, int]:
     """(signed digits as one integer, the power of ten or of two they are multiplied with)."""
     sign, whole, fraction, bare_fraction, exponent = found.groups(b"")
-    digits = int(b"%b%b%b" % (whole, fraction, bare_fraction), base)
+    digits = _whole_number(whole + fraction + bare_fraction, base)
     places = len(fraction) + len(bare_fraction)
     shift = int((exponent or b"0")[:12])
     return (-digits if sign == b"-" else digits), shift - places * (1 if base == 10 else 4)
+
+
+def _whole_number(digits: bytes, base: int) -> int:
+    """The number of many digits, in pieces: Python refuses to convert more than some thousand at once."""
+    number = 0
+    for start in range(0, len(digits), _PIECE_DIGITS):
+        piece = digits[start : start + _PIECE_DIGITS]
+        number = number * base ** len(piece) + int(piece, base)
+    return number
+
+
+def _decimal_digits(number: int) -> bytes:
+    pieces = []
+    while number >= 10**_PIECE_DIGITS:
+        number, piece = divmod(number, 10**_PIECE_DIGITS)
+        pieces.append(b"%0*d" % (_PIECE_DIGITS, piece))
+    pieces.append(b"%d" % number)
+    return b"".join(reversed(pieces))
 
 
 def _half_even(numerator: int, denominator: int) -> int:
@@ -175,7 +194,7 @@ def format_long_double(value: LongDouble) -> bytes:
         scaled = magnitude << value.exponent
     else:
         scaled = _half_even(magnitude, 1 << -value.exponent)
-    digits = b"%0*d" % (_DECIMALS + 1, scaled)
+    digits = _decimal_digits(scaled).rjust(_DECIMALS + 1, b"0")
     text = (digits[:-_DECIMALS] + b"." + digits[-_DECIMALS:]).rstrip(b"0").rstrip(b".")
     return b"-" + text if value.mantissa < 0 and scaled else text
 

@@ -1,0 +1,79 @@
+"""The pure helpers beside the real thing: extended-precision sums, number parsing, glob patterns."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster.errors import CommandError, NotAFloat, NotAnInteger
+from cluster.keyspace.glob import Glob
+from cluster.keyspace.numbers import incremented, parse_float, parse_integer
+from tests.differential.grammar import FLOATS
+from tests.differential.machine import EXAMPLES, Pair
+from tests.differential.resp import Reply
+
+SETTINGS = settings(max_examples=10 * EXAMPLES, deadline=None)
+
+decimals = st.from_regex(r"-?[0-9]{0,25}(\.[0-9]{0,25})?([eE][+-]?[0-9]{1,2})?", fullmatch=True)
+wide = st.from_regex(r"-?[1-9](\.[0-9]{0,25})?[eE][+-]?[0-9]{1,4}", fullmatch=True)
+hexadecimals = st.from_regex(r"-?0[xX][0-9a-fA-F]{0,20}(\.[0-9a-fA-F]{0,8})?([pP][+-]?[0-9]{1,3})?", fullmatch=True)
+float_texts = st.one_of(
+    decimals, wide, hexadecimals, st.floats().map(repr), st.sampled_from([one.decode() for one in FLOATS])
+).map(str.encode)
+number_texts = st.one_of(float_texts, st.text(" +-.0123456789_", max_size=21).map(str.encode), st.binary(max_size=4))
+
+
+@SETTINGS
+@given(current=float_texts, increment=float_texts)
+def test_float_sums_are_those_of_extended_precision(pair: Pair, current: bytes, increment: bytes) -> None:
+    pair.oracle(b"SET", b"sum", current)
+    theirs = pair.oracle(b"INCRBYFLOAT", b"sum", increment)
+    try:
+        ours = Reply("$", incremented(current, increment))
+    except CommandError as error:
+        ours = Reply("-", error.message.encode())
+    assert ours == theirs
+
+
+@SETTINGS
+@given(text=number_texts)
+def test_integers_are_parsed_alike(pair: Pair, text: bytes) -> None:
+    theirs = pair.oracle(b"GETRANGE", b"no such key", b"0", text)
+    try:
+        parse_integer(text)
+    except NotAnInteger as error:
+        assert theirs == Reply("-", error.message.encode())
+    else:
+        assert theirs == Reply("$", b"")
+
+
+@SETTINGS
+@given(text=number_texts)
+def test_doubles_are_parsed_alike(pair: Pair, text: bytes) -> None:
+    pair.oracle(b"DEL", b"scores")
+    theirs = pair.oracle(b"ZADD", b"scores", text, b"member")
+    try:
+        number = parse_float(text)
+    except NotAFloat as error:
+        assert theirs == Reply("-", error.message.encode())
+    else:
+        assert theirs == Reply(":", b"1")
+        score = pair.oracle(b"ZSCORE", b"scores", b"member").value
+        assert isinstance(score, bytes)
+        assert float(score) == number
+
+
+globs = st.text("ab*?[]^-\\AB", max_size=10).map(str.encode)
+texts = st.lists(st.text("ab[]-\\^AB", max_size=6).map(str.encode), min_size=1, max_size=5, unique=True)
+
+
+@SETTINGS
+@given(pattern=globs, names=texts)
+def test_globs_match_alike(pair: Pair, pattern: bytes, names: list[bytes]) -> None:
+    pair.oracle(b"FLUSHALL")
+    pair.oracle(b"MSET", *[part for name in names for part in (name, b"")])
+    theirs = pair.oracle(b"KEYS", pattern).value
+    assert isinstance(theirs, tuple)
+    glob = Glob(pattern)
+    ours = names if pattern == b"*" else [name for name in names if glob.matches(name)]
+    assert sorted(ours) == sorted(reply.value for reply in theirs)
