@@ -151,7 +151,7 @@ def link_up(
 def _met(s: State, link_id: LinkId, node_id: str, one: Handshake) -> None:
     """The node behind an address has said its name."""
     known = s.peers.get(node_id)
-    if known is s.me or node_id in s.blacklist and not one.invite:
+    if known is s.me or (node_id in s.blacklist and not one.invite):
         _close(s, link_id)
         return
     if known is None:

@@ -1,0 +1,89 @@
+"""`cluster-node`: read the command line, prepare the process, run one node."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import sys
+
+import trio
+
+from cluster.cli import fatal_line, parse_command_line
+from cluster.config.errors import ConfigError
+from cluster.config.files import enter_directory, expand, read_text
+from cluster.config.store import Configuration
+from cluster.log import Log
+from cluster.node import Node
+
+SPARE_DESCRIPTORS = 64
+"""Files and sockets a node needs beside its clients'."""
+GC_THRESHOLDS = (50_000, 20, 1_000)
+"""The young generation is large and the old one hardly ever visited: the data holds no cycles."""
+
+
+def main() -> None:
+    sys.exit(run(sys.argv))
+
+
+def run(argv: list[str]) -> int:
+    """The process's exit status."""
+    try:
+        options = parse_command_line(argv[1:], read_text, expand, argv[0])
+        if options.config is None:
+            print(options.show)
+            return 0
+        config = options.config
+        enter_directory(config, create=options.create_directory)
+    except ConfigError as error:
+        print(fatal_line(error), file=sys.stderr)
+        return 1
+    log = Log(config.logfile, config.loglevel)
+    try:
+        log.check()
+    except OSError as error:
+        print(f"Can't open the log file {config.logfile}: {error.strerror}", file=sys.stderr)
+        return 1
+    if config.daemonize:
+        _daemonize()
+    _raise_descriptor_limit(config, log)
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        node = Node(config, log)
+    except ConfigError as error:
+        print(fatal_line(error), file=sys.stderr)
+        return 1
+    gc.freeze()
+    return trio.run(node.run)
+
+
+def _daemonize() -> None:
+    """Go on in a child without a terminal; the parent ends."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
+
+
+def _raise_descriptor_limit(config: Configuration, log: Log) -> None:
+    """Let `maxclients` clients connect, or lower it to what the system allows."""
+    wanted = config.maxclients + SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= wanted or soft == resource.RLIM_INFINITY:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
+    except (ValueError, OSError):
+        reached = soft if hard == resource.RLIM_INFINITY else hard
+        resource.setrlimit(resource.RLIMIT_NOFILE, (reached, hard))
+        if reached < wanted:
+            config.replace("maxclients", max(1, reached - SPARE_DESCRIPTORS))
+            log("warning", f"The open file limit is {reached}: maxclients has been reduced to {config.maxclients}.")
+
+
+if __name__ == "__main__":
+    main()

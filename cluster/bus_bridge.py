@@ -1,0 +1,233 @@
+"""Between the node and its bus: events in, effects out, and nothing shared but immutable views.
+
+The bridge builds the core and its transport from the configuration, turns what happens in the node into events
+(an operator's command, the replication offset, a pause that took hold), and carries out the effects that concern
+the node: a new view for the router, 'become primary', 'follow that node', 'pause the writes', 'drop the keys of
+these slots'.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from bus import events
+from bus.core import BusConfig, BusCore
+from bus.nodes_conf import NodesConfError, parse_state, render_state
+from bus.storage import StateFile, StorageError
+from bus.transport import BusTransport, LinkFacts
+from bus.view import ClusterView, PersistentState
+from cluster.errors import CommandError
+
+if TYPE_CHECKING:
+    from cluster.server import Server
+
+BUS_PORT_INCREMENT = 10_000
+HIGHEST_PORT = 65_535
+OFFSET_PERIOD_SECONDS = 0.1
+"""How often the bus is told the replication offset."""
+URGENT_PERIOD_SECONDS = 0.005
+"""The same while a manual failover waits for this replica's last bytes."""
+STALL_CHECK_MS = 1_000
+CONNECT_TIMEOUTS = 0.5
+"""An attempt to connect may take that many node timeouts."""
+
+
+def bus_config(server: Server) -> BusConfig:
+    """What the bus needs of the configuration."""
+    config = server.config
+    return BusConfig(
+        node_timeout_ms=config.cluster_node_timeout,
+        replica_validity_factor=config.cluster_replica_validity_factor,
+        migration_barrier=config.cluster_migration_barrier,
+        allow_replica_migration=config.cluster_allow_replica_migration,
+        require_full_coverage=config.cluster_require_full_coverage,
+        replica_no_failover=config.cluster_replica_no_failover,
+        fast_failover=config.cluster_fast_failover,
+        announce_ip=config.cluster_announce_ip,
+        announce_port=config.cluster_announce_port,
+        announce_bus_port=config.cluster_announce_bus_port,
+        announce_tls_port=config.cluster_announce_tls_port,
+        announce_hostname=config.cluster_announce_hostname,
+        announce_human_name=config.cluster_announce_human_name,
+        port=config.port,
+        bus_port=config.cluster_port or config.port + BUS_PORT_INCREMENT,
+    )
+
+
+def cluster_secret(server: Server) -> bytes:
+    """cluster-secret, or the first line of cluster-secret-file. Raises StorageError."""
+    config = server.config
+    if not config.cluster_secret_file:
+        return config.cluster_secret.encode("utf-8", "surrogateescape")
+    try:
+        lines = Path(config.cluster_secret_file).read_bytes().splitlines()
+    except OSError as error:
+        raise StorageError(f"cluster-secret-file {config.cluster_secret_file}: {error.strerror}") from None
+    if not lines or not lines[0].strip():
+        raise StorageError(f"cluster-secret-file {config.cluster_secret_file}: the first line is empty")
+    return lines[0].strip()
+
+
+class BusBridge:
+    """`load` first, then `run`; `ask` is what the CLUSTER commands use."""
+
+    def __init__(self, server: Server, rng: random.Random) -> None:
+        self._server = server
+        self._rng = rng
+        self._file = StateFile(Path(server.config.dir) / server.config.cluster_config_file)
+        self._core: BusCore
+        self._transport: BusTransport
+        self._reported: tuple[int, bool] | None = None
+        self._following: str | None = None
+        server.bus = self
+
+    def load(self) -> None:
+        """Lock and read nodes.conf, or begin a new one. Raises StorageError."""
+        server = self._server
+        config = bus_config(server)
+        if config.bus_port > HIGHEST_PORT:
+            raise StorageError(
+                f"Redis port number too high for cluster mode: the cluster bus port is {config.bus_port}, which must "
+                f"not be above {HIGHEST_PORT}. Set cluster-port, or choose a lower port."
+            )
+        self._file.lock()
+        text = self._file.load()
+        try:
+            state = parse_state(text) if text is not None else None
+        except NodesConfError as error:
+            raise StorageError(f"Unrecoverable error: corrupted cluster config file {self._file.path}: {error}") from None
+        if state is None:
+            server.log("notice", "No cluster configuration found.")
+        self._core = BusCore(config, self._rng, state, BusTransport.now_ms(), server.clock_ms())
+        server.log("notice", f"{'I am' if state is None else 'Node configuration loaded, I am'} {self._core.my_id}")
+        self._transport = BusTransport(
+            self._core,
+            persist=self._persist,
+            on_effect=self._carry_out,
+            log=server.log,
+            secret=cluster_secret(server),
+            connect_seconds=lambda: max(0.2, server.config.cluster_node_timeout * CONNECT_TIMEOUTS / 1000),
+            queue_limit=lambda: server.config.cluster_link_sendbuf_limit,
+            cluster_id=lambda: self._core.view.cluster_id,
+        )
+        self._transport.begin()
+
+    async def listen(self) -> None:
+        """Take the bus port. Raises BusListenError."""
+        config = self._server.config
+        await self._transport.listen(config.bind, config.cluster_port or config.port + BUS_PORT_INCREMENT)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._transport.run)
+            nursery.start_soon(self._report_offsets)
+            task_status.started()
+
+    async def _report_offsets(self) -> None:
+        while True:
+            self.report_offset()
+            urgent = self._core.waits_for_offset
+            await trio.sleep(URGENT_PERIOD_SECONDS if urgent else OFFSET_PERIOD_SECONDS)
+
+    def report_offset(self) -> None:
+        replication = self._server.replication
+        up = replication.link_up
+        offset = replication.offset
+        age = 0 if up else replication.data_age_ms(self._server.clock_ms())
+        if up and self._reported == (offset, up):
+            return
+        self._reported = (offset, up)
+        self._transport.post(events.ReplicationOffset(offset, up, age))
+
+    def close(self) -> None:
+        """Write the state a last time and let go of it."""
+        self._transport.submit(events.Shutdown())
+        self._file.close()
+
+    def configure(self) -> None:
+        """A cluster- directive changed."""
+        self._transport.post(events.ConfigChanged(bus_config(self._server)))
+
+    def check_stall(self, now_ms: int, before_ms: int) -> None:
+        """The process may have stood still (SIGSTOP, a suspended machine): find out before any client is served."""
+        if now_ms - before_ms > max(STALL_CHECK_MS, self._server.config.cluster_node_timeout):
+            self._transport.post(events.Tick(now_ms))
+
+    # -- for the commands ------------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> ClusterView:
+        """The cluster as of now, times and offsets included."""
+        return self._core.view
+
+    def ask(self, event: events.OperatorEvent) -> str:
+        """Let the bus decide on an operator's wish: its answer. Raises CommandError with its refusal."""
+        for effect in self._transport.submit(event):
+            if isinstance(effect, events.Reply):
+                if effect.error is not None:
+                    raise CommandError(effect.error)
+                return effect.text
+        raise AssertionError("the core did not answer")
+
+    def failure_reports(self, node_id: str) -> int:
+        return self._core.failure_reports(node_id)
+
+    def links(self) -> list[LinkFacts]:
+        return self._transport.links()
+
+    @property
+    def links_over_limit(self) -> int:
+        return self._transport.links_over_limit
+
+    def drop_kind(self, packet_type: int) -> None:
+        self._transport.drop_type(packet_type)
+
+    def kill_links(self, direction: str, node_id: str) -> None:
+        self._transport.kill_links(direction, node_id)
+
+    # -- effects ---------------------------------------------------------------------------------------------
+
+    def _persist(self, state: PersistentState) -> None:
+        self._file.save(render_state(state))
+
+    def _carry_out(self, effect: events.Effect) -> None:
+        server = self._server
+        match effect:
+            case events.ViewChanged():
+                self._show(effect.view)
+            case events.FollowNode():
+                if effect.node_id != self._following:
+                    self._following = effect.node_id
+                    server.is_replica = True
+                server.replication.follow(effect.ip, effect.port)
+                server.refresh_road()
+            case events.BecomePrimary():
+                self._following = None
+                server.is_replica = False
+                server.replication.become_primary()
+                server.refresh_road()
+            case events.PauseWrites():
+                server.start_pause("failover", server.clock_ms() + effect.duration_ms, writes_only=True)
+                server.flush_journal()
+                self._transport.post(events.Paused(server.replication.offset))
+            case events.ResumeWrites():
+                server.end_pause("failover")
+            case events.DropSlotKeys():
+                server.drop_slots(list(effect.slots))
+            case events.FlushData():
+                server.flush(server.databases)
+            case events.Log():
+                server.log(effect.level, effect.text)
+            case _:
+                pass
+
+    def _show(self, view: ClusterView) -> None:
+        server = self._server
+        server.router.update(view)
+        server.redirect_waiting()
+
+
