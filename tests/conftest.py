@@ -1,0 +1,53 @@
+"""What every test shares: the --long option, and temporary directories inside the checkout.
+
+Each run has a directory of its own, so that two runs at once do not empty each other's; what a dead run left is
+removed by the next.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LONG_RUN_SEEDS = "5000"
+
+hypothesis.settings.register_profile(
+    # Examples take what they take on a busy machine; the same examples each run, so that a failure is one to keep.
+    "usual", deadline=None, derandomize=True, print_blob=True,
+)  # fmt: skip
+hypothesis.settings.register_profile("long", deadline=None, max_examples=2000, print_blob=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run simulations and fuzzers longer")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    long_run = config.getoption("--long")
+    hypothesis.settings.load_profile("long" if long_run else "usual")
+    if long_run:
+        os.environ.setdefault("CLUSTER_NODE_SEEDS", LONG_RUN_SEEDS)
+    if config.option.basetemp is None:
+        config.option.basetemp = _own_directory(ROOT / ".pytest_tmp")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long") is not None:
+            item.add_marker(pytest.mark.skip(reason="only with --long"))
+
+
+def _own_directory(parent: Path) -> str:
+    parent.mkdir(exist_ok=True)
+    for old in parent.glob("run-*"):
+        if not Path(f"/proc/{old.name.removeprefix('run-')}").exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return str(parent / f"run-{os.getpid()}")
