@@ -5,7 +5,7 @@ from __future__ import annotations
 from cluster.commands.context import Context
 from cluster.commands.keys import first_key
 from cluster.commands.registry import DENYOOM, FAST, WRITE, command
-from cluster.errors import CommandError
+from cluster.errors import CommandError, WrongType
 from cluster.keyspace.events import Event
 from cluster.keyspace.numbers import INT64_MAX, INT64_MIN, incremented, parse_integer
 from cluster.protocol import replies
@@ -18,8 +18,13 @@ _KEY = first_key("RW", "access", "update")
 
 
 def _add(ctx: Context, key: bytes, increment: int) -> bytes:
-    value = ctx.string_for_write(key)
-    number = increment if value is None else parse_integer(value) + increment
+    value = ctx.find_for_write(key)
+    if value is None:
+        number = increment
+    elif type(value) is bytes or type(value) is bytearray:
+        number = parse_integer(value) + increment
+    else:
+        raise WrongType
     if not INT64_MIN <= number <= INT64_MAX:
         raise CommandError("ERR increment or decrement would overflow")
     text = b"%d" % number

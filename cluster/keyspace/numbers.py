@@ -37,7 +37,7 @@ def parse_integer(text: bytes | bytearray) -> int:
         number = int(text)
     except ValueError:
         raise NotAnInteger from None
-    if len(text) > _INT64_DIGITS or not INT64_MIN <= number <= INT64_MAX or b"%d" % number != text:
+    if b"%d" % number != text or not INT64_MIN <= number <= INT64_MAX:
         raise NotAnInteger
     return number
 
