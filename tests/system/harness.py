@@ -1,0 +1,233 @@
+"""Servers as processes: ours or redis-server, each in a directory of its own, every one ended when its test ends.
+
+`Harness` starts them; `Server` is one, with what an operator can do to it: kill it, freeze it, start it again. A
+server dies with the test process, whatever becomes of that one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from cluster.bringup.client import Argument, ReplyError, RespClient, info_fields
+from tests.system.waiting import wait_until
+
+ServerKind = Literal["ours", "redis"]
+
+_PROGRAMS: Mapping[ServerKind, Sequence[str]] = {
+    "ours": (sys.executable, "-m", "cluster"),
+    "redis": ("redis-server",),
+}
+_PORTS = range(11000, 22000)
+"""Below the ports that the system gives to clients, and so are these plus 10000, where the bus listens."""
+_START_DEADLINE_S = 20.0
+_STOP_DEADLINE_S = 15.0
+_LOG_TAIL_LINES = 40
+
+
+class Server:
+    """One process. `directives` as on a command line; `prefix` runs before the program, as `ip netns exec X` does."""
+
+    def __init__(
+        self,
+        kind: ServerKind,
+        directory: Path,
+        port: int,
+        directives: Mapping[str, str],
+        *,
+        host: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
+    ) -> None:
+        self.kind = kind
+        self.directory = directory
+        self.host = host
+        self.port = port
+        self.directives = dict(directives)
+        self.log_path = directory / "node.log"
+        self._prefix = prefix
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.address}>"
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def bus_port(self) -> int:
+        return int(self.directives.get("cluster-port", self.port + 10000))
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, f"{self} was never started"
+        return self._process.pid
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, again or for the first time, over the data in its directory."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        command = [*_tied_to_us(), *self._prefix, *_PROGRAMS[self.kind], "--port", str(self.port)]
+        command += ["--dir", str(self.directory)]
+        for name, value in self.directives.items():
+            command += [f"--{name}", *(value.split() or [""])]
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        if wait:
+            self.wait_answering()
+
+    def wait_answering(self) -> None:
+        wait_until(self._answers, _START_DEADLINE_S, lambda: f"{self} answers PING\n{self.log_tail()}")
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        status = self._process.poll()
+        assert status is None, f"{self} ended with {status} while starting\n{self.log_tail()}"
+        try:
+            return self.call("PING") == "PONG"
+        except ReplyError as error:
+            if str(error).startswith(("LOADING", "MASTERDOWN")):
+                return False
+            raise
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """kill -9, as a crash is seen from outside."""
+        self.signal(signal.SIGKILL)
+        self._wait_ended()
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open, and nobody answers."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def terminate(self) -> int:
+        """SIGTERM, and its exit status."""
+        self.signal(signal.SIGTERM)
+        return self._wait_ended()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _wait_ended(self) -> int:
+        assert self._process is not None
+        try:
+            return self._process.wait(_STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self} did not end\n{self.log_tail()}") from None
+
+    def end(self) -> None:
+        """Make sure that it is gone."""
+        if self.running:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self._wait_ended()
+
+    def client(self, timeout_s: float = 10.0) -> RespClient:
+        return RespClient(self.host, self.port, password=self.directives.get("requirepass", ""), timeout_s=timeout_s)
+
+    def call(self, *arguments: Argument) -> object:
+        """One command over a connection of its own; an error reply is raised as ReplyError."""
+        with self.client() as client:
+            return client.call(*arguments)
+
+    def text(self, *arguments: Argument) -> str:
+        with self.client() as client:
+            return client.text(*arguments)
+
+    def info(self, section: str = "everything") -> dict[str, str]:
+        return info_fields(self.text("INFO", section))
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def log_tail(self) -> str:
+        lines = self.log().splitlines()[-_LOG_TAIL_LINES:]
+        return "\n".join([f"--- the end of {self.log_path}", *lines])
+
+
+def _tied_to_us() -> Sequence[str]:
+    """A prefix under which a process dies when we do, even by SIGKILL."""
+    return ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+
+
+class Harness:
+    """Starts servers under one directory, and ends them all."""
+
+    def __init__(self, kind: ServerKind, directory: Path) -> None:
+        self.kind = kind
+        self.directory = directory
+        self.servers: list[Server] = []
+        # Only the choice of ports: two test runs at once should not try the same ones.
+        self._rng = random.Random(os.getpid())
+
+    def server(self, *, start: bool = True, kind: ServerKind | None = None, **directives: str) -> Server:
+        """A server with the usual directives of a test, over which `directives` stand (`_` for `-`)."""
+        port = self.free_port()
+        given = {name.replace("_", "-"): value for name, value in directives.items()}
+        server = Server(kind or self.kind, self.directory / str(port), port, _usual(given))
+        self.servers.append(server)
+        if start:
+            server.start()
+        return server
+
+    def adopt(self, server: Server) -> Server:
+        """Have a server that was made elsewhere ended with the others."""
+        self.servers.append(server)
+        return server
+
+    def free_port(self) -> int:
+        """A port that is free and whose bus port is."""
+        taken = {server.port for server in self.servers}
+        while True:
+            port = self._rng.choice(_PORTS)
+            if port not in taken and _is_free(port) and _is_free(port + 10000):
+                return port
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.end()
+
+    def complaints(self) -> list[str]:
+        """What no server's log may hold: the trace of an error that nobody foresaw."""
+        return [
+            f"{server}: an unforeseen error in its log\n{server.log_tail()}"
+            for server in self.servers
+            if "Traceback (most recent call last)" in server.log() or "REDIS BUG REPORT" in server.log()
+        ]
+
+
+def _usual(directives: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "bind": "127.0.0.1",
+        "cluster-enabled": "yes",
+        "cluster-node-timeout": "2000",
+        "enable-debug-command": "yes",
+        "save": "",
+        "repl-diskless-sync-delay": "0",
+        **directives,
+    }
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
