@@ -1,8 +1,9 @@
 """Who is at the other end: the handshake of a link, and the seal on every frame after it.
 
 Both sides say HELLO with a nonce. With a shared secret (cluster-secret) each then proves to know it, by an HMAC over
-both HELLOs, and every later frame carries a truncated HMAC over its position in the stream: a frame that is altered,
-repeated, left out, reordered or sent back does not open. Without a secret the HELLOs are all there is.
+both HELLOs; who connected goes first, so that a stranger who connects gets nothing to guess the secret by. Every
+later frame carries a truncated HMAC over its position in the stream: a frame that is altered, repeated, left out,
+reordered or sent back does not open. Without a secret the HELLOs are all there is.
 
 Pure: bodies of frames in, bodies out; the nonce is an argument.
 """
@@ -72,16 +73,16 @@ class LinkHandshake:
         """Take the peer's next frame; what to answer (values to be packed). Raises FrameError."""
         if not self._transcript:
             return self._take_hello(body)
-        self._take_proof(body)
-        return []
+        return self._take_proof(body)
 
     def _take_hello(self, body: bytes) -> list[Any]:
         values = unpack(body)
         if type(values) is not list or len(values) != 6 or values[0] != _HELLO:
             raise FrameError("no greeting of a cluster node")
         version, node_id, cluster_id, nonce, sealed = values[1:]
-        if version != PROTOCOL_VERSION:
-            raise FrameError(f"protocol version {version!r} (ours is {PROTOCOL_VERSION})")
+        if type(version) is not int or version != PROTOCOL_VERSION:
+            said = version if type(version) is int else "unknown"
+            raise FrameError(f"protocol version {said} (ours is {PROTOCOL_VERSION})")
         self.peer_id = check_id(node_id)
         self.peer_cluster_id = "" if cluster_id == b"" else check_id(cluster_id)
         if type(nonce) is not bytes or len(nonce) != NONCE_BYTES or type(sealed) is not bool:
@@ -95,21 +96,22 @@ class LinkHandshake:
         if not self._secret:
             self.done = True
             return []
-        return [[_PROOF, self._proof(self._initiator)]]
+        return [[_PROOF, self._proof(True)]] if self._initiator else []
 
     def _proof(self, initiator: bool) -> bytes:
-        return _hmac(self._secret, b"I" if initiator else b"R", self._transcript)
+        return _hmac(self._secret, b"initiator's proof" if initiator else b"responder's proof", self._transcript)
 
-    def _take_proof(self, body: bytes) -> None:
+    def _take_proof(self, body: bytes) -> list[Any]:
         values = unpack(body)
         if type(values) is not list or len(values) != 2 or values[0] != _PROOF or type(values[1]) is not bytes:
             raise FrameError("no proof of the cluster-secret")
         if not hmac.compare_digest(values[1], self._proof(not self._initiator)):
             raise FrameError("another cluster-secret")
-        forth = _hmac(self._secret, b"I>R", self._transcript)
-        back = _hmac(self._secret, b"R>I", self._transcript)
+        forth = _hmac(self._secret, b"initiator to responder", self._transcript)
+        back = _hmac(self._secret, b"responder to initiator", self._transcript)
         self.seal = Seal(forth, back) if self._initiator else Seal(back, forth)
         self.done = True
+        return [] if self._initiator else [[_PROOF, self._proof(False)]]
 
 
 def _pack_hello(node_id: str, cluster_id: str, nonce: bytes, sealed: bool) -> list[Any]:

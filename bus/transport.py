@@ -201,15 +201,17 @@ class BusTransport:
         family = socket.AF_INET6 if ":" in effect.ip else socket.AF_INET
         sock = trio.socket.socket(family, socket.SOCK_STREAM)
         reason: events.DownReason = "timeout"
+        connected = False
         with trio.move_on_after(self._connect_seconds()):
             try:
                 await sock.connect((effect.ip, effect.bus_port))
+                connected = True
             except OSError as error:
                 if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET):
                     reason = "refused"
-            else:
-                await self._serve(trio.SocketStream(sock), effect.target)
-                return
+        if connected:
+            await self._serve(trio.SocketStream(sock), effect.target)
+            return
         sock.close()
         self.submit(events.LinkDown(None, reason, effect.target))
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import trio
 
 from bus.storage import StorageError
+from bus.transport import BusListenError
 from cluster.bus_bridge import BusBridge
 from cluster.commands import all_commands
 from cluster.config.store import Configuration
@@ -30,6 +31,7 @@ from cluster.network.reactor import Reactor
 from cluster.persistence.rdb_reader import RdbError
 from cluster.persistence.snapshot import Persistence
 from cluster.process import resident_bytes
+from cluster.reconfigure import follow_configuration, rename_commands
 from cluster.replication.role import Replication
 from cluster.server import Server
 from cluster.version import VERSION
@@ -51,6 +53,8 @@ class Node:
         self.reactor = Reactor(server)
         self.cron = Cron(server, self.reactor)
         self.bridge = BusBridge(server, rng) if config.cluster_enabled else None
+        rename_commands(server)
+        follow_configuration(server, self.reactor, log)
         self._how: frozenset[str] = frozenset()
         self._stop = trio.Event()
         self._draining: trio.CancelScope | None = None
@@ -84,8 +88,10 @@ class Node:
                 self.bridge.load()
             for listener in open_listeners(self.config):
                 self.reactor.listen(listener)
+            if self.bridge is not None:
+                await self.bridge.listen()
             self.server.persistence.load()
-        except (ListenError, StorageError, RdbError, OSError) as error:
+        except (ListenError, BusListenError, StorageError, RdbError, OSError) as error:
             log("warning", str(error))
             return 1
         status = await self._serve()

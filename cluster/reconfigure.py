@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cluster.config.directives import DIRECTIVES
 from cluster.config.errors import ConfigError
 from cluster.config.store import Configuration
 from cluster.config.values import BadValue
@@ -30,7 +31,7 @@ def rename_commands(server: Server) -> None:
             raise ConfigError("No such command in rename-command", "rename-command", f"{old} {new}") from None
 
 
-def follow_configuration(server: Server, reactor: Reactor, log: Log, cluster_directives: list[str]) -> None:
+def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     """Carry out what the configuration says now, and again whenever CONFIG SET changes it."""
     config = server.config
 
@@ -77,7 +78,7 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log, cluster_dir
     config.on_change(["proto-max-bulk-len"], bulk_limit)
     config.on_change(["port", "bind"], listen)
     config.on_change(["repl-backlog-size"], backlog)
-    config.on_change(cluster_directives, cluster)
+    config.on_change([one.name for one in DIRECTIVES if one.name.startswith(_CLUSTER_PREFIX)], cluster)
 
 
 def _listen_anew(reactor: Reactor, config: Configuration) -> None:

@@ -20,7 +20,7 @@ from cluster.errors import CommandError
 from cluster.journal import Entry, Journal
 from cluster.keyspace.database import Database
 from cluster.keyspace.events import EVICTED, EXPIRED, Event
-from cluster.keyspace.hashing import SLOT_COUNT
+from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.scan import ScanCache
 from cluster.network.session import Session
 from cluster.pause import Pause
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from cluster.persistence.snapshot import Persistence
     from cluster.replication.role import Replication
 
+STALL_MS = 1_000
+"""Batches and ticks follow each other more closely, unless the process stood still."""
 LogSink = Callable[[str, str], None]
 """(level: debug, verbose, notice or warning; text)"""
 
@@ -317,6 +319,20 @@ class Server:
         if self.waiting.has_ready:
             self.has_followups = True
 
+    def redirect_waiting(self) -> None:
+        """The view has changed: clients that wait for keys served elsewhere now are told where."""
+        command = self.table.find(b"BLPOP")
+        if command is None:
+            return
+        for (_, key), waits in list(self.waiting.by_key.items()):
+            if self.served[key_slot(key)]:
+                continue
+            for wait in list(waits):
+                try:
+                    self.router.check_keys(wait.client, command, [key], writes=True)
+                except CommandError as error:
+                    self.waiting.end(wait, error.encoded)
+
     def park_for_pause(self, client: Session, arguments: list[bytes]) -> None:
         """Run `arguments` again when the pause is over."""
 
@@ -373,7 +389,11 @@ class Server:
                         self.waiting.end(wait, reply)
 
     def start_batch(self) -> None:
-        self.ctx.now_ms = self.clock_ms()
+        ctx = self.ctx
+        before = ctx.now_ms
+        ctx.now_ms = now = self.clock_ms()
+        if now - before > STALL_MS and self.bus is not None:
+            self.bus.check_stall(now, before)
 
     def end_batch(self) -> list[Session]:
         """Journal what the batch wrote, let woken clients go on; the sessions with output to send."""

@@ -53,10 +53,9 @@ HELP_LINES = (
 
 def view_of(ctx: Context) -> ClusterView:
     """The view the node serves by; raises when this is no cluster node."""
-    view = ctx.server.router.view
-    if not ctx.config.cluster_enabled or view is None:
+    if ctx.server.bus is None:
         raise CommandError(_DISABLED)
-    return view
+    return ctx.server.bus.view
 
 
 def known_node(view: ClusterView, node_id: bytes) -> NodeInfo:

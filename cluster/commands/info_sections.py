@@ -54,7 +54,7 @@ def _server(server: Server) -> Fields:
     yield "configured_hz", config.hz
     yield "lru_clock", server.clock_ms() // 1000 & 0xFFFFFF
     yield "executable", sys.executable
-    yield "config_file", config.file or ""
+    yield "config_file", config.file_path
     yield "io_threads_active", 0
 
 

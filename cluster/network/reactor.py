@@ -17,6 +17,7 @@ import socket
 from collections import deque
 from itertools import islice
 from time import perf_counter_ns
+from traceback import format_exc
 from typing import TYPE_CHECKING
 
 import trio
@@ -133,7 +134,10 @@ class Reactor:
             received += len(data)
             session = connection.session
             if not session.closing:
-                session.receive(data)
+                try:
+                    session.receive(data)
+                except Exception:
+                    self._give_up(session)
                 if len(data) >= READ_BYTES // 4:
                     self._check_input(connection)
         server.stats.input_bytes += received
@@ -252,6 +256,13 @@ class Reactor:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 3))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+    def _give_up(self, session: Session) -> None:
+        """A fault of ours in a command: it costs that client its connection, and leaves all there is to know in the
+        log; the node goes on."""
+        self._server.log("warning", f"=== BUG: a command of {session.address} failed: {format_exc()}")
+        session.out.append(b"-ERR internal error, see the server's log\r\n")
+        session.close_after_replies()
 
     def _check_input(self, connection: Connection) -> None:
         """Close a client that has sent more than it may without completing a command."""

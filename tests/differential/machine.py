@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
@@ -35,7 +35,11 @@ class Pair:
         """Both empty, and a new connection's state on either side."""
         self.both([b"RESET"])
         self.both([b"HELLO", b"%d" % resp])
-        self.both([b"FLUSHALL"])
+        self.oracle(b"FLUSHALL")
+        for db in self.node.server.databases:
+            for slot, space in enumerate(db.spaces):
+                if space:
+                    db.clear_slot(slot)
 
     def both(self, command: Command) -> tuple[Reply, Reply]:
         self.node.now_ms = time.time_ns() // 1_000_000
@@ -71,6 +75,7 @@ def run(pair: Pair, grammar: Commands, resp: int, examples: int = EXAMPLES) -> N
         Machine,
         settings=settings(
             max_examples=examples, stateful_step_count=STEPS, deadline=None,
+            phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )
