@@ -1,15 +1,15 @@
 """The bus's shell: TCP links under trio around the pure core.
 
-A task reads each link, a task writes it; nothing else awaits. `submit` steps the core and carries its effects out at
-once, in order: what is to be on disk is there before the next frame is queued. A peer that sends what no node sends
-costs its link and one line in the log.
+`submit` steps the core and carries its effects out at once, in order: what is to be on disk is there before the next
+frame is queued. Each link has a task (bus/links.py); nothing here waits for a peer. A peer that sends what no node
+sends costs its link and one line in the log, and a peer that does so again and again one line in a while.
 """
 
 from __future__ import annotations
 
 import errno
-import secrets
 import socket
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,42 +18,35 @@ from time import time_ns
 import trio
 
 from bus import events
-from bus.auth import LinkHandshake, Seal
 from bus.core import BusCore
-from bus.frames import FRAME_LIMIT_BYTES, FrameError, FrameReader, decode, encode, pack
+from bus.frames import FrameError, decode, encode
+from bus.links import Identity, Link
+from bus.listening import BusListenError, open_listener
 from bus.messages import Announcement, Message
 from bus.state import kind_name
 from bus.view import PersistentState
 
-READ_BYTES = 16 * 1024
 HANDSHAKE_SECONDS = 5.0
+"""A peer may take that long to say who it is."""
 QUEUE_LIMIT_BYTES = 16 << 20
 """What may wait for a peer that does not read, when cluster-link-sendbuf-limit says nothing."""
 STRANGERS_LIMIT = 256
 """Inbound links at a time whose peer has not yet said who it is."""
-LISTEN_BACKLOG = 511
+COMPLAINT_PERIOD_SECONDS = 10.0
+"""The same fault of the same address is logged once in that time."""
+COMPLAINTS_LIMIT = 1024
+"""Faults remembered for that purpose."""
+ACCEPT_PAUSE_SECONDS = 0.1
+"""After a failed accept (no descriptors left): trying at once would only spin."""
 PACKET_TYPES = {"ping": 0, "pong": 1, "meet": 2, "fail": 3, "auth-req": 5, "auth-ack": 6, "update": 7, "mfstart": 8}
 """Redis's numbers for DEBUG DROP-CLUSTER-PACKET-FILTER."""
 
 
-class BusListenError(Exception):
-    """The bus port cannot be had; one line."""
+__all__ = ["BusListenError", "BusTransport", "LinkFacts", "StateNotSaved"]
 
 
-@dataclass(slots=True, eq=False)
-class _Link:
-    link_id: int
-    stream: trio.SocketStream
-    outbound: bool
-    address: str
-    created_ms: int
-    node_id: str | None = None
-    seal: Seal | None = None
-    queue: deque[bytes] | None = None
-    queued_bytes: int = 0
-    wake: trio.Event | None = None
-    scope: trio.CancelScope | None = None
-    closing: bool = False
+class StateNotSaved(Exception):
+    """The state could not be written, so nothing that depends on it may be said: the node has to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +60,10 @@ class LinkFacts:
 
 
 class BusTransport:
-    """`persist` writes a state durably. `on_effect` gets the effects that concern the node."""
+    """`persist` writes a state durably. `on_effect` gets the effects that concern the node.
+
+    `sent_bytes` and `received_bytes` are the bytes of messages by kind; the greetings of links are not in them.
+    """
 
     def __init__(
         self,
@@ -89,7 +85,7 @@ class BusTransport:
         self._connect_seconds = connect_seconds
         self._queue_limit = queue_limit
         self._cluster_id = cluster_id
-        self._links: dict[int, _Link] = {}
+        self._links: dict[int, Link] = {}
         self._next_id = 1
         self._strangers = 0
         self._nursery: trio.Nursery | None = None
@@ -98,8 +94,12 @@ class BusTransport:
         self._pending: deque[events.Event] = deque()
         self._waiting: list[events.Connect] = []
         self._dropped_type = -1
+        self._ticker: trio.CancelScope | None = None
+        self._complaints: dict[tuple[str, str], float] = {}
         self.links_over_limit = 0
         self.rejected = 0
+        self.sent_bytes: dict[str, int] = {}
+        self.received_bytes: dict[str, int] = {}
 
     # -- the core ----------------------------------------------------------------------------------------------
 
@@ -110,14 +110,10 @@ class BusTransport:
     def submit(self, event: events.Event) -> list[events.Effect]:
         """Step the core and carry out what follows. Not from within an effect: use `post` there."""
         assert not self._busy, "an effect asked the core back: post it"
-        self._busy = True
-        try:
-            effects = self._core.step(self.now_ms(), event)
-            self._carry_out(effects)
-            while self._pending:
-                self._carry_out(self._core.step(self.now_ms(), self._pending.popleft()))
-        finally:
-            self._busy = False
+        effects = self._work(lambda: self._core.step(self.now_ms(), event))
+        due = self._core.next_deadline()
+        if self._ticker is not None and due is not None and due / 1000 < self._ticker.deadline:
+            self._ticker.deadline = due / 1000
         return effects
 
     def post(self, event: events.Event) -> None:
@@ -129,17 +125,24 @@ class BusTransport:
 
     def begin(self) -> None:
         """Carry out what the core asks for at its start."""
+        self._work(self._core.start)
+
+    def _work(self, first: Callable[[], list[events.Effect]]) -> list[events.Effect]:
         self._busy = True
         try:
-            self._carry_out(self._core.start())
+            effects = first()
+            self._carry_out(effects)
+            while self._pending:
+                self._carry_out(self._core.step(self.now_ms(), self._pending.popleft()))
         finally:
             self._busy = False
+        return effects
 
     def _carry_out(self, effects: Sequence[events.Effect]) -> None:
         for effect in effects:
             match effect:
                 case events.Persist():
-                    self._persist(effect.state)
+                    self._save(effect.state)
                 case events.Send():
                     self._queue(effect.link_id, effect.message)
                 case events.Connect():
@@ -150,16 +153,22 @@ class BusTransport:
                 case events.CloseLink():
                     link = self._links.get(effect.link_id)
                     if link is not None:
-                        self._close(link)
+                        self._close(link, at_once=False)
                 case _:
                     self._on_effect(effect)
+
+    def _save(self, state: PersistentState) -> None:
+        try:
+            self._persist(state)
+        except OSError as error:
+            raise StateNotSaved(f"Fatal: can't update cluster config file: {error.strerror or error}") from error
 
     # -- running -----------------------------------------------------------------------------------------------
 
     async def listen(self, addresses: Sequence[str], port: int) -> None:
         """Take the bus port. Raises BusListenError."""
         for address in addresses:
-            listener = _listen(address, port)
+            listener = open_listener(address, port)
             if listener is not None:
                 self._listeners.append(listener)
         if not self._listeners:
@@ -167,21 +176,29 @@ class BusTransport:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for listener in self._listeners:
+                    nursery.start_soon(self._accept, listener)
+                for effect in self._waiting:
+                    nursery.start_soon(self._connect, effect)
+                self._waiting.clear()
+                nursery.start_soon(self._tick)
+                task_status.started()
+        finally:
+            self._nursery = None
             for listener in self._listeners:
-                nursery.start_soon(self._accept, listener)
-            for effect in self._waiting:
-                nursery.start_soon(self._connect, effect)
-            self._waiting.clear()
-            nursery.start_soon(self._tick)
-            task_status.started()
+                listener.socket.close()
 
     async def _tick(self) -> None:
         while True:
+            self._ticker = None
             self.submit(events.Tick(time_ns() // 1_000_000))
             due = self._core.next_deadline()
-            await trio.sleep(max(0.001, (due - self.now_ms()) / 1000) if due is not None else 0.1)
+            seconds = 0.1 if due is None else max(0.001, (due - self.now_ms()) / 1000)
+            with trio.move_on_after(seconds) as self._ticker:
+                await trio.sleep_forever()
 
     async def _accept(self, listener: trio.SocketListener) -> None:
         assert self._nursery is not None
@@ -189,160 +206,168 @@ class BusTransport:
             try:
                 stream = await listener.accept()
             except OSError as error:
-                self._log("warning", f"Error accepting cluster node: {error.strerror}")
-                await trio.sleep(0.1)  # out of descriptors: trying at once would only spin
+                self._complain("listener", f"Error accepting cluster node: {error.strerror}")
+                await trio.sleep(ACCEPT_PAUSE_SECONDS)
                 continue
             if self._strangers >= STRANGERS_LIMIT:
+                self.rejected += 1
+                self._complain("listener", "Too many cluster links whose peer has not said who it is: refusing more")
                 stream.socket.close()
                 continue
-            self._nursery.start_soon(self._serve, stream, None)
+            self._strangers += 1
+            self._nursery.start_soon(self._serve_stranger, stream)
+
+    async def _serve_stranger(self, stream: trio.SocketStream) -> None:
+        link = self._new_link(stream, None)
+        try:
+            with link.scope:
+                try:
+                    reason = await self._greet(link, HANDSHAKE_SECONDS)
+                finally:
+                    self._strangers -= 1
+                if reason is None:
+                    await self._talk(link)
+        finally:
+            self._release(link)
+        self._report(link)
 
     async def _connect(self, effect: events.Connect) -> None:
-        family = socket.AF_INET6 if ":" in effect.ip else socket.AF_INET
-        sock = trio.socket.socket(family, socket.SOCK_STREAM)
-        reason: events.DownReason = "timeout"
-        connected = False
-        with trio.move_on_after(self._connect_seconds()):
+        """One attempt, from the connection to the link's end.
+
+        A connection that is taken and reset before a word is what a dying process leaves in its listening queue:
+        asking once more tells whether it is gone.
+        """
+        reason: events.DownReason | None = "closed"
+        for _ in range(2):
+            stream = await self._dial(effect)
+            if not isinstance(stream, trio.SocketStream):
+                reason = stream
+                break
+            link = self._new_link(stream, effect.target)
             try:
+                with link.scope:
+                    reason = await self._greet(link, min(HANDSHAKE_SECONDS, self._connect_seconds()))
+                    if reason is None:
+                        await self._talk(link)
+            finally:
+                self._release(link)
+            self._report(link)
+            if reason != "closed" or link.heard:
+                break
+        if reason is not None:
+            self.post(events.LinkDown(None, reason, effect.target))
+
+    async def _dial(self, effect: events.Connect) -> trio.SocketStream | events.DownReason:
+        family = socket.AF_INET6 if ":" in effect.ip else socket.AF_INET
+        try:
+            sock = trio.socket.socket(family, socket.SOCK_STREAM)
+        except OSError:
+            return "timeout"  # no descriptors left: nothing to do with the peer
+        try:
+            with trio.move_on_after(self._connect_seconds()):
                 await sock.connect((effect.ip, effect.bus_port))
-                connected = True
-            except OSError as error:
-                if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET):
-                    reason = "refused"
-        if connected:
-            await self._serve(trio.SocketStream(sock), effect.target)
-            return
+                return trio.SocketStream(sock)
+        except OSError as error:
+            sock.close()
+            return "refused" if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET) else "timeout"
+        except BaseException:
+            sock.close()
+            raise
         sock.close()
-        self.submit(events.LinkDown(None, reason, effect.target))
+        return "timeout"
 
     # -- one link ----------------------------------------------------------------------------------------------
 
-    async def _serve(self, stream: trio.SocketStream, target: str | None) -> None:
-        """A link from its first byte to its last. `target` is the core's name for an outbound one."""
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        link = _Link(
-            self._next_id, stream, target is not None, _host(stream, remote=True), time_ns() // 1_000_000
-        )
+    def _new_link(self, stream: trio.SocketStream, target: str | None) -> Link:
+        link = Link(self._next_id, stream, target, time_ns() // 1_000_000)
         self._next_id += 1
-        reader = FrameReader()
-        up = False
-        reason: events.DownReason = "closed"
-        with trio.CancelScope() as link.scope:
-            try:
-                handshake = await self._greet(link, reader)
-                if handshake is not None:
-                    up = True
-                    await self._talk(link, reader, handshake, target or "")
-            except FrameError as error:
-                self.rejected += 1
-                self._log("warning", f"Closing cluster link with {link.address}: {error}")
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                reason = "closed"
+        return link
+
+    def _release(self, link: Link) -> None:
+        link.release()
         self._links.pop(link.link_id, None)
-        with trio.CancelScope(shield=True):
-            await trio.aclose_forcefully(stream)
-        if up:
-            self.post(events.LinkDown(link.link_id, reason))
-        elif target is not None:
-            self.post(events.LinkDown(None, reason, target))
 
-    async def _greet(self, link: _Link, reader: FrameReader) -> LinkHandshake | None:
-        """Both sides say who they are. None when the peer hung up or kept silent."""
-        handshake = LinkHandshake(
-            initiator=link.outbound, node_id=self._core.my_id, cluster_id=self._cluster_id(), secret=self._secret,
-            nonce=secrets.token_bytes(16),
-        )
-        stranger = not link.outbound
-        self._strangers += stranger
+    def _report(self, link: Link) -> None:
+        """The link is at its end: the core hears of that if it had heard of the link."""
+        if link.up:
+            self.post(events.LinkDown(link.link_id, "closed"))
+
+    async def _greet(self, link: Link, seconds: float) -> events.DownReason | None:
+        """Let both sides say who they are: None when they have, or why not."""
         try:
-            with trio.move_on_after(HANDSHAKE_SECONDS):
-                await link.stream.send_all(pack(handshake.hello))
-                while not handshake.done:
-                    body = await self._one_frame(link, reader)
-                    if body is None:
-                        return None
-                    for answer in handshake.receive(body):
-                        await link.stream.send_all(pack(answer))
-                return handshake
-            return None
-        finally:
-            self._strangers -= stranger
+            with trio.move_on_after(seconds):
+                identity = Identity(self._core.my_id, self._cluster_id(), self._secret)
+                return None if await link.greet(identity) else "closed"
+        except FrameError as error:
+            self._reject(link, str(error))
+            return "closed"
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return "closed"
+        self._reject(link, "it does not say who it is")
+        return "timeout"
 
-    async def _one_frame(self, link: _Link, reader: FrameReader) -> bytes | None:
-        """The next frame of a greeting, read so that nothing of what follows it is taken in."""
-        while True:
-            wanted = reader.missing()
-            if wanted == 0:
-                return next(iter(reader.feed(b"")), None)
-            data = await link.stream.receive_some(wanted)
-            if not data:
-                return None
-            for body in reader.feed(data):
-                return body
-
-    async def _talk(self, link: _Link, reader: FrameReader, handshake: LinkHandshake, target: str) -> None:
-        link.node_id = handshake.peer_id
-        link.seal = handshake.seal
-        link.queue = deque()
-        link.wake = trio.Event()
-        reader.limit = FRAME_LIMIT_BYTES
+    async def _talk(self, link: Link) -> None:
+        """From LinkUp to the link's end."""
         if not link.outbound:
             for other in list(self._links.values()):
                 if not other.outbound and other.node_id == link.node_id:
-                    self._close(other)  # the peer has lost that one, or it would not have made a new one
+                    self._close(other, at_once=True)  # the peer has lost that one, or it would not have made a new one
         self._links[link.link_id] = link
-        self.submit(events.LinkUp(
-            link.link_id, handshake.peer_id, link.address, link.outbound, target,
-            _host(link.stream, remote=False), handshake.peer_cluster_id,
+        link.up = True
+        self.post(events.LinkUp(
+            link.link_id, link.node_id or "", link.address, link.outbound, link.target or "", link.local_address,
+            link.cluster_id,
         ))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write, link)
-            while data := await link.stream.receive_some(READ_BYTES):
-                for frame in reader.feed(data):
-                    self._receive(link, decode(handshake.seal.open(frame)))
-            nursery.cancel_scope.cancel()
+        try:
+            await link.talk(lambda body: self._receive(link, body))
+        except FrameError as error:
+            self._reject(link, str(error))
 
-    def _receive(self, link: _Link, message: Message) -> None:
-        if link.closing:
+    def _receive(self, link: Link, body: bytes) -> None:
+        message = decode(body)
+        name = kind_name(message)
+        self.received_bytes[name] = self.received_bytes.get(name, 0) + len(body)
+        if self._dropped_type >= 0 and self._dropped_type == _packet_type(message, name):
             return
-        if self._dropped_type >= 0:
-            meets = isinstance(message, Announcement) and message.meet
-            name = "meet" if meets else kind_name(message)
-            if PACKET_TYPES.get(name) == self._dropped_type:
-                return
-        self.submit(events.FrameReceived(link.link_id, message))
-
-    async def _write(self, link: _Link) -> None:
-        assert link.queue is not None
-        while True:
-            while link.queue:
-                data = b"".join(link.queue)
-                link.queue.clear()
-                await link.stream.send_all(data)
-                link.queued_bytes -= len(data)
-            link.wake = trio.Event()
-            await link.wake.wait()
+        try:
+            self.submit(events.FrameReceived(link.link_id, message))
+        except StateNotSaved:
+            raise
+        except Exception as error:
+            # The edge of a link: a fault of ours that a peer's message brings to light costs that link, not the node.
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            cause = f"{type(error).__name__}: {error}, {where.name}:{where.lineno}"
+            raise FrameError(f"a message that cannot be taken in ({cause})") from error
 
     def _queue(self, link_id: int, message: Message) -> None:
         link = self._links.get(link_id)
-        if link is None or link.closing or link.seal is None or link.queue is None or link.wake is None:
+        if link is None or link.closing:
             return
-        body = link.seal.seal(encode(message))
-        frame = len(body).to_bytes(4, "big") + body
-        link.queue.append(frame)
-        link.queued_bytes += len(frame)
-        link.wake.set()
+        name = kind_name(message)
+        self.sent_bytes[name] = self.sent_bytes.get(name, 0) + link.say(encode(message))
         if link.queued_bytes > (self._queue_limit() or QUEUE_LIMIT_BYTES):
             self.links_over_limit += 1
             self._log("warning", f"Freeing outbound cluster link to node {link.node_id} after exceeding buffer limit")
-            self._close(link)
+            self._close(link, at_once=True)
 
-    def _close(self, link: _Link) -> None:
-        """Close without another word; the core is told by the link's own task."""
-        link.closing = True
+    def _close(self, link: Link, *, at_once: bool) -> None:
+        """Nothing more is taken in; the core is told by the link's own task."""
         self._links.pop(link.link_id, None)
-        if link.scope is not None:
-            link.scope.cancel()
+        link.close(at_once=at_once)
+
+    def _reject(self, link: Link, why: str) -> None:
+        self.rejected += 1
+        self._complain(link.address, f"Closing cluster link with {link.node_id or link.address}: {why}")
+
+    def _complain(self, address: str, text: str) -> None:
+        now = trio.current_time()
+        if now < self._complaints.get((address, text), 0.0):
+            return
+        if len(self._complaints) >= COMPLAINTS_LIMIT:
+            self._complaints = {key: until for key, until in self._complaints.items() if now < until}
+        if len(self._complaints) < COMPLAINTS_LIMIT:
+            self._complaints[address, text] = now + COMPLAINT_PERIOD_SECONDS
+            self._log("warning", text)
 
     # -- for people --------------------------------------------------------------------------------------------
 
@@ -356,41 +381,12 @@ class BusTransport:
         """DEBUG CLUSTERLINK KILL to|from|all."""
         for link in list(self._links.values()):
             if link.node_id == node_id and direction in ("all", "to" if link.outbound else "from"):
-                self._close(link)
+                self._close(link, at_once=True)
 
     def drop_type(self, packet_type: int) -> None:
         """DEBUG DROP-CLUSTER-PACKET-FILTER: ignore incoming messages of that type; -1 ends it."""
         self._dropped_type = packet_type
 
 
-def _listen(address: str, port: int) -> trio.SocketListener | None:
-    """A listener; None for an optional address (with '-') that this host does not have."""
-    optional = address.startswith("-")
-    host = address.removeprefix("-")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    host = {"*": "", "::*": ""}.get(host, host)
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port))
-        sock.listen(LISTEN_BACKLOG)
-    except OSError as error:
-        sock.close()
-        if optional and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-            return None
-        raise BusListenError(
-            f"Could not create server TCP listening socket {host or '*'}:{port}: bind: {error.strerror}. "
-            f"Failed listening on port {port} (cluster), aborting."
-        ) from None
-    sock.setblocking(False)
-    return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
-
-
-def _host(stream: trio.SocketStream, *, remote: bool) -> str:
-    try:
-        name = stream.socket.getpeername() if remote else stream.socket.getsockname()
-    except OSError:
-        return ""
-    return str(name[0])
+def _packet_type(message: Message, name: str) -> int | None:
+    return PACKET_TYPES.get("meet" if isinstance(message, Announcement) and message.meet else name)
