@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from cluster.bringup.client import ReplyError
 from cluster.bringup.topology import Member, disagreement, parse_nodes
 from tests.system.harness import Harness, Server
 from tests.system.waiting import wait_until
@@ -39,9 +38,11 @@ class Cluster:
         self.servers = list(servers)
 
     @classmethod
-    def create(cls, harness: Harness, size: int, replicas: int = 0, **directives: str) -> Cluster:
+    def create(
+        cls, harness: Harness, size: int, replicas: int = 0, directives: Mapping[str, str] | None = None
+    ) -> Cluster:
         """`size` servers made a cluster by redis-cli --cluster create, which everybody agrees on."""
-        servers = [harness.server(start=False, **directives) for _ in range(size)]
+        servers = [harness.server(directives, start=False) for _ in range(size)]
         for server in servers:
             server.start(wait=False)
         for server in servers:
@@ -51,10 +52,6 @@ class Cluster:
         cluster = cls(harness, servers)
         cluster.wait_whole()
         return cluster
-
-    def add_server(self, **directives: str) -> Server:
-        """One more server, which knows nobody yet and is not one of `servers`."""
-        return self.harness.server(**directives)
 
     @property
     def running(self) -> list[Server]:
@@ -156,6 +153,3 @@ class Cluster:
     def get(self, key: str) -> object:
         """A key's value from its owner, following no redirect."""
         return self.owner(key).call("GET", key)
-
-
-__all__ = ["CliFailure", "Cluster", "ReplyError", "redis_cli"]

@@ -32,10 +32,21 @@ _PORTS = range(11000, 22000)
 _START_DEADLINE_S = 20.0
 _STOP_DEADLINE_S = 15.0
 _LOG_TAIL_LINES = 40
+EMPTY = '""'
+
+USUAL: Mapping[str, str] = {
+    "bind": "127.0.0.1",
+    "cluster-enabled": "yes",
+    "cluster-node-timeout": "2000",
+    "enable-debug-command": "yes",
+    "save": "",
+    "repl-diskless-sync-delay": "0",
+}
+"""The directives of a server that a test says nothing about."""
 
 
 class Server:
-    """One process. `directives` as on a command line; `prefix` runs before the program, as `ip netns exec X` does."""
+    """One process. `directives` as in redis.conf; `prefix` runs before the program, as `ip netns exec X` does."""
 
     def __init__(
         self,
@@ -75,10 +86,11 @@ class Server:
     def start(self, *, wait: bool = True) -> None:
         """Start it, again or for the first time, over the data in its directory."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        command = [*_tied_to_us(), *self._prefix, *_PROGRAMS[self.kind], "--port", str(self.port)]
-        command += ["--dir", str(self.directory)]
-        for name, value in self.directives.items():
-            command += [f"--{name}", *(value.split() or [""])]
+        conf = self.directory / "node.conf"
+        if not conf.exists():  # Else CONFIG REWRITE may have changed it.
+            given = {"port": str(self.port), "dir": str(self.directory), **self.directives}
+            conf.write_text("".join(f"{name} {value or EMPTY}\n" for name, value in given.items()))
+        command = [*_tied_to_us(), *self._prefix, *_PROGRAMS[self.kind], str(conf)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:
@@ -175,11 +187,12 @@ class Harness:
         # Only the choice of ports: two test runs at once should not try the same ones.
         self._rng = random.Random(os.getpid())
 
-    def server(self, *, start: bool = True, kind: ServerKind | None = None, **directives: str) -> Server:
-        """A server with the usual directives of a test, over which `directives` stand (`_` for `-`)."""
+    def server(
+        self, directives: Mapping[str, str] | None = None, *, start: bool = True, kind: ServerKind | None = None
+    ) -> Server:
+        """A server with the usual directives of a test, over which `directives` stand."""
         port = self.free_port()
-        given = {name.replace("_", "-"): value for name, value in directives.items()}
-        server = Server(kind or self.kind, self.directory / str(port), port, _usual(given))
+        server = Server(kind or self.kind, self.directory / str(port), port, {**USUAL, **(directives or {})})
         self.servers.append(server)
         if start:
             server.start()
@@ -209,18 +222,6 @@ class Harness:
             for server in self.servers
             if "Traceback (most recent call last)" in server.log() or "REDIS BUG REPORT" in server.log()
         ]
-
-
-def _usual(directives: Mapping[str, str]) -> dict[str, str]:
-    return {
-        "bind": "127.0.0.1",
-        "cluster-enabled": "yes",
-        "cluster-node-timeout": "2000",
-        "enable-debug-command": "yes",
-        "save": "",
-        "repl-diskless-sync-delay": "0",
-        **directives,
-    }
 
 
 def _is_free(port: int) -> bool:
