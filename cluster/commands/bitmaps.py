@@ -98,11 +98,10 @@ def bitcount(ctx: Context, key: bytes, *limits: bytes) -> bytes:
     if not 2 <= len(limits) <= 3:
         raise SyntaxFault
     start, end = parse_integer(limits[0]), parse_integer(limits[1])
-    counts_bits = _unit(limits[2:])
     if start < 0 and end < 0 and start > end:
         # Before the ends are moved into the string: BITPOS, unlike this, finds the first byte then.
         return replies.ZERO
-    if counts_bits:
+    if _unit(limits[2:]):
         first, last = _bounds(start, end, len(value) * 8)
     else:
         first, last = (8 * bound for bound in _bounds(start, end, len(value)))

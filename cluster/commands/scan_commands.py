@@ -9,7 +9,7 @@ from cluster.commands.registry import READONLY, command
 from cluster.errors import SyntaxFault
 from cluster.keyspace.glob import Glob
 from cluster.keyspace.numbers import parse_integer
-from cluster.keyspace.scan import parse_cursor, scan_keys
+from cluster.keyspace.scan import parse_cursor, pattern_slot, scan_keys
 from cluster.keyspace.values import type_name
 from cluster.protocol import replies
 
@@ -56,7 +56,8 @@ def scan_reply(cursor: int, elements: list[bytes]) -> bytes:
 def scan(ctx: Context, cursor: bytes, *options: bytes) -> bytes:
     at = parse_cursor(cursor)
     effort, glob, wanted = scan_options(options, with_type=True)
-    following, keys = scan_keys(ctx.server.scan_cache, ctx.db.index, ctx.spaces, at, effort)
+    only = None if glob is None else pattern_slot(glob.pattern)
+    following, keys = scan_keys(ctx.server.scan_cache, ctx.db.index, ctx.spaces, at, effort, only)
     if glob is not None:
         keys = [key for key in keys if glob.matches(key)]
     if wanted is not None:
@@ -70,7 +71,9 @@ def scan(ctx: Context, cursor: bytes, *options: bytes) -> bytes:
 def keys_(ctx: Context, pattern: bytes) -> bytes:
     matches = (lambda key: True) if pattern == b"*" else Glob(pattern).matches
     found: list[bytes] = []
-    for space, deadlines in zip(ctx.spaces, ctx.deadlines, strict=True):
+    only = pattern_slot(pattern)
+    slots = slice(None) if only is None else slice(only, only + 1)
+    for space, deadlines in zip(ctx.spaces[slots], ctx.deadlines[slots], strict=True):
         if not space:
             continue
         if deadlines:

@@ -21,7 +21,7 @@ from collections.abc import Collection, Hashable
 from zlib import crc32
 
 from cluster.errors import CommandError
-from cluster.keyspace.hashing import SLOT_COUNT, SLOT_MASK
+from cluster.keyspace.hashing import SLOT_COUNT, SLOT_MASK, key_slot
 from cluster.keyspace.values import Value
 
 WHOLE_LIMIT = 128
@@ -113,6 +113,16 @@ def parse_cursor(text: bytes) -> int:
     if abs(number) >= 1 << 64 or (text and text in b"+-"):
         raise CommandError("ERR invalid cursor")
     return number & _CURSOR_MASK
+
+
+def pattern_slot(pattern: bytes) -> int | None:
+    """The one slot whose keys a glob can match, when it names a whole hash tag literally (`{user1}*`)."""
+    opened = pattern.find(b"{")
+    closed = pattern.find(b"}", opened + 1)
+    literal = pattern[: closed + 1]
+    if opened < 0 or closed <= opened + 1 or any(byte in b"*?[\\" for byte in literal):
+        return None
+    return key_slot(literal)
 
 
 def scan_collection(

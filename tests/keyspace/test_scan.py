@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from cluster.errors import CommandError
 from cluster.keyspace.database import Database
-from cluster.keyspace.scan import WHOLE_LIMIT, ScanCache, parse_cursor, scan_collection, scan_keys
+from cluster.keyspace.hashing import key_slot
+from cluster.keyspace.scan import WHOLE_LIMIT, ScanCache, parse_cursor, pattern_slot, scan_collection, scan_keys
 
 NAME = (0, b"key")
 
@@ -97,6 +98,15 @@ def test_one_slot_can_be_scanned_alone() -> None:
         if not cursor:
             break
     assert sorted(seen) == sorted(db.spaces[slot])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key"),
+    [(b"{tag}*", b"{tag}"), (b"a{tag}?", b"a{tag}"), (b"{}*", None), (b"*{tag}", None), (b"{ta*}", None),
+     (b"a*", None), (b"{[ab]}", None), (b"{a\\b}", None), (b"{open", None), (b"}{tag}*", b"{tag}")],
+)
+def test_a_pattern_with_a_whole_hash_tag_has_one_slot(pattern: bytes, key: bytes | None) -> None:
+    assert pattern_slot(pattern) == (None if key is None else key_slot(key))
 
 
 @pytest.mark.parametrize("text", [b"x", b" 1", b"1 ", b"1x", b"99999999999999999999"])
