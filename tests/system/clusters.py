@@ -30,6 +30,12 @@ def redis_cli(*arguments: str | int, stdin: str = "", check: bool = True, deadli
     return output
 
 
+def cli_batch(server: Server, *commands: str) -> list[str]:
+    """Run commands through one redis-cli -c; the lines it prints, but for those that tell of redirects."""
+    lines = redis_cli("-c", "-p", server.port, stdin="".join(f"{command}\n" for command in commands)).splitlines()
+    return [line for line in lines if not line.startswith("-> Redirected")]
+
+
 class Cluster:
     """Servers that form a cluster; some may be down."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.clusters import Cluster, redis_cli
+from tests.system.clusters import Cluster, cli_batch, redis_cli
 from tests.system.harness import Harness, Server
 from tests.system.waiting import wait_until
 
@@ -20,16 +20,13 @@ KEY_COUNT = 600
 def cluster(shared_harness: Harness) -> Cluster:
     """Three primaries with keys in them; the tests below change it in ways that do not hinder each other."""
     cluster = Cluster.create(shared_harness, 3)
-    lines = "".join(f"SET key:{number} {number}\n" for number in range(KEY_COUNT))
-    redis_cli("-c", "-p", cluster.servers[0].port, stdin=lines)
+    cli_batch(cluster.servers[0], *[f"SET key:{number} {number}" for number in range(KEY_COUNT)])
     return cluster
 
 
 def _require_all_keys(cluster: Cluster) -> None:
-    answers = redis_cli(
-        "-c", "-p", cluster.servers[0].port, stdin="".join(f"GET key:{number}\n" for number in range(KEY_COUNT))
-    )
-    assert answers.split() == [str(number) for number in range(KEY_COUNT)]
+    answers = cli_batch(cluster.servers[0], *[f"GET key:{number}" for number in range(KEY_COUNT)])
+    assert answers == [str(number) for number in range(KEY_COUNT)]
 
 
 def _slot_count(cluster: Cluster, server: Server) -> int:

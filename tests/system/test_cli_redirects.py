@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.system.clusters import Cluster, redis_cli
+from tests.system.clusters import Cluster, cli_batch, redis_cli
 from tests.system.harness import Harness, Server
 
 pytestmark = pytest.mark.system
@@ -21,11 +21,11 @@ def _slot(server: Server, key: str) -> int:
 
 
 def test_every_key_is_reached_through_any_node(shared_cluster: Cluster) -> None:
-    lines = "".join(f"SET {key} {number}\n" for number, key in enumerate(KEYS))
     for server in shared_cluster.servers:
-        assert redis_cli("-c", "-p", server.port, stdin=lines).count("OK") == len(KEYS)
-        answers = redis_cli("-c", "-p", server.port, stdin="".join(f"GET {key}\n" for key in KEYS)).split()
-        assert answers == [str(number) for number in range(len(KEYS))]
+        written = cli_batch(server, *[f"SET {key} {number}" for number, key in enumerate(KEYS)])
+        assert written == ["OK"] * len(KEYS)
+        read = cli_batch(server, *[f"GET {key}" for key in KEYS])
+        assert read == [str(number) for number in range(len(KEYS))]
 
 
 def test_a_redirect_names_the_slot_and_its_owner(shared_cluster: Cluster) -> None:

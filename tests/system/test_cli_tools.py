@@ -36,14 +36,14 @@ def test_scan_finds_every_key(full: Server) -> None:
 
 
 def test_bigkeys_names_the_biggest_of_each_type(full: Server) -> None:
-    report = redis_cli("-p", full.port, "--bigkeys")
-    assert f'Biggest string found "{TAG}:big" has 20000 bytes' in report.replace("'", '"')
+    report = redis_cli("-p", full.port, "--bigkeys").replace("'", "")
+    assert f'Biggest string found "{TAG}:big" has 20000 bytes' in report
     for kind, size in (("list", "50 items"), ("set", "3 members"), ("hash", "1 fields"), ("zset", "1 members")):
-        assert f'"{TAG}:{kind}" has {size}' in report.replace("'", '"')
+        assert f'"{TAG}:{kind}" has {size}' in report
 
 
 def test_memkeys_measures_every_key(full: Server) -> None:
-    report = redis_cli("-p", full.port, "--memkeys").replace("'", '"')
+    report = redis_cli("-p", full.port, "--memkeys").replace("'", "")
     assert f'Biggest string found "{TAG}:big" has' in report
     assert f"Sampled {KEY_COUNT + 5} keys in the keyspace" in report
 
