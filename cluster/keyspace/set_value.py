@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
+from cluster.keyspace.numbers import is_integer
+
 
 class SetValue:
     """`positions` maps member → index in `order`; removal moves the last member into the gap."""
@@ -36,6 +38,12 @@ class SetValue:
             return False
         self.positions[member] = len(self.order)
         self.order.append(member)
+        if len(self.order) > self.peak_count:
+            self.peak_count = len(self.order)
+        if len(member) > self.peak_bytes:
+            self.peak_bytes = len(member)
+        if self.was_integers and not is_integer(member):
+            self.was_integers = False
         return True
 
     def discard(self, member: bytes) -> bool:

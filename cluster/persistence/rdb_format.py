@@ -1,0 +1,34 @@
+"""The numbers of the RDB format, and the one error its readers raise. Source: Redis's RDB file format, version 10."""
+
+from __future__ import annotations
+
+from anycrc import Model
+
+VERSION = 10
+"""What we write: redis-server 7.0 loads it."""
+NEWEST_READABLE = 11
+MAGIC = b"REDIS"
+
+STRING, LIST, SET, ZSET, HASH, ZSET_2, MODULE, MODULE_2 = range(8)
+HASH_ZIPMAP, LIST_ZIPLIST, SET_INTSET, ZSET_ZIPLIST, HASH_ZIPLIST, LIST_QUICKLIST, STREAM_LISTPACKS = range(9, 16)
+HASH_LISTPACK, ZSET_LISTPACK, LIST_QUICKLIST_2, STREAM_LISTPACKS_2, SET_LISTPACK, STREAM_LISTPACKS_3 = range(16, 22)
+UNSUPPORTED = {
+    MODULE: "module", MODULE_2: "module", STREAM_LISTPACKS: "stream", STREAM_LISTPACKS_2: "stream",
+    STREAM_LISTPACKS_3: "stream",
+}
+
+FUNCTION_2, FUNCTION_EARLY, MODULE_AUX, IDLE, FREQ, AUX, RESIZE_DB, EXPIRE_MS, EXPIRE_S, SELECT_DB, EOF = range(
+    245, 256
+)
+
+LENGTH_6, LENGTH_14, LENGTH_LARGE, LENGTH_ENCODED = range(4)
+LENGTH_32, LENGTH_64 = 0x80, 0x81
+ENCODED_INT8, ENCODED_INT16, ENCODED_INT32, ENCODED_LZF = range(4)
+
+NODE_PLAIN, NODE_PACKED = 1, 2
+
+CRC = Model("CRC64-REDIS")
+
+
+class RdbError(Exception):
+    """Bytes that are no RDB; the message names the offset."""

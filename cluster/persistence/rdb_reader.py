@@ -1,0 +1,345 @@
+"""RDB bytes → values. The input is not trusted: every length is held against the bytes that are there.
+
+`load_payload` reads what DUMP made; `load_rdb` goes through a whole file or stream, record by record.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import lzf
+
+from cluster.keyspace.hash_value import HashValue
+from cluster.keyspace.list_value import ListValue
+from cluster.keyspace.set_value import SetValue
+from cluster.keyspace.sorted_set import SortedSetValue
+from cluster.keyspace.values import Value
+from cluster.persistence import rdb_format as rdb
+from cluster.persistence.encodings import decode_intset, decode_listpack, decode_zipmap, decode_ziplist
+from cluster.persistence.rdb_format import RdbError
+
+PIECE_BYTES = 1 << 20
+"""Long strings are read in pieces, so that a wrong length costs no more than that."""
+LZF_MOST_EXPANSION = 100
+"""LZF cannot make more than about 88 bytes of one."""
+FOOTER_BYTES = 10
+_DOUBLE = struct.Struct("<d")
+
+__all__ = ["Entry", "RdbError", "Reader", "load_payload", "load_rdb"]
+
+
+class Entry(NamedTuple):
+    """A key of a snapshot. `idle_seconds` and `frequency` are None where the file says nothing."""
+
+    db: int
+    key: bytes
+    value: Value
+    deadline_ms: int | None
+    idle_seconds: int | None
+    frequency: int | None
+
+
+class Reader:
+    """Takes bytes from `read(n)`, which may give fewer only at the end; counts the offset and the checksum."""
+
+    def __init__(self, read: Callable[[int], bytes], *, checks: bool = False) -> None:
+        self._read = read
+        self._checks = checks
+        self.offset = 0
+        self.checksum = 0
+
+    def fail(self, cause: str) -> RdbError:
+        return RdbError(f"{cause} (at offset {self.offset})")
+
+    def take(self, count: int) -> bytes:
+        if count <= PIECE_BYTES:
+            data = self._read(count)
+        else:
+            pieces = []
+            left = count
+            while left:
+                piece = self._read(min(left, PIECE_BYTES))
+                if not piece:
+                    break
+                pieces.append(piece)
+                left -= len(piece)
+            data = b"".join(pieces)
+        if len(data) < count:
+            raise self.fail("Unexpected end of the data")
+        self.offset += count
+        if self._checks:
+            self.checksum = rdb.CRC.calc(data, self.checksum)
+        return data
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def length(self) -> int:
+        count, encoded = self._length()
+        if encoded:
+            raise self.fail("A special encoding where a length is expected")
+        return count
+
+    def _length(self) -> tuple[int, bool]:
+        """(length, False) or (kind of encoding, True)"""
+        first = self.byte()
+        kind = first >> 6
+        if kind == rdb.LENGTH_6:
+            return first & 0x3F, False
+        if kind == rdb.LENGTH_14:
+            return (first & 0x3F) << 8 | self.byte(), False
+        if kind == rdb.LENGTH_ENCODED:
+            return first & 0x3F, True
+        if first == rdb.LENGTH_32:
+            return int.from_bytes(self.take(4), "big"), False
+        if first == rdb.LENGTH_64:
+            return int.from_bytes(self.take(8), "big"), False
+        raise self.fail(f"Unknown length encoding {first:#x}")
+
+    def string(self) -> bytes:
+        size, encoded = self._length()
+        if not encoded:
+            return self.take(size)
+        if size in (rdb.ENCODED_INT8, rdb.ENCODED_INT16, rdb.ENCODED_INT32):
+            return b"%d" % int.from_bytes(self.take(1 << size), "little", signed=True)
+        if size != rdb.ENCODED_LZF:
+            raise self.fail(f"Unknown string encoding {size}")
+        packed_size, full_size = self.length(), self.length()
+        if full_size > packed_size * LZF_MOST_EXPANSION:
+            raise self.fail("A compressed string with an impossible length")
+        packed = self.take(packed_size)
+        try:
+            value = lzf.decompress(packed, full_size)
+        except ValueError:
+            value = None
+        if value is None or len(value) != full_size:
+            raise self.fail("A compressed string that cannot be read")
+        return bytes(value)
+
+    def double(self) -> float:
+        """A binary double."""
+        value: float = _DOUBLE.unpack(self.take(8))[0]
+        return value
+
+    def old_double(self) -> float:
+        """A double as text, its length before it; three lengths mean nan, inf and -inf."""
+        size = self.byte()
+        special = {253: math.nan, 254: math.inf, 255: -math.inf}.get(size)
+        if special is not None:
+            return special
+        try:
+            return float(self.take(size))
+        except ValueError:
+            raise self.fail("A score that is no number") from None
+
+    def value(self, kind: int) -> Value:
+        """A value of the type that its type byte names."""
+        if kind == rdb.STRING:
+            return self.string()
+        loader = _LOADERS.get(kind)
+        if loader is None:
+            named = rdb.UNSUPPORTED.get(kind)
+            cause = f"A value of type {named}, which this server does not have" if named else f"Unknown type {kind}"
+            raise self.fail(cause)
+        try:
+            return loader(self)
+        except ValueError as error:
+            raise self.fail(f"Corrupt value: {error}") from None
+
+
+# -- values ------------------------------------------------------------------------------------------------------
+
+
+def _pairs(items: list[bytes]) -> list[tuple[bytes, bytes]]:
+    if len(items) % 2:
+        raise ValueError("an odd number of elements")
+    return list(zip(items[::2], items[1::2], strict=True))
+
+
+def _score(text: bytes) -> float:
+    score = float(text)
+    if math.isnan(score):
+        raise ValueError("a score that is no number")
+    return score
+
+
+def _distinct(count: int, found: int) -> None:
+    if not count:
+        raise ValueError("an empty collection")
+    if found != count:
+        raise ValueError("an element twice")
+
+
+def _new_hash(pairs: list[tuple[bytes, bytes]]) -> HashValue:
+    value = HashValue(pairs)
+    _distinct(len(pairs), len(value))
+    return value
+
+
+def _new_set(members: list[bytes]) -> SetValue:
+    value = SetValue(members)
+    _distinct(len(members), len(value))
+    return value
+
+
+def _new_sorted_set(pairs: list[tuple[bytes, float]]) -> SortedSetValue:
+    value = SortedSetValue(pairs)
+    _distinct(len(pairs), len(value))
+    return value
+
+
+def _new_list(items: list[bytes]) -> ListValue:
+    if not items:
+        raise ValueError("an empty collection")
+    return ListValue(items)
+
+
+def _load_list(reader: Reader) -> ListValue:
+    return _new_list([reader.string() for _ in range(reader.length())])
+
+
+def _load_set(reader: Reader) -> SetValue:
+    return _new_set([reader.string() for _ in range(reader.length())])
+
+
+def _load_hash(reader: Reader) -> HashValue:
+    return _new_hash([(reader.string(), reader.string()) for _ in range(reader.length())])
+
+
+def _load_sorted_set(reader: Reader) -> SortedSetValue:
+    pairs = [(reader.string(), reader.old_double()) for _ in range(reader.length())]
+    if any(math.isnan(score) for _, score in pairs):
+        raise ValueError("a score that is no number")
+    return _new_sorted_set(pairs)
+
+
+def _load_sorted_set_2(reader: Reader) -> SortedSetValue:
+    pairs = [(reader.string(), reader.double()) for _ in range(reader.length())]
+    if any(math.isnan(score) for _, score in pairs):
+        raise ValueError("a score that is no number")
+    return _new_sorted_set(pairs)
+
+
+def _load_quicklist(reader: Reader) -> ListValue:
+    items: list[bytes] = []
+    for _ in range(reader.length()):
+        items += decode_ziplist(reader.string())
+    return _new_list(items)
+
+
+def _load_quicklist_2(reader: Reader) -> ListValue:
+    items: list[bytes] = []
+    for _ in range(reader.length()):
+        container = reader.length()
+        node = reader.string()
+        if container == rdb.NODE_PLAIN:
+            items.append(node)
+        elif container == rdb.NODE_PACKED:
+            items += decode_listpack(node)
+        else:
+            raise ValueError(f"a list node of unknown kind {container}")
+    return _new_list(items)
+
+
+def _scored(items: list[bytes]) -> SortedSetValue:
+    return _new_sorted_set([(member, _score(score)) for member, score in _pairs(items)])
+
+
+_LOADERS: dict[int, Callable[[Reader], Value]] = {
+    rdb.LIST: _load_list,
+    rdb.SET: _load_set,
+    rdb.ZSET: _load_sorted_set,
+    rdb.HASH: _load_hash,
+    rdb.ZSET_2: _load_sorted_set_2,
+    rdb.HASH_ZIPMAP: lambda reader: _new_hash(_pairs(decode_zipmap(reader.string()))),
+    rdb.LIST_ZIPLIST: lambda reader: _new_list(decode_ziplist(reader.string())),
+    rdb.SET_INTSET: lambda reader: _new_set(decode_intset(reader.string())),
+    rdb.ZSET_ZIPLIST: lambda reader: _scored(decode_ziplist(reader.string())),
+    rdb.HASH_ZIPLIST: lambda reader: _new_hash(_pairs(decode_ziplist(reader.string()))),
+    rdb.LIST_QUICKLIST: _load_quicklist,
+    rdb.HASH_LISTPACK: lambda reader: _new_hash(_pairs(decode_listpack(reader.string()))),
+    rdb.ZSET_LISTPACK: lambda reader: _scored(decode_listpack(reader.string())),
+    rdb.LIST_QUICKLIST_2: _load_quicklist_2,
+    rdb.SET_LISTPACK: lambda reader: _new_set(decode_listpack(reader.string())),
+}
+
+
+# -- DUMP's payload ----------------------------------------------------------------------------------------------
+
+
+def payload_is_whole(payload: bytes) -> bool:
+    """Whether version and checksum are right."""
+    if len(payload) < FOOTER_BYTES + 1:
+        return False
+    if int.from_bytes(payload[-10:-8], "little") > rdb.NEWEST_READABLE:
+        return False
+    checksum: int = rdb.CRC.calc(payload[:-8])
+    return checksum == int.from_bytes(payload[-8:], "little")
+
+
+def load_payload(payload: bytes) -> Value:
+    """The value in a payload that is whole. Raises RdbError."""
+    if not payload[1:2] or len(payload) <= FOOTER_BYTES:
+        raise RdbError("An empty payload")
+    body = io.BytesIO(payload[:-FOOTER_BYTES])
+    reader = Reader(body.read)
+    value = reader.value(reader.byte())
+    if body.read(1):
+        raise reader.fail("Bytes behind the value")
+    return value
+
+
+# -- whole files -------------------------------------------------------------------------------------------------
+
+
+def load_rdb(read: Callable[[int], bytes], on_aux: Callable[[str, str], None] | None = None) -> Iterator[Entry]:
+    """Every key of an RDB; its AUX fields go to `on_aux`. Raises RdbError, also for a wrong checksum at the end."""
+    reader = Reader(read, checks=True)
+    if reader.take(5) != rdb.MAGIC:
+        raise reader.fail("Wrong signature trying to load DB from file")
+    version = reader.take(4)
+    if not version.isdigit() or not 1 <= int(version) <= rdb.NEWEST_READABLE:
+        raise reader.fail(f"Can't handle RDB format version {version.decode('latin-1')}")
+    yield from _entries(reader, on_aux)
+    if int(version) >= 5:
+        expected = reader.checksum
+        stored = int.from_bytes(reader.take(8), "little")
+        if stored not in (0, expected):
+            raise reader.fail("Wrong RDB checksum")
+
+
+def _entries(reader: Reader, on_aux: Callable[[str, str], None] | None) -> Iterator[Entry]:
+    db = 0
+    deadline: int | None = None
+    idle: int | None = None
+    frequency: int | None = None
+    while (code := reader.byte()) != rdb.EOF:
+        if code == rdb.EXPIRE_MS:
+            deadline = int.from_bytes(reader.take(8), "little", signed=True)
+        elif code == rdb.EXPIRE_S:
+            deadline = int.from_bytes(reader.take(4), "little", signed=True) * 1000
+        elif code == rdb.IDLE:
+            idle = reader.length()
+        elif code == rdb.FREQ:
+            frequency = reader.byte()
+        elif code == rdb.SELECT_DB:
+            db = reader.length()
+        elif code == rdb.RESIZE_DB:
+            reader.length()
+            reader.length()
+        elif code == rdb.AUX:
+            name, text = reader.string(), reader.string()
+            if on_aux is not None:
+                on_aux(name.decode("utf-8", "replace"), text.decode("utf-8", "replace"))
+        elif code == rdb.FUNCTION_2:
+            reader.string()
+        elif code in (rdb.MODULE_AUX, rdb.FUNCTION_EARLY):
+            raise reader.fail("Data of a module, or of functions before Redis 7.0")
+        else:
+            key = reader.string()
+            yield Entry(db, key, reader.value(code), deadline, idle, frequency)
+            deadline = idle = frequency = None

@@ -1,0 +1,200 @@
+"""Values → RDB bytes: for DUMP and MIGRATE, for snapshots, for a full sync.
+
+Pure: a snapshot is an iterator of chunks, so that whoever writes it decides how much at a time. Small collections are
+written in the compact encodings redis-server would use.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import lzf
+
+from cluster.keyspace.database import Database
+from cluster.keyspace.hash_value import HashValue
+from cluster.keyspace.list_value import ListValue
+from cluster.keyspace.numbers import is_integer
+from cluster.keyspace.set_value import SetValue
+from cluster.keyspace.sorted_set import SortedSetValue
+from cluster.keyspace.values import Value
+from cluster.persistence import rdb_format as rdb
+from cluster.persistence.encodings import encode_intset, encode_listpack, listpack_entry, listpack_of
+
+if TYPE_CHECKING:
+    from cluster.config.store import Configuration
+
+CHUNK_BYTES = 64 * 1024
+COMPRESS_ABOVE_BYTES = 20
+_LIST_NODE_BYTES = {-1: 4096, -2: 8192, -3: 16384, -4: 32768, -5: 65536}
+_SAFE_NODE_BYTES = 8192
+_DOUBLE = struct.Struct("<d")
+_FOOTER = struct.Struct("<HQ")
+
+
+def length(count: int) -> bytes:
+    if count < 64:
+        return bytes((count,))
+    if count < 1 << 14:
+        return bytes((0x40 | count >> 8, count & 0xFF))
+    if count < 1 << 32:
+        return struct.pack(">BI", rdb.LENGTH_32, count)
+    return struct.pack(">BQ", rdb.LENGTH_64, count)
+
+
+def string(value: bytes, *, compress: bool = True) -> bytes:
+    """A string: as a number where it is one of 32 bits, compressed where that is shorter."""
+    size = len(value)
+    if size <= 11 and is_integer(value):
+        number = int(value)
+        if -128 <= number < 128:
+            return struct.pack("<Bb", 0xC0, number)
+        if -32768 <= number < 32768:
+            return struct.pack("<Bh", 0xC1, number)
+        if -2147483648 <= number < 2147483648:
+            return struct.pack("<Bi", 0xC2, number)
+    return raw_string(value, compress=compress)
+
+
+def raw_string(value: bytes, *, compress: bool = True) -> bytes:
+    size = len(value)
+    if compress and size > COMPRESS_ABOVE_BYTES:
+        packed = lzf.compress(value)
+        if packed is not None and len(packed) < size - 4:
+            return b"\xc3" + length(len(packed)) + length(size) + bytes(packed)
+    return length(size) + value
+
+
+def dump_value(value: Value, config: Configuration) -> bytes:
+    """The type byte and the body."""
+    compress = config.rdbcompression
+    if type(value) is bytes:
+        return b"\0" + string(value, compress=compress)
+    if isinstance(value, (bytes, bytearray)):
+        return b"\0" + string(bytes(value), compress=compress)
+    if isinstance(value, HashValue):
+        return _hash(value, config, compress)
+    if isinstance(value, ListValue):
+        return _list(value, config, compress)
+    if isinstance(value, SetValue):
+        return _set(value, config, compress)
+    return _sorted_set(value, config, compress)
+
+
+def _typed(kind: int, *parts: bytes) -> bytes:
+    return bytes((kind,)) + b"".join(parts)
+
+
+def _hash(value: HashValue, config: Configuration, compress: bool) -> bytes:
+    pairs = [part for pair in value.items() for part in pair]
+    if value.peak_count <= config.hash_max_listpack_entries and value.peak_bytes <= config.hash_max_listpack_value:
+        return _typed(rdb.HASH_LISTPACK, raw_string(encode_listpack(pairs), compress=compress))
+    return _typed(rdb.HASH, length(len(value)), *(string(part, compress=compress) for part in pairs))
+
+
+def _list(value: ListValue, config: Configuration, compress: bool) -> bytes:
+    nodes = [raw_string(node, compress=compress) for node in _list_nodes(value, config.list_max_listpack_size)]
+    packed = length(rdb.NODE_PACKED)
+    return _typed(rdb.LIST_QUICKLIST_2, length(len(nodes)), *(packed + node for node in nodes))
+
+
+def _list_nodes(items: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """Listpacks of the size list-max-listpack-size asks for."""
+    most_bytes = _LIST_NODE_BYTES.get(limit, _SAFE_NODE_BYTES)
+    most_items = limit if limit > 0 else 1 << 62
+    entries: list[bytes] = []
+    size = 7
+    for item in items:
+        entry = listpack_entry(item)
+        if entries and (size + len(entry) > most_bytes or len(entries) >= most_items):
+            yield listpack_of(entries)
+            entries, size = [], 7
+        entries.append(entry)
+        size += len(entry)
+    if entries:
+        yield listpack_of(entries)
+
+
+def _set(value: SetValue, config: Configuration, compress: bool) -> bytes:
+    if value.was_integers and value.peak_count <= config.set_max_intset_entries:
+        numbers = sorted(int(member) for member in value)
+        return _typed(rdb.SET_INTSET, raw_string(encode_intset(numbers), compress=compress))
+    return _typed(rdb.SET, length(len(value)), *(string(member, compress=compress) for member in value))
+
+
+def _sorted_set(value: SortedSetValue, config: Configuration, compress: bool) -> bytes:
+    if value.peak_count <= config.zset_max_listpack_entries and value.peak_bytes <= config.zset_max_listpack_value:
+        flat = [part for member, score in value.items() for part in (member, _score_text(score))]
+        return _typed(rdb.ZSET_LISTPACK, raw_string(encode_listpack(flat), compress=compress))
+    pairs = list(value.items())
+    pairs.reverse()  # redis-server writes the highest first, which makes its own loading faster
+    parts = [string(member, compress=compress) + _DOUBLE.pack(score) for member, score in pairs]
+    return _typed(rdb.ZSET_2, length(len(value)), *parts)
+
+
+def _score_text(score: float) -> bytes:
+    if score == int(score) if abs(score) < 1e18 else False:
+        return b"%d" % int(score)
+    return b"%.17g" % score
+
+
+# -- DUMP --------------------------------------------------------------------------------------------------------
+
+
+def dump_payload(value: Value, config: Configuration) -> bytes:
+    """What DUMP answers and RESTORE takes: the value, the RDB version, and a CRC-64 over both."""
+    body = dump_value(value, config) + rdb.VERSION.to_bytes(2, "little")
+    checksum: int = rdb.CRC.calc(body)
+    return body + checksum.to_bytes(8, "little")
+
+
+# -- snapshots ---------------------------------------------------------------------------------------------------
+
+
+def write_rdb(
+    databases: Iterable[Database], config: Configuration, aux: Mapping[str, str], functions: Iterable[bytes] = ()
+) -> Iterator[bytes]:
+    """A whole RDB in chunks of about CHUNK_BYTES, the checksum last. The databases must not change meanwhile."""
+    checksum = 0
+    for chunk in _chunks(_parts(databases, config, aux, functions)):
+        if config.rdbchecksum:
+            checksum = rdb.CRC.calc(chunk, checksum)
+        yield chunk
+    yield checksum.to_bytes(8, "little")
+
+
+def _chunks(parts: Iterator[bytes]) -> Iterator[bytes]:
+    gathered: list[bytes] = []
+    size = 0
+    for part in parts:
+        gathered.append(part)
+        size += len(part)
+        if size >= CHUNK_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield b"".join(gathered)
+
+
+def _parts(
+    databases: Iterable[Database], config: Configuration, aux: Mapping[str, str], functions: Iterable[bytes]
+) -> Iterator[bytes]:
+    yield rdb.MAGIC + b"%04d" % rdb.VERSION
+    for name, text in aux.items():
+        yield _typed(rdb.AUX, string(name.encode()), string(text.encode()))
+    for function in functions:
+        yield _typed(rdb.FUNCTION_2, raw_string(function))
+    for db in databases:
+        keys = len(db)
+        if not keys:
+            continue
+        yield _typed(rdb.SELECT_DB, length(db.index))
+        yield _typed(rdb.RESIZE_DB, length(keys), length(db.volatile_count()))
+        for key, value, deadline in db.items():
+            dumped = dump_value(value, config)
+            entry = dumped[:1] + string(key, compress=config.rdbcompression) + dumped[1:]
+            if deadline is not None:
+                entry = struct.pack("<Bq", rdb.EXPIRE_MS, deadline) + entry
+            yield entry
+    yield bytes((rdb.EOF,))
