@@ -61,15 +61,3 @@ def same(command: Command, ours: Reply, theirs: Reply) -> bool:
         return True
     rule = RULES.get(command[0].upper())
     return rule is not None and rule(ours, theirs)
-
-
-def unordered(command: Command) -> bool:
-    """Commands whose result depends on an order that is each server's own: they are not compared at all.
-
-    SORT BY a pattern without '*' leaves a set as it lies in the hash table, and with ALPHA elements of equal weight
-    as its unstable sort happens to leave them.
-    """
-    if command[0].upper() not in (b"SORT", b"SORT_RO"):
-        return False
-    upper = [argument.upper() for argument in command]
-    return b"BY" in upper

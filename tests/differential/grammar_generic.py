@@ -60,14 +60,23 @@ EXPIRY = st.one_of(
     cmd("EXISTS", several(keys)),
 )
 
+ordered = st.sampled_from([b"a", b"b", b"c"])
+"""Keys that never hold a set here: BY a pattern without '*' leaves a set in the order of the hash table."""
+windows = options("DESC", "ASC", words("LIMIT", small, small), words("GET", sort_patterns), "LIMIT", "STORE")
+
 SORTING = st.one_of(
-    cmd("RPUSH", keys, several(st.one_of(small, st.sampled_from([b"1.5", b"x", b"inf", b"", b" 2"])))),
-    cmd("SADD", keys, several(small)),
-    cmd("ZADD", keys, small, small),
-    cmd("SET", st.sampled_from([b"a1", b"a2", b"a3", b"b1"]), small),
+    cmd("RPUSH", ordered, several(st.one_of(small, st.sampled_from([b"1.5", b"x", b"inf", b"", b" 2"])))),
+    cmd("ZADD", ordered, small, small),
+    cmd("SADD", "d", several(small)),
+    cmd("SET", st.sampled_from([b"a1", b"a2", b"a3", b"b1", b"c-1"]), st.one_of(small, st.just(b"x"))),
     cmd("HSET", st.sampled_from([b"b1", b"b2", b"b3"]), "f", small),
-    cmd("SORT", keys, options("ASC", "DESC", "ALPHA", words("LIMIT", small, small), words("BY", sort_patterns),
-                              words("GET", sort_patterns), words("STORE", keys), "LIMIT", most=4)),
+    cmd("SORT", keys, windows),
+    cmd("SORT", keys, "ALPHA", windows),
+    # Without ALPHA: elements of equal text weight stand as redis-server's unstable sort happens to leave them.
+    cmd("SORT", ordered, "BY", sort_patterns, windows),
+    cmd("SORT", ordered, windows, "STORE", ordered),
+    cmd("SORT", "d", "BY", "nosort", "STORE", ordered),
     cmd("SORT_RO", keys, options("DESC", words("LIMIT", integers, integers), words("GET", sort_patterns), "STORE")),
-    cmd("LRANGE", keys, "0", "-1"),
+    cmd("LRANGE", ordered, "0", "-1"),
+    cmd("DEL", ordered),
 )
