@@ -145,6 +145,7 @@ class Server:
 
     def refresh_road(self) -> None:
         """Recompute `unusual`: whether every command must take the long road."""
+        persistence = getattr(self, "persistence", None)
         self.unusual = bool(
             self.loading
             or self.pause.active
@@ -153,6 +154,7 @@ class Server:
             or self.serves_stale_only
             or (self.is_replica and not self.cluster_enabled)
             or (self.config.min_replicas_to_write and self.config.min_replicas_max_lag)
+            or (persistence is not None and persistence.refuses_writes)
         )
 
     def route(self, client: Session, command: Command, arguments: list[bytes]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from cluster.config.errors import RewriteError
 from cluster.config.rewrite import rewrite
 from cluster.config.store import Configuration
 from cluster.config.values import BadValue
+from cluster.safe_file import write_safely
 
 
 def read_text(path: str) -> str:
@@ -29,26 +29,11 @@ def expand(pattern: str) -> list[str]:
     return [pattern]
 
 
-def write_safely(path: str, text: str) -> None:
-    """Replace a file as a whole: temporary file beside it, fsync, rename, fsync of the directory. Raises OSError."""
+def write_text(path: str, text: str) -> None:
+    """Replace a file as a whole, its permissions kept. Raises OSError."""
     target = Path(path)
     mode = target.stat().st_mode & 0o7777 if target.exists() else 0o644
-    handle, temporary = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode("utf-8", "surrogateescape"))
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    write_safely(target, [text.encode("utf-8", "surrogateescape")], mode=mode)
 
 
 def enter_directory(config: Configuration, *, create: bool) -> None:
@@ -82,6 +67,6 @@ def rewrite_configuration(config: Configuration, instead: Mapping[str, Sequence[
         raise RewriteError("ERR The server is running without a config file")
     try:
         text = read_text(config.file_path) if Path(config.file_path).exists() else ""
-        write_safely(config.file_path, rewrite(text, config, instead))
+        write_text(config.file_path, rewrite(text, config, instead))
     except OSError as error:
         raise RewriteError(f"ERR Rewriting config file: {error.strerror}") from None

@@ -1,0 +1,245 @@
+"""Snapshots: the dataset as an RDB file, in place (SAVE) or from a forked child (BGSAVE), and its way back.
+
+The child shares the parent's memory as of one moment, writes, and leaves by `_exit`; the parent looks for it with
+every tick. The parent's event loop does not exist in the child: it touches nothing but the data and the file.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cluster.persistence.rdb_reader import RdbError, load_rdb
+from cluster.persistence.rdb_writer import write_rdb
+from cluster.safe_file import write_safely
+from cluster.version import REDIS_VERSION
+
+if TYPE_CHECKING:
+    from cluster.keyspace.database import Database
+    from cluster.server import Server
+
+MISCONF = (
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that "
+    "may modify the data set are disabled, because this instance is configured to report errors during writes if RDB "
+    "snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
+    "error."
+)
+RETRY_SECONDS = 5
+"""After a failed background save, before the save points are looked at again."""
+
+
+class Persistence:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.dirty = 0
+        """Changes since the last save."""
+        self.last_save = server.clock_ms() // 1000
+        self._dirty_at_fork = 0
+        self._child: int | None = None
+        self._child_started = 0.0
+        self._last_try = 0
+        self._last_ok = True
+        self._last_seconds = -1
+        self._scheduled = False
+        self._saves = 0
+        self._loaded = 0
+        self._loaded_expired = 0
+
+    @property
+    def path(self) -> Path:
+        config = self._server.config
+        return Path(config.dir) / config.dbfilename
+
+    @property
+    def in_background(self) -> bool:
+        return self._child is not None
+
+    @property
+    def refuses_writes(self) -> bool:
+        config = self._server.config
+        return not self._last_ok and config.stop_writes_on_bgsave_error and bool(config.save)
+
+    refusal = MISCONF
+
+    # -- loading ---------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Fill the databases from the file, if there is one. Raises RdbError, OSError."""
+        if not self.path.exists():
+            return
+        started = time.monotonic()
+        self.load_file(self.path, keep_deadlines=False)
+        seconds = time.monotonic() - started
+        self._server.log(
+            "notice", f"Done loading RDB, keys loaded: {self._loaded}, keys expired: {self._loaded_expired}."
+        )
+        self._server.log("notice", f"DB loaded from disk: {seconds:.3f} seconds")
+
+    def load_file(self, path: Path, *, keep_deadlines: bool, merge: bool = True) -> None:
+        """Add what `path` holds. `keep_deadlines`: take expired keys too (a replica waits for its primary's word)."""
+        server = self._server
+        aux: dict[str, str] = {}
+        self._loaded = self._loaded_expired = 0
+        now = server.clock_ms()
+        with path.open("rb") as file:
+            for entry in load_rdb(file.read, aux.__setitem__):
+                if entry.db >= len(server.databases):
+                    raise RdbError(f"{path}: the file has database {entry.db}, this server has {len(server.databases)}")
+                if not keep_deadlines and entry.deadline_ms is not None and entry.deadline_ms <= now:
+                    self._loaded_expired += 1
+                    continue
+                db = server.databases[entry.db]
+                if not merge and db.get(entry.key) is not None:
+                    raise RdbError(f"{path}: the key {entry.key!r} is there already")
+                db.store(entry.key, entry.value, entry.deadline_ms)
+                self._loaded += 1
+        server.memory.forget_all()
+        server.replication.restore(aux)
+
+    def reload(self, *, save: bool, flush: bool, merge: bool) -> bool:
+        """DEBUG RELOAD: to disk and back."""
+        if save and not self.save():
+            return False
+        if flush:
+            self._server.flush(self._server.databases)
+        try:
+            self.load_file(self.path, keep_deadlines=self._server.is_replica, merge=merge or flush)
+        except (RdbError, OSError) as error:
+            self._server.log("warning", f"Error trying to load the RDB dump: {error}")
+            return False
+        return True
+
+    # -- saving ----------------------------------------------------------------------------------------------
+
+    def chunks(self, databases: list[Database]) -> Iterator[bytes]:
+        """The RDB of `databases`, as it stands now."""
+        server = self._server
+        aux = {
+            "redis-ver": REDIS_VERSION,
+            "redis-bits": "64",
+            "ctime": str(server.clock_ms() // 1000),
+            "used-mem": str(server.memory.resident_bytes()),
+            **server.replication.aux(),
+            "aof-base": "0",
+        }
+        return write_rdb(databases, server.config, aux)
+
+    def save(self) -> bool:
+        """Write the file now, holding everything else up."""
+        server = self._server
+        started = time.monotonic()
+        try:
+            write_safely(self.path, self.chunks(server.databases))
+        except OSError as error:
+            server.log("warning", f"Failed opening or writing the RDB file {self.path}: {error.strerror}")
+            self._set_outcome(ok=False)
+            return False
+        self._set_outcome(ok=True)
+        self.dirty = 0
+        self.last_save = server.clock_ms() // 1000
+        self._saves += 1
+        self._last_seconds = int(time.monotonic() - started)
+        server.log("notice", "DB saved on disk")
+        return True
+
+    def start_background_save(self) -> bool:
+        """Fork a child that writes the file. False when it could not be started."""
+        server = self._server
+        started = time.monotonic()
+        self._last_try = server.clock_ms() // 1000
+        self._dirty_at_fork = self.dirty
+        try:
+            child = os.fork()
+        except OSError as error:
+            server.log("warning", f"Can't save in background: fork: {error.strerror}")
+            self._set_outcome(ok=False)
+            return False
+        if child == 0:
+            self._write_and_leave()
+        server.stats.last_fork_usec = int((time.monotonic() - started) * 1e6)
+        self._child = child
+        self._child_started = started
+        server.log("notice", f"Background saving started by pid {child}")
+        return True
+
+    def _write_and_leave(self) -> None:
+        """The child's whole life."""
+        status = 1
+        try:
+            write_safely(self.path, self.chunks(self._server.databases))
+            status = 0
+        except OSError as error:
+            self._server.log("warning", f"Write error saving DB on disk: {error.strerror}")
+        finally:
+            os._exit(status)
+
+    def schedule_background_save(self) -> None:
+        """BGSAVE SCHEDULE while another child is at work."""
+        self._scheduled = True
+
+    def tick(self, now_ms: int) -> None:
+        """Look for the child; start a save when a save point is reached."""
+        if self._child is not None:
+            self._look_for_child()
+            return
+        now = now_ms // 1000
+        if self._scheduled:
+            self._scheduled = False
+            self.start_background_save()
+            return
+        if not self._last_ok and now - self._last_try < RETRY_SECONDS:
+            return
+        for seconds, changes in self._server.config.save:
+            if self.dirty >= changes and now - self.last_save >= seconds:
+                self._server.log("notice", f"{changes} changes in {seconds} seconds. Saving...")
+                self.start_background_save()
+                return
+
+    def _look_for_child(self) -> None:
+        assert self._child is not None
+        found, status = os.waitpid(self._child, os.WNOHANG)
+        if not found:
+            return
+        self._child = None
+        self._last_seconds = int(time.monotonic() - self._child_started)
+        ok = status == 0
+        self._set_outcome(ok=ok)
+        if ok:
+            self.dirty -= self._dirty_at_fork
+            self.last_save = self._server.clock_ms() // 1000
+            self._saves += 1
+            self._server.log("notice", "Background saving terminated with success")
+        else:
+            self._server.log("warning", "Background saving error")
+
+    def _set_outcome(self, *, ok: bool) -> None:
+        self._last_ok = ok
+        self._server.refresh_road()
+
+    def info(self) -> Iterator[tuple[str, object]]:
+        """The fields of INFO persistence."""
+        running = int(time.monotonic() - self._child_started) if self.in_background else -1
+        yield "current_fork_perc", "0.00"
+        yield "current_save_keys_processed", 0
+        yield "current_save_keys_total", 0
+        yield "rdb_changes_since_last_save", self.dirty
+        yield "rdb_bgsave_in_progress", int(self.in_background)
+        yield "rdb_last_save_time", self.last_save
+        yield "rdb_last_bgsave_status", "ok" if self._last_ok else "err"
+        yield "rdb_last_bgsave_time_sec", self._last_seconds
+        yield "rdb_current_bgsave_time_sec", running
+        yield "rdb_saves", self._saves
+        yield "rdb_last_cow_size", 0
+        yield "rdb_last_load_keys_expired", self._loaded_expired
+        yield "rdb_last_load_keys_loaded", self._loaded
+        yield "aof_enabled", 0
+        yield "aof_rewrite_in_progress", 0
+        yield "aof_rewrite_scheduled", 0
+        yield "aof_last_rewrite_time_sec", -1
+        yield "aof_current_rewrite_time_sec", -1
+        yield "aof_last_bgrewrite_status", "ok"
+        yield "aof_last_write_status", "ok"
+        yield "aof_last_cow_size", 0
