@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bus.view import SLOT_COUNT, ClusterView, NodeInfo, PersistentState, Ranges
 
@@ -127,10 +127,20 @@ def parse_state(text: str) -> PersistentState | None:
             raise NodesConfError(f"line {number}: {error}") from None
     if not parsed.my_id:
         raise NodesConfError("no line has the flag 'myself'")
+    _fill_in_shards(parsed.nodes)
     return PersistentState(
         my_id=parsed.my_id, nodes=parsed.nodes, migrating=parsed.migrating, importing=parsed.importing,
         current_epoch=parsed.current_epoch, last_vote_epoch=parsed.last_vote_epoch, cluster_id=parsed.cluster_id,
     )
+
+
+def _fill_in_shards(nodes: dict[str, NodeInfo]) -> None:
+    """Files from before 7.2 know no shards: a primary's is named after it, a replica's is its primary's."""
+    for primaries_only in (True, False):
+        for node in list(nodes.values()):
+            if not node.shard_id and (node.role == "primary") is primaries_only:
+                primary = nodes.get(node.primary_id or "", node)
+                nodes[node.node_id] = replace(node, shard_id=primary.shard_id or node.node_id)
 
 
 def _parse_variables(parsed: _Parsed, words: list[str]) -> None:
@@ -159,7 +169,7 @@ def _parse_node(parsed: _Parsed, words: list[str]) -> None:
         parsed.my_id = node_id
     parsed.nodes[node_id] = NodeInfo(
         node_id=node_id, ip=ip, port=port, bus_port=bus_port,
-        shard_id=_id(auxiliary["shard-id"]) if "shard-id" in auxiliary else node_id,
+        shard_id=_id(auxiliary["shard-id"]) if auxiliary.get("shard-id") else "",
         role="replica" if "slave" in flags else "primary",
         primary_id=None if primary == "-" else _id(primary),
         tls_port=_count(auxiliary.get("tls-port", "0"), "tls-port"),
