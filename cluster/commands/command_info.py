@@ -33,6 +33,8 @@ _GROUP_CATEGORIES = {
     "stream": "stream", "geo": "geo", "hyperloglog": "hyperloglog", "connection": "connection",
     "transactions": "transaction", "scripting": "scripting", "generic": "keyspace", "pubsub": "pubsub",
 }
+_OUTSIDE_THEIR_GROUP = ("sort", "sort_ro")
+"""Generic commands that redis-server does not count among those about keys."""
 CATEGORIES = (
     "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
     "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
@@ -49,7 +51,7 @@ def categories(entry: Command) -> list[str]:
             found.update(names)
     found.add("fast" if FAST in entry.flags else "slow")
     is_container = entry.handler is None
-    if entry.group in _GROUP_CATEGORIES and not is_container:
+    if entry.group in _GROUP_CATEGORIES and not is_container and entry.name not in _OUTSIDE_THEIR_GROUP:
         found.add(_GROUP_CATEGORIES[entry.group])
     return [name for name in CATEGORIES if name in found]
 

@@ -182,6 +182,8 @@ def _copy_options(ctx: Context, options: tuple[bytes, ...]) -> tuple[Database, b
         if word == b"REPLACE":
             replace = True
         elif word == b"DB" and (index := next(rest, None)) is not None:
+            if ctx.config.cluster_enabled and 0 < parse_integer(index) < ctx.config.databases:
+                raise CommandError("ERR Copying to another database is not allowed in cluster mode")
             target = database_at(ctx, index)
         else:
             raise SyntaxFault

@@ -7,8 +7,10 @@ from typing import Any
 
 import hiredis
 
+from bus.view import ClusterView, NodeInfo
 from cluster.commands import all_commands
 from cluster.config.store import Configuration, Setting
+from cluster.keyspace.hashing import SLOT_COUNT
 from cluster.keyspace.memory import MemoryAccount
 from cluster.network.session import Session
 from cluster.protocol.replies import request
@@ -21,6 +23,14 @@ Argument = bytes | str | int | float
 
 def as_bytes(argument: Argument) -> bytes:
     return argument if isinstance(argument, bytes) else str(argument).encode()
+
+
+def view_of_one() -> ClusterView:
+    """A cluster of one node that serves every slot."""
+    me = NodeInfo("1" * 40, "127.0.0.1", 7000, 17000, "2" * 40, slots=((0, SLOT_COUNT - 1),))
+    return ClusterView(
+        1, me.node_id, {me.node_id: me}, [me.node_id] * SLOT_COUNT, state_ok=True, down_reason="", size=1
+    )
 
 
 class Client:
@@ -73,7 +83,8 @@ class InProcessNode:
             log=lambda level, text: self.logged.append((level, text)), run_id="0" * 40,
         )
         self.server.memory = MemoryAccount(self.server, lambda: 0)
-        self.server.served[:] = b"\1" * len(self.server.served)
+        if config.cluster_enabled:
+            self.server.router.update(view_of_one())
         self.effects: list[list[bytes]] = []
         self.client = Client(self)
 

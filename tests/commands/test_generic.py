@@ -106,3 +106,19 @@ def test_sort(node: InProcessNode) -> None:
     assert node("EXISTS", "stored") == 0
     node("RPUSH", "list", "x")
     assert node.error("SORT", "list") == "ERR One or more scores can't be converted into double"
+
+
+def test_in_cluster_mode_there_is_one_database(cluster_node: InProcessNode) -> None:
+    cluster_node("SET", "{t}a", "1")
+    assert cluster_node("COPY", "{t}a", "{t}b") == 1
+    assert cluster_node.error("COPY", "{t}a", "{t}b", "DB", 1) == (
+        "ERR Copying to another database is not allowed in cluster mode"
+    )
+    assert cluster_node.error("MOVE", "{t}a", 1) == "ERR MOVE is not allowed in cluster mode"
+    assert cluster_node.error("SWAPDB", 0, 1) == "ERR SWAPDB is not allowed in cluster mode"
+    assert cluster_node.error("SORT", "{t}l", "BY", "w*") == "ERR BY option of SORT denied in Cluster mode."
+    assert cluster_node.error("SORT", "{t}l", "GET", "#") == "ERR GET option of SORT denied in Cluster mode."
+    assert cluster_node("SORT", "{t}l", "BY", "nosort") == []
+    assert cluster_node.error("RENAME", "a", "b") == "CROSSSLOT Keys in request don't hash to the same slot"
+    assert cluster_node.error("SORT", "a", "STORE", "b") == "CROSSSLOT Keys in request don't hash to the same slot"
+    assert cluster_node("MSET", "{t}a", 1, "{t}b", 2) == b"OK"

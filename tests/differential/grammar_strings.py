@@ -13,8 +13,8 @@ deadlines = st.one_of(
     words("EX", times), words("PX", st.sampled_from([b"1000000", b"0", b"x"])), words("EXAT", moments),
     words("PXAT", st.sampled_from([b"%d000" % FAR, b"0", b"x"])),
 )
-bit_ranges = st.one_of(
-    st.just([]), words(integers), words(integers, integers),
+bit_ranges: st.SearchStrategy[list[bytes]] = st.one_of(
+    words(), words(integers), words(integers, integers),
     words(small, small, st.sampled_from([b"BIT", b"BYTE", b"bit", b"x"])), words(small, small, "BIT", "BIT"),
 )
 offsets = st.one_of(small, st.integers(0, 200).map(lambda number: b"%d" % number), integers)

@@ -69,7 +69,7 @@ def run(pair: Pair, grammar: Commands, resp: int, examples: int = EXAMPLES) -> N
         def teardown(self) -> None:
             pair.check_data()
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine,
         settings=settings(
             max_examples=examples, stateful_step_count=STEPS, deadline=None,
