@@ -94,6 +94,7 @@ class BusTransport:
         self._pending: deque[events.Event] = deque()
         self._waiting: list[events.Connect] = []
         self._dropped_type = -1
+        self._unsaved: PersistentState | None = None
         self._ticker: trio.CancelScope | None = None
         self._complaints: dict[tuple[str, str], float] = {}
         self.links_over_limit = 0
@@ -139,6 +140,8 @@ class BusTransport:
         return effects
 
     def _carry_out(self, effects: Sequence[events.Effect]) -> None:
+        if self._unsaved is not None:
+            self._save(self._unsaved)
         for effect in effects:
             match effect:
                 case events.Persist():
@@ -158,10 +161,12 @@ class BusTransport:
                     self._on_effect(effect)
 
     def _save(self, state: PersistentState) -> None:
+        self._unsaved = state
         try:
             self._persist(state)
         except OSError as error:
             raise StateNotSaved(f"Fatal: can't update cluster config file: {error.strerror or error}") from error
+        self._unsaved = None
 
     # -- running -----------------------------------------------------------------------------------------------
 

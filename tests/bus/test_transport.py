@@ -88,8 +88,8 @@ class Side:
 
 async def eventually(condition: Callable[[], bool], state: Callable[[], str] = str) -> None:
     with trio.move_on_after(DEADLINE_SECONDS):
-        while not condition():
-            await trio.sleep(0.005)  # noqa: ASYNC110 - the condition is of other tasks' making, and has no event
+        while not condition():  # noqa: ASYNC110 - the condition is of other tasks' making, and has no event
+            await trio.sleep(0.005)
         return
     raise AssertionError(f"it did not happen: {state()}")
 
@@ -166,16 +166,21 @@ async def test_what_an_effect_posts_comes_after_it() -> None:
     assert a.core.seen == [events.BumpEpoch(), events.Paused(1)]
 
 
-async def test_nothing_is_said_when_the_state_cannot_be_saved() -> None:
-    async with linked() as (a, b, mine, _):
-        def full(_state: PersistentState) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
+async def test_nothing_is_said_until_the_state_is_saved() -> None:
+    state = PersistentState(A, {})
 
-        a.persist = full
-        with pytest.raises(StateNotSaved, match="No space left on device"):
-            a.effects(Persist(PersistentState(A, {})), Send(mine, Vote(1)))
-        a.effects(Send(mine, Vote(2)))
-        assert [event.message for event in await b.until(FrameReceived)] == [Vote(2)]
+    def full(_state: PersistentState) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with linked() as (a, b, mine, _):
+        works, a.persist = a.persist, full
+        for effects in ([Persist(state), Send(mine, Vote(1))], [Send(mine, Vote(2))]):
+            with pytest.raises(StateNotSaved, match="No space left on device"):
+                a.effects(*effects)
+        a.persist = works
+        a.effects(Send(mine, Vote(3)))
+        assert a.done[-1] == state
+        assert [event.message for event in await b.until(FrameReceived)] == [Vote(3)]
 
 
 async def test_the_core_is_ticked_when_it_wants_to_be() -> None:
