@@ -19,7 +19,7 @@ def host_name_check(text: str) -> None:
 
 
 def human_name_check(text: str) -> None:
-    if len(text) > MAX_HOST_NAME or not all(char.isalnum() or char in "-._" for char in text):
+    if len(text) > MAX_HOST_NAME or not re.fullmatch(r"[0-9A-Za-z._-]*", text):
         raise BadValue("Announced human node name contained invalid character")
 
 
