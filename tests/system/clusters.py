@@ -139,7 +139,7 @@ class Cluster:
         return wait_until(in_step, deadline_s, lambda: f"{server} is a replica in step\n{server.log_tail()}")
 
     def all_log_tails(self) -> str:
-        return "\n".join(server.log_tail() for server in self.servers)
+        return "\n".join(server.log_tail(8) for server in self.servers)
 
     def cli(self, *arguments: str | int, check: bool = True, deadline_s: float = _CLI_DEADLINE_S) -> str:
         """redis-cli --cluster COMMAND with the address of a running server where `@` stands."""

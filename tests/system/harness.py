@@ -167,8 +167,8 @@ class Server:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    def log_tail(self) -> str:
-        lines = self.log().splitlines()[-_LOG_TAIL_LINES:]
+    def log_tail(self, count: int = _LOG_TAIL_LINES) -> str:
+        lines = self.log().splitlines()[-count:]
         return "\n".join([f"--- the end of {self.log_path}", *lines])
 
 

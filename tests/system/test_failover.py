@@ -1,0 +1,117 @@
+"""A primary dies or falls silent under a write load: its replica takes over, and the old one comes back under it.
+
+No time is asserted but generous deadlines; how long the gaps are is for scripts/bench to say.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.system.clusters import Cluster
+from tests.system.harness import Harness
+from tests.system.load import WriteLoad
+from tests.system.waiting import wait_until
+
+pytestmark = pytest.mark.system
+
+DEADLINE_S = 30.0
+
+
+@pytest.fixture
+def cluster(harness: Harness) -> Cluster:
+    return Cluster.create(harness, 6, 1, {"cluster-node-timeout": "1500"})
+
+
+def test_a_killed_primary_is_replaced_and_comes_back_as_a_replica(cluster: Cluster) -> None:
+    victim = cluster.primaries()[0]
+    replica = cluster.replicas_of(victim)[0]
+    with WriteLoad(cluster) as load:
+        victim.kill()
+        cluster.wait_promoted(replica, DEADLINE_S)
+        load.wait_everywhere(DEADLINE_S)
+        victim.start()
+        cluster.wait_replica(victim, DEADLINE_S)
+        cluster.wait_whole()
+        load.wait_everywhere(DEADLINE_S)
+    own_id = replica.text("CLUSTER", "MYID")
+    assert cluster.member(victim).primary_id == own_id
+    # Replication is asynchronous: only what was on its way when the primary died may be gone.
+    assert sum(map(len, load.lost().values())) <= load.count // 20
+
+    # A second failure after the first: the one that came back takes over in turn.
+    with WriteLoad(cluster, prefix="second") as load:
+        replica.kill()
+        cluster.wait_promoted(victim, DEADLINE_S)
+        load.wait_everywhere(DEADLINE_S)
+    replica.start()
+    cluster.wait_replica(replica, DEADLINE_S)
+    cluster.wait_whole()
+
+
+def test_a_silent_primary_is_replaced_after_the_node_timeout(cluster: Cluster) -> None:
+    victim = cluster.primaries()[0]
+    replica = cluster.replicas_of(victim)[0]
+    with WriteLoad(cluster) as load:
+        victim.freeze()
+        cluster.wait_promoted(replica, DEADLINE_S)
+        load.wait_everywhere(DEADLINE_S)
+        victim.thaw()
+        cluster.wait_replica(victim, DEADLINE_S)
+        load.wait_progress(100, DEADLINE_S)
+    cluster.wait_whole()
+    assert cluster.member(victim).primary_id == replica.text("CLUSTER", "MYID")
+
+
+def test_a_replica_that_may_not_fail_over_does_not(harness: Harness) -> None:
+    cluster = Cluster.create(harness, 6, 1, {"cluster-node-timeout": "1000", "cluster-replica-no-failover": "yes"})
+    victim = cluster.primaries()[0]
+    replica = cluster.replicas_of(victim)[0]
+    victim.kill()
+    others = [server for server in cluster.running if server is not replica]
+    for server in others:
+        with server.client() as client:
+            while "cluster_state:ok" in client.text("CLUSTER", "INFO"):
+                assert not cluster.member(replica).is_primary
+    assert not cluster.member(replica).is_primary
+    replica.call("CONFIG", "SET", "cluster-replica-no-failover", "no")
+    cluster.wait_promoted(replica, DEADLINE_S)
+    victim.start()
+    cluster.wait_whole()
+
+
+def test_the_replica_with_the_newer_data_wins(harness: Harness) -> None:
+    cluster = Cluster.create(harness, 9, 2, {"cluster-node-timeout": "1500"})
+    victim = cluster.primaries()[0]
+    behind, ahead = cluster.replicas_of(victim)
+    key = next(f"key:{number}" for number in range(1000) if cluster.owner(f"key:{number}") is victim)
+    behind.freeze()
+    with victim.client() as client:
+        for number in range(60):
+            # More than the buffers of its connection hold, or the frozen one would find it all there afterwards.
+            client.call("SET", key, f"{number}:" + "x" * 500_000)
+        client.call("SET", key, "the last")
+        assert client.call("WAIT", 1, 5000) == 1
+    victim.kill()
+    behind.thaw()
+    cluster.wait_promoted(ahead, DEADLINE_S)
+    assert ahead.call("GET", key) == "the last"
+    cluster.wait_whole()
+    assert cluster.member(behind).primary_id == ahead.text("CLUSTER", "MYID")
+    assert behind.info()["master_port"] == str(ahead.port)
+
+
+def test_a_primary_without_a_replica_takes_one_from_a_rich_one(harness: Harness) -> None:
+    cluster = Cluster.create(harness, 7, 1, {"cluster-node-timeout": "1500"})
+    rich = next(primary for primary in cluster.primaries() if len(cluster.replicas_of(primary)) == 2)
+    poor = next(primary for primary in cluster.primaries() if primary is not rich)
+    lonely = cluster.replicas_of(poor)[0]
+    poor.kill()
+    cluster.wait_promoted(lonely, DEADLINE_S)
+    cluster.wait_whole()
+    migrated = [server for server in cluster.servers if server is not poor]
+
+    def has_replica() -> bool:
+        return any(server.running for server in cluster.replicas_of(lonely) if server is not poor)
+
+    wait_until(has_replica, DEADLINE_S, "the new primary got a replica of the rich one")
+    cluster.wait_whole(servers=migrated)

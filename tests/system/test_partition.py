@@ -1,0 +1,117 @@
+"""A network partition by real network namespaces: the minority refuses, the majority promotes, the heal converges."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from cluster.bringup.client import ReplyError
+from tests.system.clusters import Cluster, redis_cli
+from tests.system.harness import Harness, Server
+from tests.system.namespaces import Network, namespaces_are_possible
+from tests.system.waiting import wait_until
+
+pytestmark = [pytest.mark.system, pytest.mark.network_namespaces]
+
+DEADLINE_S = 30.0
+TIMEOUT = {"cluster-node-timeout": "1500"}
+
+
+@pytest.fixture
+def network(harness: Harness) -> Iterator[Network]:
+    impossible = namespaces_are_possible()
+    if impossible:
+        pytest.skip(impossible)
+    network = Network(harness)
+    try:
+        yield network
+    finally:
+        harness.close()
+        network.close()
+
+
+@pytest.fixture
+def cluster(network: Network, harness: Harness) -> Cluster:
+    servers = [network.server(TIMEOUT) for _ in range(6)]
+    for server in servers:
+        server.start(wait=False)
+    for server in servers:
+        server.wait_answering()
+    addresses = [server.cluster_address for server in servers]
+    redis_cli("--cluster", "create", *addresses, "--cluster-replicas", 1, "--cluster-yes")
+    cluster = Cluster(harness, servers)
+    cluster.wait_whole()
+    return cluster
+
+
+def _state(server: Server) -> str:
+    return "ok" if "cluster_state:ok" in server.text("CLUSTER", "INFO") else "fail"
+
+
+def _refuses(server: Server, *command: str) -> bool:
+    try:
+        server.call(*command)
+    except ReplyError as error:
+        return str(error).startswith("CLUSTERDOWN")
+    return False
+
+
+def test_the_minority_refuses_and_the_majority_goes_on(cluster: Cluster, network: Network) -> None:
+    lone = cluster.primaries()[0]
+    heir = cluster.replicas_of(lone)[0]
+    stranger = cluster.replicas_of(next(server for server in cluster.primaries() if server is not lone))[0]
+    key = next(f"key:{number}" for number in range(1000) if cluster.owner(f"key:{number}") is lone)
+    with lone.client() as client:
+        client.call("SET", key, "before")
+        assert client.call("WAIT", 1, 5000) == 1
+
+    minority = [lone, stranger]
+    majority = [server for server in cluster.servers if server not in minority]
+    network.cut_off(minority)
+    wait_until(lambda: _refuses(lone, "SET", key, "lost"), DEADLINE_S, f"{lone} refuses writes\n{lone.log_tail()}")
+    assert _refuses(lone, "GET", key)
+    wait_until(lambda: _state(stranger) == "fail", DEADLINE_S, "the replica of the minority knows")
+    cluster.wait_promoted(heir, DEADLINE_S)
+    wait_until(lambda: all(_state(server) == "ok" for server in majority), DEADLINE_S, "the majority is ok")
+    assert heir.call("GET", key) == "before"
+    assert heir.call("SET", key, "after") == "OK"
+    # In the minority nobody is promoted, however long it lasts, and nobody's writes are taken.
+    assert _refuses(lone, "SET", key, "lost")
+    assert not cluster.member(stranger).is_primary
+
+    network.heal()
+    cluster.wait_whole()
+    assert cluster.member(lone).primary_id == heir.text("CLUSTER", "MYID")
+    with lone.client() as client:
+        client.call("READONLY")
+        wait_until(lambda: client.call("GET", key) == "after", DEADLINE_S, "the old primary has the new data")
+
+
+def test_reads_go_on_in_the_minority_where_that_is_allowed(cluster: Cluster, network: Network) -> None:
+    lone = cluster.primaries()[0]
+    key = next(f"key:{number}" for number in range(1000) if cluster.owner(f"key:{number}") is lone)
+    lone.call("SET", key, "kept")
+    lone.call("CONFIG", "SET", "cluster-allow-reads-when-down", "yes")
+    network.cut_off([lone])
+    wait_until(lambda: _refuses(lone, "SET", key, "lost"), DEADLINE_S, f"{lone} refuses writes")
+    assert lone.call("GET", key) == "kept"
+    network.heal()
+    cluster.wait_whole()
+
+
+def test_a_partition_without_a_majority_elects_nobody(cluster: Cluster, network: Network) -> None:
+    primaries = cluster.primaries()
+    cut = primaries[:2]
+    network.cut_off(cut)
+    left = [server for server in cluster.servers if server not in cut]
+    everyone = [*left, *cut]
+    wait_until(lambda: all(_state(server) == "fail" for server in everyone), DEADLINE_S, "all know that they are few")
+    network.heal()
+    cluster.wait_whole()
+    assert {server.port for server in cluster.primaries()} == {server.port for server in primaries}
+
+
+def test_every_test_has_a_network_of_its_own() -> None:
+    assert len(f"v{os.getpid() % 100_000}c99") < 16, "the kernel's limit for the name of an interface"
