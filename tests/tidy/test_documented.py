@@ -1,0 +1,57 @@
+"""What a user can type is described, and something in the tests types it."""
+
+from __future__ import annotations
+
+import re
+
+from cluster.commands import all_commands
+from cluster.commands.registry import Command
+from cluster.config.directives import DIRECTIVES
+from tests.tidy.source import ROOT, source_files
+
+KNOWN_GROUPS = {
+    "bitmap", "cluster", "connection", "generic", "geo", "hash", "hyperloglog", "list", "pubsub", "scripting", "server",
+    "set", "sorted-set", "stream", "string", "transactions",
+}  # fmt: skip
+
+
+def test_every_command_says_what_it_is() -> None:
+    incomplete = [
+        entry.full_name
+        for entry in all_commands().every()
+        if not (entry.summary and re.fullmatch(r"\d+\.\d+\.\d+", entry.since) and entry.group in KNOWN_GROUPS)
+    ]
+    assert incomplete == []
+
+
+def test_no_two_commands_say_the_same() -> None:
+    by_text: dict[str, list[str]] = {}
+    for entry in all_commands().every():
+        if entry.name != "help":
+            by_text.setdefault(entry.summary, []).append(entry.full_name)
+    assert {text: names for text, names in by_text.items() if len(names) > 1} == {}
+
+
+def test_every_command_is_exercised() -> None:
+    texts = [file.text.lower() for file in source_files("tests") if "tidy" not in file.name]
+    everything = "\n".join(texts)
+    missing = [entry.full_name for entry in all_commands().every() if not _is_typed(entry, everything)]
+    assert missing == []
+
+
+def _is_typed(entry: Command, tests: str) -> bool:
+    """Whether the tests hold it as a word that stands first, or behind its container."""
+    name = re.escape(entry.name)
+    parent, _, _ = entry.full_name.rpartition("|")
+    before = rf"\b{re.escape(parent)}\b\W{{1,6}}" if parent else r"[\"'\s]"
+    return re.search(rf"{before}{name}\b", tests) is not None
+
+
+def test_every_directive_is_documented() -> None:
+    page = (ROOT / "docs" / "directives.md").read_text()
+    assert [entry.name for entry in DIRECTIVES if f"`{entry.name}`" not in page] == []
+
+
+def test_the_readme_shows_the_scripts() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in ("bring-up", "test", "check", "bench") if f"scripts/{name}" not in readme] == []
