@@ -99,7 +99,8 @@ class BusBridge:
         try:
             state = parse_state(text) if text is not None else None
         except NodesConfError as error:
-            raise StorageError(f"Unrecoverable error: corrupted cluster config file {self._file.path}: {error}") from None
+            path = self._file.path
+            raise StorageError(f"Unrecoverable error: corrupted cluster config file {path}: {error}") from None
         if state is None:
             server.log("notice", "No cluster configuration found.")
         self._core = BusCore(config, self._rng, state, BusTransport.now_ms(), server.clock_ms())

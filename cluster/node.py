@@ -36,6 +36,11 @@ from cluster.replication.role import Replication
 from cluster.server import Server
 from cluster.version import VERSION
 
+
+def _collect() -> None:
+    gc.collect()
+
+
 class Node:
     def __init__(self, config: Configuration, log: Log) -> None:
         self.config = config
@@ -63,7 +68,7 @@ class Node:
         shell.abort_shutdown = self._abort_shutdown
         shell.crash = lambda: os.kill(os.getpid(), signal.SIGKILL)
         shell.stall = time.sleep
-        shell.purge_memory = lambda: None if gc.collect() else None
+        shell.purge_memory = _collect
 
     def _request_shutdown(self, how: frozenset[str]) -> None:
         self._how = how

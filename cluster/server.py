@@ -358,7 +358,7 @@ class Server:
             if not wait.ended:
                 wait.client.wait = None
                 reply = again()
-                if wait.client.wait is None:
+                if not wait.client.is_waiting:
                     self.waiting.end(wait, reply)
                 else:
                     wait.ended = True

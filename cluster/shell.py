@@ -26,6 +26,8 @@ class Shell:
     """A waiting client's deadline may be earlier than the next tick."""
     hang_up: Callable[[Session], None] = _nothing
     """Close a client's connection at once."""
+    end_batch: Callable[[], None] = _nothing
+    """What was done outside a client's turn is over: journal it, and send what it led to."""
     request_shutdown: Callable[[frozenset[str]], None] = _nothing
     """Stop, with SHUTDOWN's words (save, nosave, now, force)."""
     abort_shutdown: Callable[[], bool] = lambda: False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from bus import events
-from cluster.commands.cluster_views import view_of
+from cluster.commands.cluster_views import bus_of, view_of
 from cluster.commands.context import Context
 from cluster.commands.registry import ADMIN, NO_ASYNC_LOADING, NOSCRIPT, STALE, command
 from cluster.errors import CommandError, NotAnInteger, SyntaxFault, wrong_arity
@@ -19,10 +19,9 @@ _BAD_SETSLOT = "ERR Invalid CLUSTER SETSLOT action or number of arguments. Try C
 _BUS_PORT_INCREMENT = 10_000
 
 
-def _ask(ctx: Context, event: events.Event) -> bytes:
+def _ask(ctx: Context, event: events.OperatorEvent) -> bytes:
     """Let the bus decide; its answer, or its refusal raised."""
-    view_of(ctx)
-    return replies.simple(ctx.server.bus.ask(event))
+    return replies.simple(bus_of(ctx).ask(event))
 
 
 def _text(argument: bytes) -> str:

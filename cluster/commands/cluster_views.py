@@ -6,6 +6,7 @@ Clients and redis-cli parse these replies, so order and spelling are redis-serve
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from bus.nodes_conf import render_node, render_nodes
 from bus.view import ClusterView, NodeInfo
@@ -15,6 +16,9 @@ from cluster.errors import CommandError
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.numbers import parse_integer
 from cluster.protocol import replies
+
+if TYPE_CHECKING:
+    from cluster.bus_bridge import BusBridge
 
 _DISABLED = "ERR This instance has cluster support disabled"
 _VARIES = ("nondeterministic_output",)
@@ -51,11 +55,15 @@ HELP_LINES = (
 )
 
 
-def view_of(ctx: Context) -> ClusterView:
-    """The view the node serves by; raises when this is no cluster node."""
+def bus_of(ctx: Context) -> BusBridge:
+    """The node's way to its bus; raises when this is no cluster node."""
     if ctx.server.bus is None:
         raise CommandError(_DISABLED)
-    return ctx.server.bus.view
+    return ctx.server.bus
+
+
+def view_of(ctx: Context) -> ClusterView:
+    return bus_of(ctx).view
 
 
 def known_node(view: ClusterView, node_id: bytes) -> NodeInfo:
@@ -135,7 +143,7 @@ def replicas(ctx: Context, node_id: bytes) -> bytes:
          summary="Counts the nodes that report a node as failing.")
 def count_failure_reports(ctx: Context, node_id: bytes) -> bytes:
     node = known_node(view_of(ctx), node_id)
-    return replies.integer(ctx.server.bus.failure_reports(node.node_id))
+    return replies.integer(bus_of(ctx).failure_reports(node.node_id))
 
 
 @command("CLUSTER LINKS", arity=2, flags={STALE}, group="cluster", since="7.0.0", tips=_VARIES,
@@ -143,7 +151,7 @@ def count_failure_reports(ctx: Context, node_id: bytes) -> bytes:
 def links(ctx: Context) -> bytes:
     view_of(ctx)
     shown = []
-    for link in ctx.server.bus.links():
+    for link in bus_of(ctx).links():
         if link.node_id is None:
             continue
         fields = {
@@ -186,7 +194,7 @@ def info(ctx: Context) -> bytes:
         f"cluster_my_epoch:{_serving_epoch(view)}",
         *_message_lines("sent", dict(view.stats_sent)),
         *_message_lines("received", dict(view.stats_received)),
-        f"total_cluster_links_buffer_limit_exceeded:{ctx.server.bus.links_over_limit}",
+        f"total_cluster_links_buffer_limit_exceeded:{bus_of(ctx).links_over_limit}",
     ]
     return replies.verbatim("".join(f"{line}\r\n" for line in lines).encode(), ctx.resp)
 

@@ -157,6 +157,10 @@ def _top_level(ctx: Context) -> list[Command]:
 @command("COMMAND", arity=-1, flags=_FLAGS, group="server", since="2.8.13", tips=_UNORDERED,
          categories=("connection",), summary="Describes every command.")
 def command_(ctx: Context) -> bytes:
+    return _every(ctx)
+
+
+def _every(ctx: Context) -> bytes:
     return replies.array([_info(entry, ctx.resp) for entry in _top_level(ctx)])
 
 
@@ -170,7 +174,7 @@ def command_count(ctx: Context) -> bytes:
          categories=("connection",), summary="Describes the named commands: arity, flags, keys, categories.")
 def command_info(ctx: Context, *names: bytes) -> bytes:
     if not names:
-        return command_(ctx)
+        return _every(ctx)
     found = [_named(ctx, name) for name in names]
     return replies.array([ctx.null_array if entry is None else _info(entry, ctx.resp) for entry in found])
 

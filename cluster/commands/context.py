@@ -139,13 +139,13 @@ class Context:
         """`find` for a value of class `kind`; raises WRONGTYPE."""
         value = self.find(key)
         if value is None or type(value) is kind:
-            return cast("_Typed | None", value)
+            return value
         raise WrongType
 
     def typed_for_write(self, key: bytes, kind: type[_Typed]) -> _Typed | None:
         value = self.find_for_write(key)
         if value is None or type(value) is kind:
-            return cast("_Typed | None", value)
+            return value
         raise WrongType
 
     def is_expired(self, key: bytes, slot: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cluster.commands.context import Context
+from cluster.commands.object_commands import encoding
 from cluster.commands.registry import ADMIN, LOADING, NOSCRIPT, STALE, command
 from cluster.errors import CommandError, NoSuchKey, SyntaxFault
 from cluster.keyspace import digest, glob
@@ -50,12 +51,12 @@ def _object(ctx: Context, key: bytes, *_options: bytes) -> bytes:
     value = ctx.peek(key)
     if value is None:
         raise NoSuchKey
-    encoding = ctx.server.encoding_of(value)
+    shown = encoding(ctx, value)
     size = len(dump_value(value, ctx.config)) - 1
     idle = ctx.server.memory.idle_seconds(ctx.db, key)
     clock = ctx.now_ms // 1000 & 0xFFFFFF
     return replies.simple(
-        f"Value at:{id(value):#x} refcount:1 encoding:{encoding} serializedlength:{size} lru:{clock} "
+        f"Value at:{id(value):#x} refcount:1 encoding:{shown} serializedlength:{size} lru:{clock} "
         f"lru_seconds_idle:{idle}"
     )
 
@@ -89,7 +90,7 @@ def _listpack(ctx: Context, key: bytes) -> bytes:
     value = ctx.peek(key)
     if value is None:
         raise NoSuchKey
-    if ctx.server.encoding_of(value) != "listpack":
+    if encoding(ctx, value) != "listpack":
         raise CommandError("ERR Not a listpack encoded object.")
     return replies.simple("Listpack structure printed on stdout")
 

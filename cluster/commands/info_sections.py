@@ -218,7 +218,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Server], Fields]]] = {
     "cluster": ("Cluster", _cluster),
     "keyspace": ("Keyspace", _keyspace),
 }
-DEFAULT = tuple(name for name in SECTIONS if name not in ("commandstats",))
+DEFAULT = tuple(name for name in SECTIONS if name != "commandstats")
 """What INFO without a section shows."""
 
 

@@ -63,7 +63,9 @@ class Keyword:
 
     def positions(self, arguments: Arguments) -> list[int]:
         found = -1
-        for index in range(self.start, len(arguments) - 1):
+        last = len(arguments) - 1
+        places = range(self.start, last) if self.start >= 0 else range(last + 1 + self.start, 0, -1)
+        for index in places:
             if arguments[index].upper() == self.word:
                 found = index + 1
                 if not self.pick_last:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
-from cluster.commands.keys import NO_KEYS, KeySpec, Keys
+from cluster.commands.keys import NO_KEYS, Keys, KeySpec
 
 Handler = Callable[..., bytes | None]
 """(ctx, *arguments behind the name) → the encoded reply, or None when there is none now (blocked, reply off)."""

@@ -10,6 +10,10 @@ from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.set_value import SetValue
 from cluster.keyspace.sorted_set import SortedSetValue
 
+__all__ = [
+    "HashValue", "ListValue", "SetValue", "SortedSetValue", "StringValue", "Value", "type_name",
+]
+
 StringValue = bytes | bytearray
 Value = StringValue | ListValue | HashValue | SetValue | SortedSetValue
 

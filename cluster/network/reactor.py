@@ -67,6 +67,7 @@ class Reactor:
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         server.shell.wake = self._wake
         server.shell.hang_up = self.close_session
+        server.shell.end_batch = lambda: self.finish_batch([])
 
     def listen(self, listener: socket.socket) -> None:
         """Serve clients of `listener` (bound, listening) from now on."""
@@ -136,7 +137,7 @@ class Reactor:
             if not session.closing:
                 try:
                     session.receive(data)
-                except Exception:
+                except Exception:  # noqa: BLE001  (whatever it is, it is that one client's)
                     self._give_up(session)
                 if len(data) >= READ_BYTES // 4:
                     self._check_input(connection)

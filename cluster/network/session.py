@@ -134,6 +134,10 @@ class Session:
             held, self.held = b"".join(self.held), []
             self._run(self.parser.feed(held))
 
+    def run_one(self, arguments: list[bytes]) -> None:
+        """One command that was parsed elsewhere (the primary's stream, a file)."""
+        self._run((arguments,))
+
     def _run(self, commands: Iterable[list[bytes]]) -> None:
         server = self.server
         ctx = server.ctx
@@ -342,6 +346,10 @@ class Session:
         return reply
 
     # -- waiting, pushing, closing ---------------------------------------------------------------------------
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.wait is not None
 
     def park(self, wait: Wait) -> None:
         self.wait = wait

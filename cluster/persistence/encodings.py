@@ -124,7 +124,7 @@ def _slice(data: bytes, at: int, size: int, end: int) -> bytes:
 def encode_intset(numbers: list[int]) -> bytes:
     """`numbers` in ascending order."""
     low, high = (numbers[0], numbers[-1]) if numbers else (0, 0)
-    width = 2 if -(1 << 15) <= low and high < 1 << 15 else 4 if -(1 << 31) <= low and high < 1 << 31 else 8
+    width = 2 if low >= -(1 << 15) and high < 1 << 15 else 4 if low >= -(1 << 31) and high < 1 << 31 else 8
     return _INTSET_HEADER.pack(width, len(numbers)) + struct.pack(f"<{len(numbers)}{_INTSET_CODES[width]}", *numbers)
 
 

@@ -19,7 +19,7 @@ from cluster.keyspace.set_value import SetValue
 from cluster.keyspace.sorted_set import SortedSetValue
 from cluster.keyspace.values import Value
 from cluster.persistence import rdb_format as rdb
-from cluster.persistence.encodings import decode_intset, decode_listpack, decode_zipmap, decode_ziplist
+from cluster.persistence.encodings import decode_intset, decode_listpack, decode_ziplist, decode_zipmap
 from cluster.persistence.rdb_format import RdbError
 
 PIECE_BYTES = 1 << 20

@@ -24,7 +24,7 @@ NULL3 = b"_\r\n"
 
 
 def bulk(value: bytes | bytearray) -> bytes:
-    return b"$%d\r\n%b\r\n" % (len(value), value)
+    return b"$%d\r\n%b\r\n" % (len(value), value)  # type: ignore[str-format]  # a bytearray formats as well
 
 
 def text(value: str) -> bytes:
@@ -54,7 +54,7 @@ def array(encoded: list[bytes]) -> bytes:
 
 
 def bulk_array(values: Iterable[bytes | bytearray]) -> bytes:
-    encoded = [b"$%d\r\n%b\r\n" % (len(value), value) for value in values]
+    encoded = [b"$%d\r\n%b\r\n" % (len(value), value) for value in values]  # type: ignore[str-format]
     return b"*%d\r\n%b" % (len(encoded), b"".join(encoded))
 
 

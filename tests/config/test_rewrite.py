@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cluster.config.directives import DIRECTIVES
 from cluster.config.errors import RewriteError
-from cluster.config.files import rewrite_configuration, write_safely
+from cluster.config.files import rewrite_configuration, write_text
 from cluster.config.redis_conf import parse_text
 from cluster.config.rewrite import rewrite
 from cluster.config.store import Configuration
@@ -104,7 +104,7 @@ def test_the_file_is_replaced_whole_with_its_permissions(tmp_path: Path) -> None
     path = tmp_path / "a.conf"
     path.write_text("hz 5\n")
     path.chmod(0o600)
-    write_safely(str(path), "hz 6\n")
+    write_text(str(path), "hz 6\n")
     assert path.read_text() == "hz 6\n"
     assert path.stat().st_mode & 0o777 == 0o600
     assert os.listdir(tmp_path) == ["a.conf"]

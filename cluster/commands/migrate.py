@@ -1,0 +1,67 @@
+"""MIGRATE: keys to another server, and gone from here when it has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cluster.commands.context import Context
+from cluster.commands.keys import KeySpec, Keyword
+from cluster.commands.registry import WRITE, command
+from cluster.errors import CommandError, SyntaxFault
+from cluster.keyspace.numbers import parse_integer
+from cluster.network.migrator import Migration
+from cluster.protocol import replies
+
+_FLAGS = ("RW", "access", "delete")
+_DEFAULT_TIMEOUT_MS = 1_000
+
+
+class _OneKey(KeySpec):
+    """Position 3, unless that is empty because KEYS follows."""
+
+    def positions(self, arguments: Sequence[bytes]) -> list[int]:
+        return [3] if len(arguments) > 3 and arguments[3] else []
+
+
+@command("MIGRATE", arity=-6, flags={WRITE}, group="generic", since="2.6.0", categories=("dangerous",),
+         keys=(_OneKey(3, 3, 1, _FLAGS), Keyword(b"KEYS", -2, -1, 1, (*_FLAGS, "incomplete"))),
+         tips=("nondeterministic_output",), own_effects=True, summary="Moves keys to another server.")
+def migrate(
+    ctx: Context, host: bytes, port: bytes, key: bytes, target_db: bytes, timeout: bytes, *options: bytes
+) -> bytes | None:
+    keys: Sequence[bytes] = (key,)
+    credentials: tuple[bytes, ...] = ()
+    copy = replace = False
+    rest = list(options)
+    while rest:
+        word = rest.pop(0).upper()
+        if word == b"COPY":
+            copy = True
+        elif word == b"REPLACE":
+            replace = True
+        elif word == b"AUTH" and rest:
+            credentials = (rest.pop(0),)
+        elif word == b"AUTH2" and len(rest) > 1:
+            credentials = (rest.pop(0), rest.pop(0))
+        elif word == b"KEYS" and rest:
+            if key:
+                raise CommandError(
+                    "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string"
+                )
+            keys, rest = tuple(rest), []
+        else:
+            raise SyntaxFault
+    milliseconds = parse_integer(timeout)
+    database = parse_integer(target_db)
+    number = parse_integer(port)
+    if not any(ctx.exists(one) for one in keys):
+        return replies.simple("NOKEY")
+    if not ctx.allows_blocking:
+        raise CommandError("ERR MIGRATE is not allowed within a transaction here")
+    migration = Migration(
+        host=host.decode("utf-8", "surrogateescape"), port=number, keys=keys, target_db=database,
+        timeout_seconds=(milliseconds if milliseconds > 0 else _DEFAULT_TIMEOUT_MS) / 1000,
+        copy=copy, replace=replace, credentials=credentials,
+    )
+    ctx.server.migrator.submit(ctx.client, migration)
+    return None

@@ -1,0 +1,252 @@
+"""MIGRATE's outside: connections to other nodes, and the exchange of payloads with them.
+
+redis-server stands still while it migrates. Here only the client that asked does: it is parked, a task talks to the
+target. The keys under way stay in use meanwhile. When the target has answered, a key is deleted here only if it still
+is exactly what was sent (its serialisation and its deadline are compared); one that was changed in between is sent
+again, one that was deleted is deleted at the target too. Two nodes can migrate to each other without waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import hiredis
+import trio
+
+from cluster.blocking import Wait
+from cluster.keyspace.events import DEL
+from cluster.persistence.rdb_writer import dump_payload
+from cluster.protocol import replies
+
+if TYPE_CHECKING:
+    from cluster.keyspace.database import Database
+    from cluster.network.session import Session
+    from cluster.server import Server
+
+READ_BYTES = 64 * 1024
+CACHED_LIMIT = 64
+"""Connections kept for the next MIGRATE."""
+CACHED_SECONDS = 10.0
+ROUNDS_LIMIT = 100
+"""How often keys that keep changing are sent again before the client is told."""
+
+
+_Name = tuple[str, int, tuple[bytes, ...]]
+
+
+@dataclass(slots=True)
+class Migration:
+    """One MIGRATE, parsed. `credentials`: AUTH's arguments."""
+
+    host: str
+    port: int
+    keys: Sequence[bytes]
+    target_db: int
+    timeout_seconds: float
+    copy: bool = False
+    replace: bool = False
+    credentials: tuple[bytes, ...] = ()
+
+
+@dataclass(slots=True)
+class _Connection:
+    stream: trio.SocketStream
+    reader: hiredis.Reader
+    db: int = 0
+    used_at: float = field(default_factory=trio.current_time)
+    fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A key as it was sent. `payload` None: it is gone here, and has to go there."""
+
+    key: bytes
+    payload: bytes | None
+    deadline_ms: int | None = None
+
+
+class _Failed(Exception):
+    """The error line for the client."""
+
+
+class Migrator:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._send, self._receive = trio.open_memory_channel[tuple[Wait, "Database", Migration]](1 << 20)
+        self._cached: dict[_Name, _Connection] = {}
+
+    def submit(self, client: Session, migration: Migration) -> None:
+        """Park `client` until the migration is through."""
+        wait = Wait(client, keys=[], deadline_ms=None, retry=None, on_timeout=b"")
+        self._server.park(wait)
+        self._send.send_nowait((wait, client.db, migration))
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._close_unused)
+            async for wait, db, migration in self._receive:
+                nursery.start_soon(self._serve, wait, db, migration)
+
+    async def _close_unused(self) -> None:
+        while True:
+            await trio.sleep(CACHED_SECONDS / 2)
+            for name, connection in list(self._cached.items()):
+                if trio.current_time() - connection.used_at > CACHED_SECONDS:
+                    await self._forget(name)
+
+    async def _serve(self, wait: Wait, db: Database, migration: Migration) -> None:
+        try:
+            reply = await self._migrate(db, migration)
+        except _Failed as failure:
+            reply = b"-" + str(failure).encode("utf-8", "surrogateescape") + b"\r\n"
+            self._server.stats.count_error(str(failure))
+        self._server.waiting.end(wait, reply)
+        self._server.shell.end_batch()
+
+    # -- the exchange ----------------------------------------------------------------------------------------
+
+    async def _migrate(self, db: Database, migration: Migration) -> bytes:
+        batch = self._present(db, migration.keys)
+        if not batch:
+            return replies.simple("NOKEY")
+        replace = migration.replace
+        for _ in range(ROUNDS_LIMIT):
+            answers = await self._exchange(migration, batch, replace=replace)
+            replace = True  # what is sent again is there already
+            refusal = ""
+            again: list[_Sent] = []
+            for sent, answer in zip(batch, answers, strict=True):
+                if isinstance(answer, hiredis.ReplyError):
+                    refusal = refusal or str(answer)
+                elif not migration.copy and sent.payload is not None:
+                    changed = self._delete_if_same(db, sent)
+                    if changed is not None:
+                        again.append(changed)
+            if refusal:
+                raise _Failed(f"ERR Target instance replied with error: {refusal}")
+            if not again:
+                return replies.OK
+            batch = again
+        raise _Failed("IOERR the keys keep changing faster than they can be moved")
+
+    def _present(self, db: Database, keys: Sequence[bytes]) -> list[_Sent]:
+        """The keys that are there and alive, as they are now."""
+        found = (self._as_it_is(db, key) for key in dict.fromkeys(keys))
+        return [sent for sent in found if sent.payload is not None]
+
+    def _as_it_is(self, db: Database, key: bytes) -> _Sent:
+        value, deadline = db.get(key), db.deadline(key)
+        if value is None or (deadline is not None and deadline <= self._server.clock_ms()):
+            return _Sent(key, None)
+        return _Sent(key, dump_payload(value, self._server.config), deadline)
+
+    def _delete_if_same(self, db: Database, sent: _Sent) -> _Sent | None:
+        """Delete a key that the target has now; or, when it was changed meanwhile, what has to be sent still."""
+        now = self._as_it_is(db, sent.key)
+        if now != sent:
+            return now
+        server = self._server
+        server.ctx.bind_database(db)
+        server.ctx.remove(sent.key, DEL)
+        server.journal.append(db.index, [b"DEL", sent.key])
+        return None
+
+    async def _exchange(self, migration: Migration, batch: list[_Sent], *, replace: bool) -> list[object]:
+        """Send a batch; the target's answers, one a key. A kept connection that has died is replaced by a new one."""
+        with trio.move_on_after(migration.timeout_seconds):
+            while True:
+                connection = await self._take_connection(migration)
+                try:
+                    answers = await self._converse(connection, migration, batch, replace)
+                except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                    await trio.aclose_forcefully(connection.stream)
+                    if connection.fresh:
+                        raise _Failed("IOERR error or timeout writing to target instance") from None
+                    continue
+                except BaseException:
+                    connection.stream.socket.close()
+                    raise
+                await self._keep_connection(migration, connection)
+                return answers
+        raise _Failed("IOERR error or timeout reading to target instance")
+
+    async def _converse(
+        self, connection: _Connection, migration: Migration, batch: list[_Sent], replace: bool
+    ) -> list[object]:
+        prelude: list[bytes] = []
+        if connection.fresh and migration.credentials:
+            prelude.append(replies.request([b"AUTH", *migration.credentials]))
+        if connection.db != migration.target_db:
+            prelude.append(replies.request([b"SELECT", b"%d" % migration.target_db]))
+        requests: list[bytes] = []
+        counts: list[int] = []
+        for sent in batch:
+            parts = self._requests(sent, replace)
+            requests += parts
+            counts.append(len(parts))
+        await connection.stream.send_all(b"".join([*prelude, *requests]))
+        for _ in prelude:
+            answer = await self._answer(connection)
+            if isinstance(answer, hiredis.ReplyError):
+                raise _Failed(f"ERR Target instance replied with error: {answer}")
+        answers = []
+        for count in counts:
+            for _ in range(count):
+                answer = await self._answer(connection)
+            answers.append(answer)
+        connection.db = migration.target_db
+        return answers
+
+    def _requests(self, sent: _Sent, replace: bool) -> list[bytes]:
+        in_cluster = self._server.cluster_enabled
+        if sent.payload is None:
+            delete = replies.request([b"DEL", sent.key])
+            return [replies.request([b"ASKING"]), delete] if in_cluster else [delete]
+        ttl = 0 if sent.deadline_ms is None else max(1, sent.deadline_ms - self._server.clock_ms())
+        name = b"RESTORE-ASKING" if in_cluster else b"RESTORE"
+        options = [b"REPLACE"] if replace else []
+        return [replies.request([name, sent.key, b"%d" % ttl, sent.payload, *options])]
+
+    @staticmethod
+    async def _answer(connection: _Connection) -> object:
+        while (answer := connection.reader.gets()) is False:
+            data = await connection.stream.receive_some(READ_BYTES)
+            if not data:
+                raise trio.BrokenResourceError
+            connection.reader.feed(data)
+        return answer
+
+    # -- connections -----------------------------------------------------------------------------------------
+
+    async def _take_connection(self, migration: Migration) -> _Connection:
+        """A kept connection, taken out for the time of its use, or a new one."""
+        kept = self._cached.pop(_name(migration), None)
+        if kept is not None:
+            return kept
+        try:
+            stream = await trio.open_tcp_stream(migration.host, migration.port)
+        except OSError:
+            raise _Failed("IOERR error or timeout connecting to the client") from None
+        return _Connection(stream, hiredis.Reader())
+
+    async def _keep_connection(self, migration: Migration, connection: _Connection) -> None:
+        connection.fresh = False
+        connection.used_at = trio.current_time()
+        name = _name(migration)
+        if name in self._cached or len(self._cached) >= CACHED_LIMIT:
+            await self._forget(name if name in self._cached else next(iter(self._cached)))
+        self._cached[name] = connection
+        self._server.stats.migrate_sockets = len(self._cached)
+
+    async def _forget(self, name: _Name) -> None:
+        connection = self._cached.pop(name, None)
+        self._server.stats.migrate_sockets = len(self._cached)
+        if connection is not None:
+            await trio.aclose_forcefully(connection.stream)
+
+
+def _name(migration: Migration) -> _Name:
+    return migration.host, migration.port, migration.credentials

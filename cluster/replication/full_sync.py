@@ -1,0 +1,97 @@
+"""Sending a replica everything: a snapshot of one moment, while the clients go on writing.
+
+A small dataset is serialised on the spot. A larger one by a forked child into a file, which is then sent in pieces, as
+fast as the replica takes them; what is written meanwhile waits in `Replica.held`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from cluster.safe_file import write_safely
+
+if TYPE_CHECKING:
+    from cluster.replication.replicas import Replica
+    from cluster.server import Server
+
+SMALL_KEYS = 5_000
+"""Up to this many keys are serialised without a child: some tens of milliseconds."""
+PIECE_BYTES = 256 * 1024
+AHEAD_BYTES = 1 << 20
+"""How much may wait in the connection before the next piece is read."""
+POLL_SECONDS = 0.005
+
+
+class FullSync:
+    def __init__(self, server: Server, replica: Replica) -> None:
+        self._server = server
+        self._replica = replica
+        self._path = Path(server.config.dir) / f"temp-sync-{os.getpid()}-{replica.session.id}.rdb"
+        self._child: int | None = None
+
+    def run_at_once(self) -> bool:
+        """Serialise here and now if that is quick; otherwise fork, and leave the rest to `run`."""
+        server, session = self._server, self._replica.session
+        if sum(map(len, server.databases)) <= SMALL_KEYS:
+            data = b"".join(server.persistence.chunks(server.databases))
+            session.send(b"$%d\r\n" % len(data) + data)
+            self._replica.synced(server.ctx.now_ms)
+            return True
+        try:
+            child = os.fork()
+        except OSError as error:
+            server.log("warning", f"Can't fork for a full synchronization: {error.strerror}")
+            server.kill(session)
+            return True
+        if child == 0:
+            self._write_and_leave()
+        self._child = child
+        return False
+
+    def _write_and_leave(self) -> None:
+        """The child's whole life."""
+        status = 1
+        try:
+            write_safely(self._path, self._server.persistence.chunks(self._server.databases))
+            status = 0
+        finally:
+            os._exit(status)
+
+    async def run(self) -> None:
+        """Wait for the child, then send its file."""
+        try:
+            if await self._child_succeeded():
+                await self._send_file()
+            else:
+                self._server.log("warning", f"The snapshot for replica {self._replica.name} failed.")
+                self._server.kill(self._replica.session)
+        finally:
+            self._path.unlink(missing_ok=True)
+
+    async def _child_succeeded(self) -> bool:
+        assert self._child is not None
+        while True:
+            found, status = os.waitpid(self._child, os.WNOHANG)  # noqa: ASYNC222  (it does not wait)
+            if found:
+                return status == 0
+            await trio.sleep(POLL_SECONDS)
+
+    async def _send_file(self) -> None:
+        session = self._replica.session
+        with self._path.open("rb") as file:
+            session.send(b"$%d\r\n" % os.fstat(file.fileno()).st_size)
+            while piece := file.read(PIECE_BYTES):
+                session.send(piece)
+                self._server.shell.end_batch()
+                while session.out_bytes > AHEAD_BYTES and not session.closing:  # noqa: ASYNC110  (a full sync only)
+                    await trio.sleep(POLL_SECONDS)
+                if session.closing:
+                    return
+                await trio.lowlevel.checkpoint()
+        self._replica.synced(self._server.clock_ms())
+        self._server.shell.end_batch()
+        self._server.log("notice", f"Synchronization with replica {self._replica.name} succeeded")

@@ -1,0 +1,366 @@
+"""The node's part in replication: its history (ids and offset), its replicas, and whom it follows.
+
+A primary's effects become one stream of bytes, numbered from the history's start; `offset` is the number of its last
+byte. A replica passes its primary's bytes on unchanged, so all nodes of a shard share one numbering, and whoever
+becomes primary can continue it: it takes a new id and remembers the old one up to the byte where it took over
+(Redis's PSYNC version 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import trio
+
+from cluster.blocking import Wait
+from cluster.errors import CommandError
+from cluster.protocol import replies
+from cluster.replication.backlog import Backlog
+from cluster.replication.full_sync import FullSync
+from cluster.replication.replica_link import ReplicaLink
+from cluster.replication.replicas import Replica
+
+if TYPE_CHECKING:
+    from cluster.journal import Entry
+    from cluster.network.session import Session
+    from cluster.server import Server
+
+NO_ID = "0" * 40
+_PING = replies.request([b"PING"])
+_GET_ACK = replies.request([b"REPLCONF", b"GETACK", b"*"])
+_CATCH_UP_SECONDS = 0.01
+
+
+class Replication:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.replid = self._new_id()
+        self.second_replid = NO_ID
+        self.second_offset = -1
+        self.offset = 0
+        self.backlog: Backlog | None = None
+        self.replicas: dict[Session, Replica] = {}
+        self.link: ReplicaLink | None = None
+        self._full_syncs: list[FullSync] = []
+        self._changed = trio.Event()
+        self._waits: list[tuple[Wait, int, int]] = []
+        self._last_ping_ms = 0
+        self._no_replicas_since = 0
+
+    def _new_id(self) -> str:
+        return f"{self._server.rng.getrandbits(160):040x}"
+
+    # -- the stream ------------------------------------------------------------------------------------------
+
+    def feed(self, entries: list[Entry]) -> None:
+        """A batch's effects. A replica has passed on its primary's own bytes already."""
+        if self.backlog is not None and self.link is None:
+            self.stream(self._server.journal.encode(entries))
+
+    def stream(self, data: bytes) -> None:
+        """Append to the stream: to the backlog, and to every replica."""
+        if not data:
+            return
+        self.offset += len(data)
+        if self.backlog is not None:
+            self.backlog.append(data)
+        for replica in self.replicas.values():
+            replica.take(data)
+        self._server.stats.replication_output_bytes += len(data) * len(self.replicas)
+
+    def need_backlog(self) -> Backlog:
+        if self.backlog is None:
+            self.backlog = Backlog(self._server.config.repl_backlog_size, self.offset)
+        return self.backlog
+
+    def resize_backlog(self, size: int) -> None:
+        if self.backlog is not None:
+            kept = self.backlog.since(self.backlog.first) or b""
+            self.backlog = Backlog(size, self.offset - len(kept))
+            self.backlog.append(kept)
+
+    @property
+    def backlog_bytes(self) -> int:
+        return 0 if self.backlog is None else len(self.backlog)
+
+    def change_id(self) -> None:
+        """DEBUG CHANGE-REPL-ID: nobody can continue our stream."""
+        self.replid = self._new_id()
+        self.second_replid, self.second_offset = NO_ID, -1
+
+    # -- replicas --------------------------------------------------------------------------------------------
+
+    def replica_of(self, session: Session) -> Replica:
+        """What is known of the replica at the other end, from its first REPLCONF on."""
+        if not isinstance(session.replica, Replica):
+            session.replica = Replica(session)
+        return session.replica
+
+    def begin_sync(self, session: Session, replid: str, offset: int, *, old: bool = False) -> None:
+        """PSYNC (or, `old`, SYNC): continue from `offset` if that can be, else send everything."""
+        server = self._server
+        if self.link is not None and not self.link.up:
+            raise CommandError("NOMASTERLINK Can't SYNC while not connected with my master")
+        server.flush_journal()
+        replica = self.replica_of(session)
+        session.is_replica_link = True
+        session.refresh()
+        self.replicas[session] = replica
+        replica.acknowledged_ms = server.ctx.now_ms
+        known = replid == self.replid or (replid == self.second_replid and offset <= self.second_offset)
+        missing = self.backlog.since(offset) if known and self.backlog is not None else None
+        if missing is not None:
+            server.stats.partial_syncs_ok += 1
+            answer = f"+CONTINUE {self.replid}\r\n" if "psync2" in replica.capabilities else "+CONTINUE\r\n"
+            session.send(answer.encode() + missing)
+            replica.online = True
+            server.log("notice", f"Partial resynchronization request from {replica.name} accepted. Sending "
+                                 f"{len(missing)} bytes of backlog starting from offset {offset}.")
+        else:
+            if replid != "?" and not old:
+                server.stats.partial_syncs_err += 1
+            self._begin_full_sync(session, replica, old)
+        server.refresh_road()
+
+    def _begin_full_sync(self, session: Session, replica: Replica, old: bool) -> None:
+        server = self._server
+        if not self.replicas or self.backlog is None:
+            self.need_backlog()
+        server.stats.full_syncs += 1
+        server.log("notice", f"Starting full synchronization with replica {replica.name}")
+        if not old:
+            session.send(f"+FULLRESYNC {self.replid} {self.offset}\r\n".encode())
+        server.journal.selected = -1
+        sync = FullSync(server, replica)
+        if sync.run_at_once():
+            return
+        self._full_syncs.append(sync)
+        self._changed.set()
+
+    def replica_gone(self, session: Session) -> None:
+        if self.replicas.pop(session, None) is not None:
+            self._server.log("notice", f"Connection with replica {session.address} lost.")
+        if not self.replicas:
+            self._no_replicas_since = self._server.ctx.now_ms
+
+    def acknowledged(self, session: Session, offset: int) -> None:
+        """REPLCONF ACK."""
+        replica = self.replicas.get(session)
+        if replica is None:
+            return
+        replica.acknowledged = max(replica.acknowledged, offset)
+        replica.acknowledged_ms = self._server.ctx.now_ms
+        if self._waits:
+            self._serve_waits()
+
+    def good_replicas(self, now_ms: int) -> int:
+        """Replicas that follow closely enough for min-replicas-to-write."""
+        lag_ms = self._server.config.min_replicas_max_lag * 1000
+        return sum(one.online and now_ms - one.acknowledged_ms <= lag_ms for one in self.replicas.values())
+
+    @property
+    def replica_count(self) -> int:
+        return len(self.replicas)
+
+    def disconnect_replicas(self) -> None:
+        """Let them come again, to hear of our new history (or that it is another's)."""
+        for session in list(self.replicas):
+            self._server.kill(session)
+
+    async def wait_caught_up(self) -> None:
+        """Until every replica that follows has everything."""
+        self._server.flush_journal()
+        while any(one.online and one.acknowledged < self.offset for one in self.replicas.values()):
+            self.stream(_GET_ACK)
+            target = self.offset - len(_GET_ACK)
+            if all(one.acknowledged >= target for one in self.replicas.values() if one.online):
+                return
+            self._server.shell.end_batch()
+            await trio.sleep(_CATCH_UP_SECONDS)
+
+    # -- WAIT ------------------------------------------------------------------------------------------------
+
+    def count_acknowledged(self, offset: int) -> int:
+        return sum(one.online and one.acknowledged >= offset for one in self.replicas.values())
+
+    def wait(self, session: Session, count: int, timeout_ms: int) -> bytes | None:
+        """WAIT: the reply, or None while the client is parked."""
+        server = self._server
+        server.flush_journal()
+        target = self.offset
+        reached = self.count_acknowledged(target)
+        if reached >= count or not server.ctx.allows_blocking:
+            return replies.integer(reached)
+        deadline = server.ctx.now_ms + timeout_ms if timeout_ms else None
+        wait = Wait(
+            session, keys=[], deadline_ms=deadline, retry=None,
+            on_timeout=lambda: replies.integer(self.count_acknowledged(target)),
+        )
+        self._waits.append((wait, target, count))
+        server.park(wait)
+        self.stream(_GET_ACK)
+        return None
+
+    def _serve_waits(self) -> None:
+        still: list[tuple[Wait, int, int]] = []
+        for wait, target, count in self._waits:
+            if wait.ended:
+                continue
+            reached = self.count_acknowledged(target)
+            if reached >= count:
+                self._server.waiting.end(wait, replies.integer(reached))
+            else:
+                still.append((wait, target, count))
+        self._waits = still
+
+    # -- roles -----------------------------------------------------------------------------------------------
+
+    def follow(self, host: str, port: int) -> None:
+        """Be a replica of that node from now on."""
+        if self.link is not None and (self.link.host, self.link.port) == (host, port):
+            return
+        self._server.log("notice", f"Connecting to MASTER {host}:{port}")
+        if self.link is not None:
+            self.link.stop()
+        else:
+            self._server.flush_journal()
+        self.link = ReplicaLink(self._server, self, host, port)
+        self.disconnect_replicas()
+        self._role_changed()
+
+    def become_primary(self) -> None:
+        """Follow nobody, and continue the history under a new id."""
+        if self.link is None:
+            return
+        self.link.stop()
+        self.link = None
+        self.second_replid, self.second_offset = self.replid, self.offset + 1
+        self.replid = self._new_id()
+        self._server.journal.selected = -1
+        self.need_backlog()
+        self._server.log("notice", f"Setting secondary replication ID to {self.second_replid}, valid up to offset: "
+                                   f"{self.second_offset}. New replication ID is {self.replid}")
+        self.disconnect_replicas()
+        self._role_changed()
+
+    def drop_link(self) -> None:
+        """CLIENT KILL of the primary's connection: it is made again."""
+        if self.link is not None:
+            self.link.hang_up()
+
+    def _role_changed(self) -> None:
+        self._changed.set()
+        self.link_changed()
+
+    def link_changed(self) -> None:
+        """The link to the primary went up or down."""
+        server = self._server
+        stale = self.link is not None and not self.link.up and not server.config.replica_serve_stale_data
+        if stale != server.serves_stale_only:
+            server.serves_stale_only = stale
+            server.refresh_road()
+
+    @property
+    def link_up(self) -> bool:
+        return self.link is not None and self.link.up
+
+    def data_age_ms(self, now_ms: int) -> int:
+        """How long ago the primary was last heard."""
+        return 0 if self.link is None else max(0, now_ms - self.link.heard_ms)
+
+    # -- history across restarts ----------------------------------------------------------------------------
+
+    def aux(self) -> dict[str, str]:
+        """What a snapshot says of the history it belongs to."""
+        if self.backlog is None and self.link is None:
+            return {}
+        return {"repl-stream-db": "0", "repl-id": self.replid, "repl-offset": str(self.offset)}
+
+    def restore(self, aux: dict[str, str]) -> None:
+        """Continue the history of a snapshot that was loaded at the start."""
+        replid, offset = aux.get("repl-id", ""), aux.get("repl-offset", "")
+        if len(replid) == len(NO_ID) and offset.isdecimal() and self.backlog is None:
+            if self._server.cluster_enabled or self._server.is_replica:
+                self.replid, self.offset = replid, int(offset)
+                self.need_backlog()
+            else:
+                self.second_replid, self.second_offset = replid, int(offset) + 1
+                self.offset = int(offset)
+
+    # -- running ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the link to the primary and the full syncs going, whatever the role becomes."""
+        async with trio.open_nursery() as nursery:
+            running: ReplicaLink | None = None
+            while True:
+                self._changed = trio.Event()
+                for sync in self._full_syncs:
+                    nursery.start_soon(sync.run)
+                self._full_syncs.clear()
+                if self.link is not None and self.link is not running:
+                    nursery.start_soon(self.link.run)
+                running = self.link
+                await self._changed.wait()
+
+    def tick(self, now_ms: int) -> None:
+        """The stream's heartbeat, and the limits of patience."""
+        config = self._server.config
+        if self.replicas:
+            self._tick_replicas(now_ms)
+        elif (
+            self.backlog is not None and self.link is None and config.repl_backlog_ttl
+            and self._no_replicas_since and now_ms - self._no_replicas_since > config.repl_backlog_ttl * 1000
+        ):
+            self.backlog = None
+            self.replid = self._new_id()
+            self.second_replid, self.second_offset = NO_ID, -1
+            self._no_replicas_since = 0
+
+    def _tick_replicas(self, now_ms: int) -> None:
+        server = self._server
+        timeout_ms = server.config.repl_timeout * 1000
+        for session, replica in list(self.replicas.items()):
+            if replica.online and now_ms - replica.acknowledged_ms > timeout_ms and not replica.is_old:
+                server.log("warning", f"Disconnecting timedout replica (streaming sync): {replica.name}")
+                server.kill(session)
+        period_ms = server.config.repl_ping_replica_period * 1000
+        if self.link is None and now_ms - self._last_ping_ms >= period_ms:
+            self._last_ping_ms = now_ms
+            for replica in self.replicas.values():
+                if not replica.online:
+                    replica.session.send(b"\n")
+            if "failover" not in server.pause.causes:
+                server.flush_journal()
+                self.stream(_PING)
+
+    # -- facts -----------------------------------------------------------------------------------------------
+
+    def info(self) -> Iterator[tuple[str, object]]:
+        """The fields of INFO replication."""
+        server = self._server
+        now = server.clock_ms()
+        yield "role", "slave" if server.is_replica else "master"
+        if self.link is not None:
+            yield from self.link.info(now)
+            yield "slave_priority", server.config.replica_priority
+            yield "slave_read_only", int(server.config.replica_read_only)
+            yield "replica_announced", int(server.config.replica_announced)
+        yield "connected_slaves", len(self.replicas)
+        if server.config.min_replicas_to_write and server.config.min_replicas_max_lag:
+            yield "min_slaves_good_slaves", self.good_replicas(now)
+        for number, replica in enumerate(self.replicas.values()):
+            lag = max(0, now - replica.acknowledged_ms) // 1000
+            yield f"slave{number}", (
+                f"ip={replica.ip},port={replica.port},state={replica.state},offset={replica.acknowledged},lag={lag}"
+            )
+        yield "master_failover_state", "no-failover"
+        yield "master_replid", self.replid
+        yield "master_replid2", self.second_replid
+        yield "master_repl_offset", self.offset
+        yield "second_repl_offset", self.second_offset
+        yield "repl_backlog_active", int(self.backlog is not None)
+        yield "repl_backlog_size", server.config.repl_backlog_size
+        yield "repl_backlog_first_byte_offset", self.backlog.first if self.backlog is not None else 0
+        yield "repl_backlog_histlen", self.backlog_bytes
