@@ -1,0 +1,140 @@
+"""scripts/bench: what to measure, the progress of it, the tables, and the JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cluster.bringup.errors import BringUpError
+from cluster.version import VERSION
+from scripts.benchmark.bus_bytes import SIZES, measure_bus
+from scripts.benchmark.gaps import measure_gaps
+from scripts.benchmark.report import cluster_table, show, throughput_table
+from scripts.benchmark.resharding import measure_resharding
+from scripts.benchmark.throughput import TESTS, measure
+
+ROOT = Path(__file__).resolve().parents[2]
+CLUSTER_PARTS = ("gaps", "reshard", "bus")
+NEEDED_PROGRAMS = ("redis-server", "redis-benchmark", "redis-cli", "ss")
+
+Report = Callable[[str], None]
+
+
+def main() -> int:
+    options = _parse()
+    missing = [name for name in NEEDED_PROGRAMS if shutil.which(name) is None]
+    if missing:
+        _complain(f"{', '.join(missing)} missing (Debian: apt install redis-server redis-tools iproute2)")
+        return 1
+    console = Console(stderr=True)
+    parent = ROOT / ".bench_tmp"
+    parent.mkdir(exist_ok=True)
+    directory = Path(tempfile.mkdtemp(dir=parent))
+    try:
+        with console.status("starting") as status:
+
+            def report(text: str) -> None:
+                status.update(text)
+                if not console.is_terminal:
+                    print(text, file=sys.stderr)
+
+            table, figures = (_cluster if options.cluster else _throughput)(directory, options, report)
+    except (BringUpError, RuntimeError, OSError) as error:
+        _complain(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    show(table)
+    if options.json is not None:
+        options.json.write_text(json.dumps({"about": _about(), **figures}, indent=2) + "\n")
+    return 0
+
+
+def _complain(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench", description="Measure this node beside redis-server, in turn, in one run; medians are shown."
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of each measurement (default: 3)")
+    group = parser.add_argument_group("throughput (redis-benchmark -c 50)")
+    group.add_argument(
+        "--tests", type=_several(tuple(TESTS)), default=list(TESTS), metavar="A,B", help=f"of {','.join(TESTS)}"
+    )
+    group.add_argument("--pipelines", type=_numbers, default=[1, 16], metavar="N,M", help="default: 1,16")
+    group.add_argument("--requests", type=int, default=60_000, metavar="N", help="requests a round (default: 60000)")
+    group = parser.add_argument_group("the cluster")
+    group.add_argument("--cluster", action="store_true", help="write gaps, resharding and bus bytes instead")
+    group.add_argument(
+        "--parts", type=_several(CLUSTER_PARTS), default=list(CLUSTER_PARTS), metavar="A,B",
+        help=f"of {','.join(CLUSTER_PARTS)}",
+    )  # fmt: skip
+    group.add_argument("--sizes", type=_numbers, default=list(SIZES), metavar="N,M", help="idle nodes (default: 6,30)")
+    return parser.parse_args()
+
+
+def _several(known: tuple[str, ...]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        words = text.split(",")
+        if unknown := [word for word in words if word not in known]:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(known)}")
+        return words
+
+    return parse
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+def _throughput(directory: Path, options: argparse.Namespace, report: Report) -> tuple[Table, dict[str, object]]:
+    rows = measure(directory, options.tests, options.pipelines, options.requests, options.rounds, report)
+    return throughput_table(rows), {"throughput": [{**asdict(row), "ratio": row.ratio} for row in rows]}
+
+
+def _cluster(directory: Path, options: argparse.Namespace, report: Report) -> tuple[Table, dict[str, object]]:
+    gaps = measure_gaps(directory, options.rounds, report) if "gaps" in options.parts else []
+    reshard = measure_resharding(directory, options.rounds, report) if "reshard" in options.parts else None
+    bus = measure_bus(directory, options.sizes, report) if "bus" in options.parts else []
+    figures: dict[str, object] = {
+        "gaps": [asdict(row) for row in gaps],
+        "resharding": asdict(reshard) if reshard is not None else None,
+        "bus": [asdict(row) for row in bus],
+    }
+    return cluster_table(gaps, reshard, bus), figures
+
+
+def _about() -> dict[str, object]:
+    """What a reader of the figures must know."""
+    redis = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=True).stdout
+    return {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cluster_node": VERSION,
+        "redis": redis.split()[2].removeprefix("v="),
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+        "load_average": os.getloadavg(),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""scripts/bring-up as a person uses it: first start, second start, status, stop, and everything that can be wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.bringup.client import RespClient
+from tests.system.harness import Harness, ServerKind
+from tests.system.waiting import wait_until
+
+pytestmark = pytest.mark.system
+
+DEADLINE_S = 60.0
+
+
+class Site:
+    """A cluster.yaml with free ports in a directory of its own, and the bring-up run over it."""
+
+    def __init__(self, directory: Path, ports: list[int], extra: str = "") -> None:
+        self.directory = directory
+        self.ports = ports
+        self.file = directory / "cluster.yaml"
+        self.front: list[subprocess.Popen[str]] = []
+        nodes = "\n".join(f"  - port: {port}" for port in ports)
+        self.file.write_text(f"cluster:\n  replicas: 1\n  node_timeout_ms: 2000\n{extra}nodes:\n{nodes}\n")
+
+    def command(self, *options: str) -> list[str]:
+        return [sys.executable, "-m", "cluster.bringup", "--config", str(self.file), *options]
+
+    def run(self, *options: str, status: int = 0) -> str:
+        run = subprocess.run(self.command(*options), capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        output = run.stdout + run.stderr
+        assert run.returncode == status, output
+        return output
+
+    def start_in_front(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            self.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        self.front.append(process)
+        return process
+
+    def nobody_listens(self) -> bool:
+        for port in self.ports:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return False
+        return True
+
+    def call(self, number: int, *arguments: str) -> object:
+        with RespClient("127.0.0.1", self.ports[number]) as client:
+            return client.call(*arguments)
+
+    def close(self) -> None:
+        for process in self.front:
+            if process.poll() is None:
+                process.kill()
+            process.communicate(timeout=10)
+        self.run("--stop")
+
+
+@pytest.fixture
+def site(harness: Harness, server_kind: ServerKind, tmp_path: Path) -> Iterator[Site]:
+    if server_kind != "ours":
+        pytest.skip("the bring-up starts our nodes only")
+    ports: list[int] = []
+    while len(ports) < 6:
+        port = harness.free_port()
+        if port not in ports:
+            ports.append(port)
+    site = Site(tmp_path, ports)
+    try:
+        yield site
+    finally:
+        site.close()
+
+
+def _table(output: str) -> list[str]:
+    return [line for line in output.splitlines() if line.strip().startswith("127.0.0.1:")]
+
+
+def test_a_cluster_comes_up_goes_down_and_comes_back(site: Site) -> None:
+    output = site.run("--detach")
+    rows = _table(output)
+    assert len(rows) == 6
+    assert sum(" primary " in row for row in rows) == 3
+    assert "0-5460" in rows[0]
+    assert f"redis-cli -c -h 127.0.0.1 -p {site.ports[0]}" in output
+    assert "The cluster is whole" in site.run("--status")
+    assert "run already" in site.run(status=1)
+
+    with RespClient("127.0.0.1", site.ports[0]) as client:
+        first_id = client.text("CLUSTER", "MYID")
+        client.call("SET", "{06S}key", "kept")
+    site.run("--stop")
+    assert site.nobody_listens()
+    assert site.run("--status", status=1).count(" down") == 6
+
+    again = site.run("--detach")
+    assert "Forming" not in again
+    assert first_id in again
+    with RespClient("127.0.0.1", site.ports[0]) as client:
+        assert client.call("GET", "{06S}key") == "kept"
+    site.run("--stop")
+
+    fresh = site.run("--detach", "--fresh")
+    assert "Forming" in fresh
+    assert first_id not in fresh
+
+
+def test_in_front_it_stays_until_ctrl_c_and_tells_of_deaths(site: Site) -> None:
+    process = site.start_in_front()
+    assert process.stdout is not None
+    while "Ctrl-C" not in (line := process.stdout.readline()):
+        assert line, "it ended before the cluster was up"
+    victim = int((site.directory / "data" / str(site.ports[5]) / "node.pid").read_text())
+    os.kill(victim, signal.SIGKILL)
+    assert f"node {site.ports[5]} was ended by SIGKILL" in process.stdout.readline()
+    assert site.call(0, "PING") == "PONG"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    assert site.nobody_listens()
+
+
+def test_a_port_in_use_is_named_and_nothing_is_left_running(site: Site) -> None:
+    with socket.socket() as blocker:
+        blocker.bind(("127.0.0.1", site.ports[2]))
+        blocker.listen(1)
+        output = site.run(status=1)
+    assert output.strip().splitlines() == [
+        f"bring-up: node {site.ports[2]}: cannot listen on port {site.ports[2]} of 127.0.0.1: Address already in use"
+    ]
+    assert site.nobody_listens()
+
+
+def test_a_node_that_dies_while_starting_is_named_with_its_last_words(site: Site) -> None:
+    directory = site.directory / "data" / str(site.ports[3])
+    site.run("--detach")
+    site.run("--stop")
+    (directory / "nodes.conf").write_text("this is no state of a cluster\n")
+    output = site.run(status=1)
+    assert f"bring-up: node {site.ports[3]} ended with status 1: " in output
+    assert str(directory / "node.log") in output
+    wait_until(site.nobody_listens, 10, "the other nodes are stopped")
+
+
+def test_data_of_another_topology_is_not_touched(site: Site) -> None:
+    site.run("--detach")
+    site.run("--stop")
+    refused = site.run("--nodes", "3", "--replicas", "0", status=1)
+    assert "not the one asked for; --fresh removes it and starts over" in refused
+    assert site.nobody_listens()
+    output = site.run("--nodes", "3", "--replicas", "0", "--fresh", "--detach")
+    assert len(_table(output)) == 3
+    assert len(_table(site.run("--status"))) == 3
+
+
+def test_a_mistake_in_the_file_is_one_line_that_names_the_path(site: Site) -> None:
+    site.file.write_text(site.file.read_text().replace("replicas: 1", "replica: 1"))
+    output = site.run(status=1)
+    assert len(output.strip().splitlines()) == 1
+    assert "cluster.replica" in output
+    assert "replicas" in output
+
+
+def test_passwords_are_used_and_not_shown(harness: Harness, site: Site) -> None:
+    protected = Site(site.directory, site.ports, extra='  password: "pa ss\\"word"\n')
+    protected.run("--detach")
+    with pytest.raises(Exception, match="NOAUTH"):
+        protected.call(0, "GET", "x")
+    pid = int((site.directory / "data" / str(site.ports[0]) / "node.pid").read_text())
+    assert b"word" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    protected.run("--stop")
