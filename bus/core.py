@@ -251,7 +251,8 @@ class BusCore:
         out: list[Effect] = []
         if s.unsaved:
             s.unsaved = False
-            out.append(Persist(s.persistent()))
+            out.append(Persist(s.persistent(), s.durable))
+            s.durable = False
         late = [effect for effect in s.out if isinstance(effect, ResumeWrites)]
         out += [effect for effect in s.out if not isinstance(effect, ResumeWrites)] if late else s.out
         if s.changed:

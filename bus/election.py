@@ -10,7 +10,7 @@ from __future__ import annotations
 from bus import gossip, ownership
 from bus.events import BecomePrimary, Paused, PauseWrites
 from bus.messages import PAUSED, Fail, Heartbeat, ManualFailoverStart, Vote, VoteRequest
-from bus.slots import slots_in
+from bus.slots import slots_in, slots_of_bits
 from bus.state import Election, ManualFailover, Peer, State
 
 DELAY_MS = 20
@@ -104,7 +104,7 @@ def _ask(s: State, primary: Peer, election: Election, manual: bool) -> None:
     s.current_epoch += 1
     election.epoch = s.current_epoch
     election.asked = True
-    s.touch()
+    s.touch(durable=True)
     s.log("notice", f"Starting a failover election for epoch {election.epoch}.")
     if primary.fail:
         s.broadcast(Fail(primary.node_id))
@@ -132,12 +132,11 @@ def take_over(s: State, primary: Peer, epoch: int) -> None:
     me.primary_id = None
     me.config_epoch = epoch
     me.had_replicas = True
-    for slot, owner in enumerate(s.owners):
-        if owner == primary.node_id:
-            s.own(slot, me)
+    for slot in slots_of_bits(primary.slots):
+        s.own(slot, me)
     s.election = None
     s.manual = None
-    s.touch(announce=True)
+    s.touch(announce=True, durable=True)
     s.out.append(BecomePrimary())
 
 
@@ -153,7 +152,7 @@ def on_vote_request(s: State, sender: Peer, message: VoteRequest) -> None:
     assert primary is not None
     primary.voted_at = s.now
     s.last_vote_epoch = message.epoch
-    s.touch()
+    s.touch(durable=True)
     s.log("notice", f"Failover auth granted to {sender.node_id} for epoch {message.epoch}")
     s.send(sender, Vote(message.epoch))
 

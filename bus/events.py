@@ -187,9 +187,11 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Write nodes.conf, durably, before any effect that follows."""
+    """Write nodes.conf before any effect that follows. `durable`: so that it survives a crash of the machine too (an
+    epoch of ours, a vote); otherwise one of the process, as redis-server does for a slot that opens or closes."""
 
     state: PersistentState
+    durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

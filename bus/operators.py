@@ -44,7 +44,8 @@ def apply(s: State, event: OperatorEvent) -> str:
         case DelSlots():
             return _del_slots(s, event)
         case FlushSlots():
-            return _release(s, [slot for slot, owner in enumerate(s.owners) if owner == s.me.node_id])
+            s.release(s.me)
+            return "OK"
         case SetSlot():
             return _set_slot(s, event)
         case Replicate():
@@ -59,7 +60,7 @@ def apply(s: State, event: OperatorEvent) -> str:
             bumped = ownership.bump_epoch(s)
             return f"{'BUMPED' if bumped else 'STILL'} {s.me.config_epoch}"
         case SaveConfig():
-            s.unsaved = True
+            s.unsaved = s.durable = True
             return "OK"
 
 

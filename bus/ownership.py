@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bus.events import DropSlotKeys, FollowNode, ResumeWrites
 from bus.messages import Announcement, Update
-from bus.slots import slots_in
+from bus.slots import bits_of, slots_of_bits
 from bus.state import Peer, State
 from bus.view import Ranges
 
@@ -36,10 +36,7 @@ def on_announcement(s: State, peer: Peer, message: Announcement) -> None:
 def _set_replica(s: State, peer: Peer, primary_id: str) -> None:
     if peer.primary_id == primary_id:
         return
-    if peer.slot_count:
-        for slot, owner in enumerate(s.owners):
-            if owner == peer.node_id:
-                s.own(slot, None)
+    s.release(peer)
     peer.primary_id = primary_id
     primary = s.peers.get(primary_id)
     if primary is not None:
@@ -57,13 +54,7 @@ def _set_primary(s: State, peer: Peer) -> None:
 
 def _note_unclaimed(s: State, peer: Peer, ranges: Ranges) -> None:
     """Slots we think are `peer`'s and it does not claim any more are free for whoever does."""
-    claimed = sum(end - start + 1 for start, end in ranges)
-    if peer.slot_count == claimed == 0:
-        return
-    claimed_slots = set(slots_in(ranges))
-    for slot, owner in enumerate(s.owners):
-        if owner == peer.node_id and slot not in claimed_slots:
-            s.unclaimed.add(slot)
+    s.unclaimed.update(slots_of_bits(peer.slots & ~bits_of(ranges)))
 
 
 def claim(s: State, sender: Peer, epoch: int, ranges: Ranges) -> None:
@@ -73,11 +64,11 @@ def claim(s: State, sender: Peer, epoch: int, ranges: Ranges) -> None:
     had_slots = my_shard is not None and my_shard.slot_count > 0
     lost_to: Peer | None = None
     dropped: list[int] = []
-    for slot in slots_in(ranges):
+    claimed = bits_of(ranges)
+    if s.unclaimed:
+        s.unclaimed.difference_update(slots_of_bits(claimed & sender.slots))
+    for slot in slots_of_bits(claimed & ~sender.slots):
         owner_id = s.owners[slot]
-        if owner_id == sender.node_id:
-            s.unclaimed.discard(slot)
-            continue
         if slot in s.importing:
             continue  # this node is taking it in: only SETSLOT decides
         owner = s.peers.get(owner_id) if owner_id is not None else None
@@ -103,10 +94,7 @@ def claim(s: State, sender: Peer, epoch: int, ranges: Ranges) -> None:
 def follow(s: State, primary: Peer) -> None:
     """Become (or stay) a replica of `primary`."""
     me = s.me
-    if me.slot_count:
-        for slot, owner in enumerate(s.owners):
-            if owner == me.node_id:
-                s.own(slot, None)
+    s.release(me)
     s.migrating.clear()
     s.importing.clear()
     me.primary_id = primary.node_id
@@ -142,9 +130,9 @@ def _follow_my_primary(s: State) -> None:
 def _tell_if_behind(s: State, peer: Peer, message: Announcement) -> None:
     """`peer` claims slots that others own with a greater epoch: tell it who."""
     told: set[str] = set()
-    for slot in slots_in(message.slots):
+    for slot in slots_of_bits(bits_of(message.slots) & ~peer.slots):
         owner_id = s.owners[slot]
-        if owner_id is None or owner_id == peer.node_id or owner_id in told:
+        if owner_id is None or owner_id in told:
             continue
         owner = s.peers[owner_id]
         if owner.config_epoch > message.config_epoch:
@@ -181,7 +169,7 @@ def bump_epoch(s: State) -> bool:
             return False
     s.current_epoch = top + 1
     s.me.config_epoch = s.current_epoch
-    s.touch(announce=True)
+    s.touch(announce=True, durable=True)
     s.log("notice", f"New configEpoch set to {s.me.config_epoch}")
     return True
 
@@ -193,5 +181,5 @@ def settle_collision(s: State, peer: Peer) -> None:
         return
     s.current_epoch = max_epoch(s) + 1
     me.config_epoch = s.current_epoch
-    s.touch(announce=True)
+    s.touch(announce=True, durable=True)
     s.log("verbose", f"configEpoch collision with node {peer.node_id}. Now using {me.config_epoch}.")

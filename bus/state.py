@@ -24,7 +24,7 @@ from bus.messages import (
     Vote,
     VoteRequest,
 )
-from bus.slots import ranges_of
+from bus.slots import ranges_of_bits, slots_of_bits
 from bus.view import SLOT_COUNT, ClusterView, NodeInfo, PersistentState, Ranges
 
 KIND_NAMES = {
@@ -54,7 +54,8 @@ class Peer:
     nofailover: bool = False
     config_epoch: int = 0
     offset: int = 0
-    slot_count: int = 0
+    slots: int = 0  # the slots it owns, as bits
+    ranges: Ranges | None = ()  # the same as ranges; None: to be worked out
     link: LinkId | None = None  # the outbound one
     connecting: bool = False
     retry_at: int = 0
@@ -74,6 +75,10 @@ class Peer:
     asked_members_at: int = 0
     had_replicas: bool = False
     orphaned_at: int = 0
+
+    @property
+    def slot_count(self) -> int:
+        return self.slots.bit_count()
 
     @property
     def is_primary(self) -> bool:
@@ -158,11 +163,12 @@ class State:
         self.out: list[Effect] = []
         self.changed = True
         self.unsaved = False
+        self.durable = True  # what is unsaved must survive a crash of the machine
         self.unannounced = True
         self.digest = b""
         self.members_digest = b""
         self.version = 0
-        self.owners_shown: tuple[str | None, ...] = tuple(self.owners)
+        self.owners_shown: tuple[str | None, ...] | None = None
         self.sampled_at = 0
 
     # -- who -------------------------------------------------------------------------------------------------
@@ -188,9 +194,10 @@ class State:
     def quorum(self) -> int:
         return self.size // 2 + 1
 
-    def touch(self, *, save: bool = True, announce: bool = False) -> None:
+    def touch(self, *, save: bool = True, announce: bool = False, durable: bool = False) -> None:
         """Something others may see has changed."""
         self.changed = True
+        self.durable = self.durable or durable
         self.unsaved = self.unsaved or save
         self.unannounced = self.unannounced or announce
 
@@ -203,9 +210,7 @@ class State:
 
     def remove(self, peer: Peer) -> None:
         """Forget a node: its slots, its reports, who followed it."""
-        for slot, owner in enumerate(self.owners):
-            if owner == peer.node_id:
-                self.own(slot, None)
+        self.release(peer)
         for other in self.peers.values():
             other.reports.pop(peer.node_id, None)
         del self.peers[peer.node_id]
@@ -217,17 +222,28 @@ class State:
     def own(self, slot: int, owner: Peer | None) -> None:
         before = self.owners[slot]
         if before is not None and before in self.peers:
-            self.peers[before].slot_count -= 1
+            loser = self.peers[before]
+            loser.slots &= ~(1 << slot)
+            loser.ranges = None
         self.owners[slot] = None if owner is None else owner.node_id
+        self.owners_shown = None
         if owner is not None:
-            owner.slot_count += 1
+            owner.slots |= 1 << slot
+            owner.ranges = None
         self.unclaimed.discard(slot)
         if owner is not self.me:
             self.migrating.pop(slot, None)
         self.touch(announce=owner is self.me or before == self.me.node_id)
 
+    def release(self, peer: Peer) -> None:
+        """`peer` owns nothing any more."""
+        for slot in slots_of_bits(peer.slots):
+            self.own(slot, None)
+
     def ranges(self, peer: Peer) -> Ranges:
-        return ranges_of(slot for slot, owner in enumerate(self.owners) if owner == peer.node_id)
+        if peer.ranges is None:
+            peer.ranges = ranges_of_bits(peer.slots)
+        return peer.ranges
 
     # -- saying ----------------------------------------------------------------------------------------------
 
@@ -304,13 +320,7 @@ class State:
         )
 
     def infos(self) -> dict[str, NodeInfo]:
-        slots: dict[str, list[int]] = {}
-        for slot, owner in enumerate(self.owners):
-            if owner is not None:
-                slots.setdefault(owner, []).append(slot)
-        return {
-            peer.node_id: self.info(peer, ranges_of(slots.get(peer.node_id, ()))) for peer in self.peers.values()
-        }
+        return {peer.node_id: self.info(peer, self.ranges(peer)) for peer in self.peers.values()}
 
     def view(self) -> ClusterView:
         nodes = self.infos()
@@ -320,8 +330,10 @@ class State:
                     node_id=target, ip=one.ip, port=one.port, bus_port=one.bus_port, shard_id=target,
                     flags=frozenset({"handshake"}),
                 )
+        if self.owners_shown is None:
+            self.owners_shown = tuple(self.owners)
         return ClusterView(
-            version=self.version, my_id=self.me.node_id, nodes=nodes, owners=tuple(self.owners),
+            version=self.version, my_id=self.me.node_id, nodes=nodes, owners=self.owners_shown,
             migrating=dict(self.migrating), importing=dict(self.importing), state_ok=self.state_ok,
             down_reason=self.down_reason, current_epoch=self.current_epoch, size=self.size,
             cluster_id=self.cluster_id, stats_sent=dict(self.stats_sent), stats_received=dict(self.stats_received),

@@ -48,8 +48,9 @@ class StateFile:
         except OSError as error:
             raise StorageError(f"Loading the cluster node config from {self.path}: {error.strerror}") from None
 
-    def save(self, text: str) -> None:
-        """Replace the file, durably: when this returns, a crash of the machine does not lose it. Raises OSError."""
+    def save(self, text: str, *, durable: bool = True) -> None:
+        """Replace the file as a whole. `durable`: when this returns, a crash of the machine does not lose it either.
+        Raises OSError."""
         directory = self.path.parent
         handle, temporary = tempfile.mkstemp(prefix=f"{self.path.name}.tmp-", dir=directory)
         try:
@@ -57,11 +58,14 @@ class StateFile:
                 file.write(text.encode("utf-8", "surrogateescape"))
                 file.flush()
                 os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             os.replace(temporary, self.path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+        if not durable:
+            return
         folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)

@@ -24,7 +24,6 @@ from bus.links import Identity, Link
 from bus.listening import BusListenError, open_listener
 from bus.messages import Announcement, Message
 from bus.state import kind_name
-from bus.view import PersistentState
 
 HANDSHAKE_SECONDS = 5.0
 """A peer may take that long to say who it is."""
@@ -69,7 +68,7 @@ class BusTransport:
         self,
         core: BusCore,
         *,
-        persist: Callable[[PersistentState], None],
+        persist: Callable[[events.Persist], None],
         on_effect: Callable[[events.Effect], None],
         log: Callable[[str, str], None],
         secret: bytes = b"",
@@ -94,7 +93,7 @@ class BusTransport:
         self._pending: deque[events.Event] = deque()
         self._waiting: list[events.Connect] = []
         self._dropped_type = -1
-        self._unsaved: PersistentState | None = None
+        self._unsaved: events.Persist | None = None
         self._ticker: trio.CancelScope | None = None
         self._complaints: dict[tuple[str, str], float] = {}
         self.links_over_limit = 0
@@ -145,7 +144,7 @@ class BusTransport:
         for effect in effects:
             match effect:
                 case events.Persist():
-                    self._save(effect.state)
+                    self._save(effect)
                 case events.Send():
                     self._queue(effect.link_id, effect.message)
                 case events.Connect():
@@ -160,10 +159,10 @@ class BusTransport:
                 case _:
                     self._on_effect(effect)
 
-    def _save(self, state: PersistentState) -> None:
-        self._unsaved = state
+    def _save(self, effect: events.Persist) -> None:
+        self._unsaved = effect
         try:
-            self._persist(state)
+            self._persist(effect)
         except OSError as error:
             raise StateNotSaved(f"Fatal: can't update cluster config file: {error.strerror or error}") from error
         self._unsaved = None

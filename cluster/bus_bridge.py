@@ -19,7 +19,7 @@ from bus.core import BusConfig, BusCore
 from bus.nodes_conf import NodesConfError, parse_state, render_state
 from bus.storage import StateFile, StorageError
 from bus.transport import BusTransport, LinkFacts
-from bus.view import ClusterView, PersistentState
+from bus.view import ClusterView
 from cluster.errors import CommandError
 
 if TYPE_CHECKING:
@@ -192,8 +192,8 @@ class BusBridge:
 
     # -- effects ---------------------------------------------------------------------------------------------
 
-    def _persist(self, state: PersistentState) -> None:
-        self._file.save(render_state(state))
+    def _persist(self, effect: events.Persist) -> None:
+        self._file.save(render_state(effect.state), durable=effect.durable)
 
     def _carry_out(self, effect: events.Effect) -> None:
         server = self._server

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from bus import events
-from cluster.commands.cluster_views import bus_of, view_of
+from cluster.commands.cluster_views import bus_of
 from cluster.commands.context import Context
 from cluster.commands.registry import ADMIN, NO_ASYNC_LOADING, NOSCRIPT, STALE, command
 from cluster.errors import CommandError, NotAnInteger, SyntaxFault, wrong_arity
@@ -57,35 +57,35 @@ def _ranges(name: str, arguments: tuple[bytes, ...]) -> list[int]:
 @command("CLUSTER ADDSLOTS", arity=-3, flags=_FLAGS, group="cluster", since="3.0.0",
          summary="Makes this node the owner of free slots.")
 def addslots(ctx: Context, *slots: bytes) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     return _ask(ctx, events.AddSlots(tuple(_slots(slots))))
 
 
 @command("CLUSTER ADDSLOTSRANGE", arity=-4, flags=_FLAGS, group="cluster", since="7.0.0",
          summary="Makes this node the owner of ranges of free slots.")
 def addslotsrange(ctx: Context, *bounds: bytes) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     return _ask(ctx, events.AddSlots(tuple(_ranges("addslotsrange", bounds))))
 
 
 @command("CLUSTER DELSLOTS", arity=-3, flags=_FLAGS, group="cluster", since="3.0.0",
          summary="Forgets who owns the slots.")
 def delslots(ctx: Context, *slots: bytes) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     return _ask(ctx, events.DelSlots(tuple(_slots(slots))))
 
 
 @command("CLUSTER DELSLOTSRANGE", arity=-4, flags=_FLAGS, group="cluster", since="7.0.0",
          summary="Forgets who owns ranges of slots.")
 def delslotsrange(ctx: Context, *bounds: bytes) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     return _ask(ctx, events.DelSlots(tuple(_ranges("delslotsrange", bounds))))
 
 
 @command("CLUSTER FLUSHSLOTS", arity=2, flags=_FLAGS, group="cluster", since="3.0.0",
          summary="Gives up every slot of this node.")
 def flushslots(ctx: Context) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     if any(ctx.server.databases[0].spaces):
         raise CommandError("ERR DB must be empty to perform CLUSTER FLUSHSLOTS.")
     return _ask(ctx, events.FlushSlots())
@@ -94,7 +94,7 @@ def flushslots(ctx: Context) -> bytes:
 @command("CLUSTER SETSLOT", arity=-4, flags=_FLAGS, group="cluster", since="3.0.0",
          summary="Moves a slot between nodes, step by step.")
 def setslot(ctx: Context, slot: bytes, action: bytes, *node: bytes) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     kind = action.lower().decode("ascii", "replace")
     if ctx.server.is_replica:
         raise CommandError("ERR You can use SETSLOT only with masters.")
@@ -108,7 +108,7 @@ def setslot(ctx: Context, slot: bytes, action: bytes, *node: bytes) -> bytes:
 @command("CLUSTER MEET", arity=-4, flags=_FLAGS, group="cluster", since="3.0.0",
          summary="Joins this node to the cluster of another.")
 def meet(ctx: Context, host: bytes, port: bytes, *bus_port: bytes) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     if len(bus_port) > 1:
         raise wrong_arity("cluster|meet")
     number = _port(port, "base")
@@ -146,7 +146,7 @@ def replicate(ctx: Context, node_id: bytes) -> bytes:
 @command("CLUSTER FAILOVER", arity=-2, flags=_FLAGS, group="cluster", since="3.0.0",
          summary="Makes this replica the primary of its shard.")
 def failover(ctx: Context, *mode: bytes) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     chosen = mode[0].lower().decode("ascii", "replace") if mode else ""
     if len(mode) > 1 or chosen not in ("", "force", "takeover"):
         raise SyntaxFault
@@ -156,7 +156,7 @@ def failover(ctx: Context, *mode: bytes) -> bytes:
 @command("CLUSTER RESET", arity=-2, flags={ADMIN, STALE, NOSCRIPT}, group="cluster", since="3.0.0",
          summary="Takes this node out of its cluster.")
 def reset(ctx: Context, *mode: bytes) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     chosen = mode[0].lower() if mode else b"soft"
     if len(mode) > 1 or chosen not in (b"soft", b"hard"):
         raise SyntaxFault
@@ -167,7 +167,7 @@ def reset(ctx: Context, *mode: bytes) -> bytes:
 @command("CLUSTER SET-CONFIG-EPOCH", arity=3, flags=_FLAGS, group="cluster", since="3.0.0",
          summary="Sets the config epoch of a node that knows no other.")
 def set_config_epoch(ctx: Context, epoch: bytes) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     number = parse_integer(epoch)
     if number < 0:
         raise CommandError(f"ERR Invalid config epoch specified: {number}")

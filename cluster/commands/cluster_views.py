@@ -96,14 +96,14 @@ def myshardid(ctx: Context) -> bytes:
 @command("CLUSTER KEYSLOT", arity=3, flags={STALE}, group="cluster", since="3.0.0",
          summary="Answers the slot of a key.")
 def keyslot(ctx: Context, key: bytes) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     return replies.integer(key_slot(key))
 
 
 @command("CLUSTER COUNTKEYSINSLOT", arity=3, flags={STALE}, group="cluster", since="3.0.0",
          summary="Counts this node's keys of a slot.")
 def countkeysinslot(ctx: Context, slot: bytes) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     number = parse_integer(slot)
     if not 0 <= number < SLOT_COUNT:
         raise CommandError("ERR Invalid slot")
@@ -113,7 +113,7 @@ def countkeysinslot(ctx: Context, slot: bytes) -> bytes:
 @command("CLUSTER GETKEYSINSLOT", arity=4, flags={STALE}, group="cluster", since="3.0.0", tips=_VARIES,
          summary="Names keys of a slot that this node holds.")
 def getkeysinslot(ctx: Context, slot: bytes, count: bytes) -> bytes:
-    view_of(ctx)
+    bus_of(ctx)
     number, limit = parse_integer(slot), parse_integer(count)
     if not 0 <= number < SLOT_COUNT or limit < 0:
         raise CommandError("ERR Invalid slot or number of keys")
@@ -149,7 +149,6 @@ def count_failure_reports(ctx: Context, node_id: bytes) -> bytes:
 @command("CLUSTER LINKS", arity=2, flags={STALE}, group="cluster", since="7.0.0", tips=_VARIES,
          summary="Shows the bus links of this node.")
 def links(ctx: Context) -> bytes:
-    view_of(ctx)
     shown = []
     for link in bus_of(ctx).links():
         if link.node_id is None:

@@ -277,17 +277,27 @@ class ReplicaLink:
         self.state, self.up = "connected", True
         self._replication.need_backlog()
         self._replication.link_changed()
+        failure: Exception | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_acks, stream)
-            while True:
-                if self._buffer:
-                    data = bytes(self._buffer)
-                    self._buffer.clear()
-                    self._apply(data)
-                with trio.move_on_after(server.config.repl_timeout) as patience:
-                    await self._more(stream)
-                if patience.cancelled_caught:
-                    raise LinkError("MASTER timeout: no data nor PING received...")
+            try:
+                await self._read_stream(stream)
+            except (LinkError, ProtocolError, OSError, trio.BrokenResourceError) as error:
+                failure = error  # raised again outside, where no nursery wraps it into a group
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _read_stream(self, stream: trio.SocketStream) -> None:
+        while True:
+            if self._buffer:
+                data = bytes(self._buffer)
+                self._buffer.clear()
+                self._apply(data)
+            with trio.move_on_after(self._server.config.repl_timeout) as patience:
+                await self._more(stream)
+            if patience.cancelled_caught:
+                raise LinkError("MASTER timeout: no data nor PING received...")
 
     def _apply(self, data: bytes) -> None:
         """Run the commands that `data` completes, and pass their bytes on. Within MULTI nothing counts until EXEC."""
@@ -310,7 +320,10 @@ class ReplicaLink:
 
     async def _send_acks(self, stream: trio.SocketStream) -> None:
         while True:
-            await stream.send_all(replies.request([b"REPLCONF", b"ACK", b"%d" % self._replication.offset]))
+            try:
+                await stream.send_all(replies.request([b"REPLCONF", b"ACK", b"%d" % self._replication.offset]))
+            except (OSError, trio.BrokenResourceError):
+                return  # the reader sees the same end
             with trio.move_on_after(ACK_SECONDS):
                 await self._ack.wait()
             self._ack = trio.Event()

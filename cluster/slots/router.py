@@ -45,7 +45,10 @@ class Router:
         if not view.state_ok or view.nodes[me].role != "primary":
             self.served[:] = bytes(SLOT_COUNT)
             return
-        self.served[:] = bytes([owner == me for owner in view.owners])
+        served = bytearray(SLOT_COUNT)
+        for start, end in view.nodes[me].slots:
+            served[start : end + 1] = b"\1" * (end - start + 1)
+        self.served[:] = served
         for slot in (*view.migrating, *view.importing):
             self.served[slot] = 0
 

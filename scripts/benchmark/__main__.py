@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from cluster.bringup.client import ReplyError
 from cluster.bringup.errors import BringUpError
 from cluster.version import VERSION
 from scripts.benchmark.bus_bytes import SIZES, measure_bus
@@ -52,7 +53,7 @@ def main() -> int:
                     print(text, file=sys.stderr)
 
             table, figures = (_cluster if options.cluster else _throughput)(directory, options, report)
-    except (BringUpError, RuntimeError, OSError) as error:
+    except (BringUpError, ReplyError, RuntimeError, OSError) as error:
         _complain(str(error))
         return 1
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def running_cluster(
     base = _free_base(size)
     given = {"save": "", "appendonly": "no", "repl-diskless-sync-delay": "0", **(directives or {})}
     settings = [Setting(name, tuple(value.split(" "))) for name, value in given.items()]
-    own = directory / f"{kind}-{base}"
+    own = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=directory))
     plan = ClusterPlan(
         name=kind, replicas=replicas, node_timeout_ms=NODE_TIMEOUT_MS, host="127.0.0.1", directory=str(own),
         password="", secret="", directives=settings,

@@ -61,10 +61,10 @@ class Side:
         self.port = free_port()
         self.done: list[Effect | PersistentState] = []
         self.log: list[str] = []
-        self.persist: Callable[[PersistentState], None] = self.done.append
+        self.persist: Callable[[Persist], None] = lambda effect: self.done.append(effect.state)
         self.on_effect: Callable[[Effect], None] = self.done.append
         self.transport = BusTransport(
-            cast(BusCore, self.core), persist=lambda state: self.persist(state),
+            cast(BusCore, self.core), persist=lambda effect: self.persist(effect),
             on_effect=lambda effect: self.on_effect(effect),
             log=lambda _level, text: self.log.append(text), secret=secret,
             **{"connect_seconds": lambda: 2.0, **options},
