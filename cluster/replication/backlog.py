@@ -18,6 +18,11 @@ class Backlog:
         return min(self._held, self.size)
 
     @property
+    def held_bytes(self) -> int:
+        """What it takes in memory: the chunk in which the oldest promised byte lies is kept whole."""
+        return self._held
+
+    @property
     def first(self) -> int:
         """The number of the oldest byte that is promised (one behind the end when there is none)."""
         return self.end - len(self) + 1
