@@ -39,7 +39,7 @@ from bus.messages import (
     VoteRequest,
 )
 from bus.operators import Refused
-from bus.slots import slots_in
+from bus.slots import bits_of
 from bus.state import Peer, State, kind_name, random_id
 from bus.view import ClusterView, PersistentState
 
@@ -285,8 +285,7 @@ def _restore(s: State, state: PersistentState) -> None:
     for node_id, info in state.nodes.items():
         peer = s.me if node_id == state.my_id else s.add(_peer(state, node_id))
         peer.failed_at = s.now
-        for slot in slots_in(info.slots):
-            s.own(slot, peer)
+        s.own(bits_of(info.slots), peer)
     for peer in s.others():
         primary = s.primary_of(peer)
         if primary is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bus import gossip, ownership
 from bus.events import BecomePrimary, Paused, PauseWrites
 from bus.messages import PAUSED, Fail, Heartbeat, ManualFailoverStart, Vote, VoteRequest
-from bus.slots import slots_in, slots_of_bits
+from bus.slots import bits_of, slots_of_bits
 from bus.state import Election, ManualFailover, Peer, State
 
 DELAY_MS = 20
@@ -132,8 +132,7 @@ def take_over(s: State, primary: Peer, epoch: int) -> None:
     me.primary_id = None
     me.config_epoch = epoch
     me.had_replicas = True
-    for slot in slots_of_bits(primary.slots):
-        s.own(slot, me)
+    s.own(primary.slots, me)
     s.election = None
     s.manual = None
     s.touch(announce=True, durable=True)
@@ -174,10 +173,11 @@ def _refusal(s: State, sender: Peer, message: VoteRequest) -> str:
         return "there is no link to it"
     if primary.voted_at is not None and s.now - primary.voted_at < 2 * s.config.node_timeout_ms and not message.forced:
         return "can't vote about this master before long"
-    for slot in slots_in(message.slots):
-        owner_id = s.owners[slot]
-        owner = s.peers.get(owner_id) if owner_id is not None else None
-        if owner is not None and owner.config_epoch > message.config_epoch:
+    claimed = bits_of(message.slots)
+    for owner in s.peers.values():
+        newer = owner.slots & claimed
+        if newer and owner.config_epoch > message.config_epoch:
+            slot = next(slots_of_bits(newer))
             return f"slot {slot} epoch ({owner.config_epoch}) > reqConfigEpoch ({message.config_epoch})"
     return ""
 

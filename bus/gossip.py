@@ -19,7 +19,7 @@ from bus.messages import (
     Member,
     Members,
 )
-from bus.slots import slots_in
+from bus.slots import bits_of
 from bus.state import Handshake, Link, Peer, State, announcement_digest, random_id
 
 RETRY_MS = 100
@@ -282,7 +282,7 @@ def _may_merge(s: State, message: Announcement) -> bool:
     """Two clusters that serve the same slots must not become one by somebody's slip."""
     if not s.cluster_id or not message.cluster_id or s.cluster_id == message.cluster_id:
         return True
-    if any(s.owners[slot] is not None for slot in slots_in(message.slots)):
+    if bits_of(message.slots) & s.served_slots:
         s.log("warning", f"Refused to meet a node of another cluster ({message.cluster_id}) with slots served here.")
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bus.events import ClusterStateChanged
+from bus.slots import ALL_SLOTS
 from bus.state import State
 
 WRITABLE_DELAY_MS = 2_000
@@ -42,8 +43,7 @@ def _reason(s: State) -> str:
         return "minority"
     s.trust_after = 0
     if s.config.require_full_coverage:
-        failed = {one.node_id for one in voters if one.fail}
-        if any(owner is None or owner in failed for owner in s.owners):
+        if s.served_slots != ALL_SLOTS or any(one.fail for one in voters):
             return "slots"
     return ""
 

@@ -23,6 +23,7 @@ from bus.events import (
     SetConfigEpoch,
     SetSlot,
 )
+from bus.slots import ALL_SLOTS, bits_of_slots
 from bus.state import Handshake, Peer, State, random_id
 
 BLACKLIST_MS = 60_000
@@ -113,7 +114,7 @@ def _add_slots(s: State, event: AddSlots) -> str:
     _once_each(event.slots)
     for slot in event.slots:
         s.importing.pop(slot, None)
-        s.own(slot, s.me)
+    s.own(bits_of_slots(event.slots), s.me)
     return "OK"
 
 
@@ -122,12 +123,7 @@ def _del_slots(s: State, event: DelSlots) -> str:
         if s.owners[slot] is None:
             raise Refused(f"ERR Slot {slot} is already unassigned")
     _once_each(event.slots)
-    return _release(s, list(event.slots))
-
-
-def _release(s: State, slots: list[int]) -> str:
-    for slot in slots:
-        s.own(slot, None)
+    s.own(bits_of_slots(event.slots), None)
     return "OK"
 
 
@@ -176,7 +172,7 @@ def _assign(s: State, event: SetSlot) -> str:
         s.migrating.pop(slot, None)
     imported = node is me and slot in s.importing
     s.importing.pop(slot, None)
-    s.own(slot, node)
+    s.own(1 << slot, node)
     if imported:
         # The slot changed hands by an operator's word, without an election: only a greater epoch makes others agree.
         ownership.bump_epoch(s)
@@ -223,12 +219,10 @@ def _reset(s: State, event: Reset) -> str:
         me.primary_id = None
         s.out.append(BecomePrimary())
         s.out.append(FlushData())
-    for slot, owner in enumerate(s.owners):
-        if owner is not None:
-            s.own(slot, None)
+    s.own(ALL_SLOTS, None)
     s.migrating.clear()
     s.importing.clear()
-    s.unclaimed.clear()
+    s.unclaimed = 0
     s.election = s.manual = None
     for peer in list(s.others()):
         gossip.drop_link(s, peer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bus.events import DropSlotKeys, FollowNode, ResumeWrites
 from bus.messages import Announcement, Update
-from bus.slots import bits_of, slots_of_bits
+from bus.slots import bits_of, bits_of_slots, slots_of_bits
 from bus.state import Peer, State
 from bus.view import Ranges
 
@@ -54,7 +54,7 @@ def _set_primary(s: State, peer: Peer) -> None:
 
 def _note_unclaimed(s: State, peer: Peer, ranges: Ranges) -> None:
     """Slots we think are `peer`'s and it does not claim any more are free for whoever does."""
-    s.unclaimed.update(slots_of_bits(peer.slots & ~bits_of(ranges)))
+    s.unclaimed |= peer.slots & ~bits_of(ranges)
 
 
 def claim(s: State, sender: Peer, epoch: int, ranges: Ranges) -> None:
@@ -62,33 +62,27 @@ def claim(s: State, sender: Peer, epoch: int, ranges: Ranges) -> None:
     me = s.me
     my_shard = me if me.is_primary else s.primary_of(me)
     had_slots = my_shard is not None and my_shard.slot_count > 0
-    lost_to: Peer | None = None
-    dropped: list[int] = []
     claimed = bits_of(ranges)
-    if s.unclaimed:
-        s.unclaimed.difference_update(slots_of_bits(claimed & sender.slots))
-    for slot in slots_of_bits(claimed & ~sender.slots):
-        owner_id = s.owners[slot]
-        if slot in s.importing:
-            continue  # this node is taking it in: only SETSLOT decides
-        owner = s.peers.get(owner_id) if owner_id is not None else None
-        if owner is not None and owner.config_epoch >= epoch and slot not in s.unclaimed:
-            continue
-        if owner is me:
-            dropped.append(slot)
-        if owner is not None and owner is my_shard:
-            lost_to = sender
-        s.own(slot, sender)
-    if lost_to is None:
+    s.unclaimed &= ~(claimed & sender.slots)
+    # What this node is taking in is left alone: there only SETSLOT decides.
+    won = claimed & ~sender.slots & ~bits_of_slots(s.importing)
+    for owner in s.peers.values():
+        if owner.config_epoch >= epoch:
+            won &= ~owner.slots | s.unclaimed
+    dropped = won & me.slots
+    lost = my_shard is not None and bool(won & my_shard.slots)
+    if won:
+        s.own(won, sender)
+    if not lost:
         return
     assert my_shard is not None
-    same_shard = lost_to.shard_id == me.shard_id
-    if had_slots and my_shard.slot_count == 0 and (s.config.allow_replica_migration or same_shard):
-        s.log("notice", f"Configuration change detected. Reconfiguring myself as a replica of {lost_to.node_id}")
-        follow(s, lost_to)
+    same_shard = sender.shard_id == me.shard_id
+    if had_slots and not my_shard.slots and (s.config.allow_replica_migration or same_shard):
+        s.log("notice", f"Configuration change detected. Reconfiguring myself as a replica of {sender.node_id}")
+        follow(s, sender)
     elif dropped:
-        s.log("notice", f"{len(dropped)} slots are now served by {lost_to.node_id}.")
-        s.out.append(DropSlotKeys(tuple(dropped)))
+        s.log("notice", f"{dropped.bit_count()} slots are now served by {sender.node_id}.")
+        s.out.append(DropSlotKeys(tuple(slots_of_bits(dropped))))
 
 
 def follow(s: State, primary: Peer) -> None:
@@ -129,14 +123,9 @@ def _follow_my_primary(s: State) -> None:
 
 def _tell_if_behind(s: State, peer: Peer, message: Announcement) -> None:
     """`peer` claims slots that others own with a greater epoch: tell it who."""
-    told: set[str] = set()
-    for slot in slots_of_bits(bits_of(message.slots) & ~peer.slots):
-        owner_id = s.owners[slot]
-        if owner_id is None or owner_id in told:
-            continue
-        owner = s.peers[owner_id]
-        if owner.config_epoch > message.config_epoch:
-            told.add(owner_id)
+    contested = bits_of(message.slots) & ~peer.slots
+    for owner in s.peers.values():
+        if owner.slots & contested and owner.config_epoch > message.config_epoch:
             s.send(peer, Update(owner.node_id, owner.config_epoch, s.ranges(owner)))
 
 

@@ -24,7 +24,7 @@ from bus.messages import (
     Vote,
     VoteRequest,
 )
-from bus.slots import ranges_of_bits, slots_of_bits
+from bus.slots import bits_of_slots, ranges_of_bits, slots_of_bits
 from bus.view import SLOT_COUNT, ClusterView, NodeInfo, PersistentState, Ranges
 
 KIND_NAMES = {
@@ -141,7 +141,7 @@ class State:
         self.me = me
         self.peers: dict[str, Peer] = {me.node_id: me}
         self.owners: list[str | None] = [None] * SLOT_COUNT
-        self.unclaimed: set[int] = set()  # slots whose owner no longer says it owns them: free to take
+        self.unclaimed = 0  # slots, as bits, whose owner no longer says it owns them: free to take
         self.migrating: dict[int, str] = {}
         self.importing: dict[int, str] = {}
         self.current_epoch = 0
@@ -219,26 +219,39 @@ class State:
 
     # -- slots -----------------------------------------------------------------------------------------------
 
-    def own(self, slot: int, owner: Peer | None) -> None:
-        before = self.owners[slot]
-        if before is not None and before in self.peers:
-            loser = self.peers[before]
-            loser.slots &= ~(1 << slot)
-            loser.ranges = None
-        self.owners[slot] = None if owner is None else owner.node_id
-        self.owners_shown = None
+    @property
+    def served_slots(self) -> int:
+        """The slots somebody owns, as bits."""
+        bits = 0
+        for peer in self.peers.values():
+            bits |= peer.slots
+        return bits
+
+    def own(self, slots: int, owner: Peer | None) -> None:
+        """These slots (bits) are `owner`'s from now on, or nobody's."""
+        if not slots:
+            return
+        mine = bool(slots & self.me.slots) or owner is self.me
+        for peer in self.peers.values():
+            if peer.slots & slots:
+                peer.slots &= ~slots
+                peer.ranges = None
         if owner is not None:
-            owner.slots |= 1 << slot
+            owner.slots |= slots
             owner.ranges = None
-        self.unclaimed.discard(slot)
-        if owner is not self.me:
-            self.migrating.pop(slot, None)
-        self.touch(announce=owner is self.me or before == self.me.node_id)
+        owner_id = None if owner is None else owner.node_id
+        for start, end in ranges_of_bits(slots):
+            self.owners[start : end + 1] = [owner_id] * (end - start + 1)
+        self.owners_shown = None
+        self.unclaimed &= ~slots
+        if owner is not self.me and self.migrating:
+            for slot in slots_of_bits(slots & bits_of_slots(self.migrating)):
+                del self.migrating[slot]
+        self.touch(announce=mine)
 
     def release(self, peer: Peer) -> None:
         """`peer` owns nothing any more."""
-        for slot in slots_of_bits(peer.slots):
-            self.own(slot, None)
+        self.own(peer.slots, None)
 
     def ranges(self, peer: Peer) -> Ranges:
         if peer.ranges is None:

@@ -20,7 +20,7 @@ from bus.messages import (
     Vote,
     VoteRequest,
 )
-from bus.slots import ranges_of
+from bus.slots import bits_of_slots, ranges_of_bits
 
 IDS = st.binary(min_size=20, max_size=20).map(bytes.hex)
 OPTIONAL_IDS = st.one_of(st.just(""), IDS)
@@ -28,7 +28,7 @@ COUNTS = st.integers(0, (1 << 63) - 1)
 PORTS = st.integers(0, 65535)
 DIGESTS = st.binary(min_size=8, max_size=8)
 TEXTS = st.text(st.characters(codec="ascii", exclude_categories=["Cc"], exclude_characters=" ,"), max_size=60)
-SLOTS = st.sets(st.integers(0, 16383), max_size=30).map(lambda slots: ranges_of(sorted(slots)))
+SLOTS = st.sets(st.integers(0, 16383), max_size=30).map(lambda slots: ranges_of_bits(bits_of_slots(slots)))
 
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.nodes_conf import NodesConfError, parse_state, render_nodes, render_state
-from bus.slots import ranges_of
+from bus.slots import bits_of_slots, ranges_of_bits
 from bus.view import NodeInfo, PersistentState
 from tests.differential.oracle import Oracle, free_port
 from tests.differential.resp import Reply
@@ -20,7 +20,7 @@ A, B, C, SHARD = "aa" * 20, "bb" * 20, "cc" * 20, "dd" * 20
 IDS = st.binary(min_size=20, max_size=20).map(bytes.hex)
 TIMES = st.integers(0, 1 << 42)
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-._", max_size=20)
-SLOT_SETS = st.sets(st.integers(0, 16383), max_size=30).map(lambda slots: ranges_of(sorted(slots)))
+SLOT_SETS = st.sets(st.integers(0, 16383), max_size=30).map(lambda slots: ranges_of_bits(bits_of_slots(slots)))
 
 
 @st.composite
