@@ -95,6 +95,7 @@ class Node:
                 self.reactor.listen(listener)
             if self.bridge is not None:
                 await self.bridge.listen()
+            self._take_role()
             self.server.persistence.load()
         except (ListenError, BusListenError, StorageError, RdbError, OSError) as error:
             log("warning", str(error))
@@ -102,6 +103,14 @@ class Node:
         status = await self._serve()
         log("warning", "cluster-node is now ready to exit, bye bye...")
         return status
+
+    def _take_role(self) -> None:
+        """Outside cluster mode the directive replicaof says whom to follow."""
+        primary = self.config.replicaof
+        if primary is not None:
+            self.server.is_replica = True
+            self.server.replication.follow(*primary)
+            self.server.refresh_road()
 
     async def _serve(self) -> int:
         self._write_pid_file()

@@ -91,7 +91,7 @@ class Command:
         self.road = self._road()
 
     def _road(self) -> int:
-        plain = not (self.flags & {BLOCKING, ADMIN, NO_AUTH, PUBSUB, NO_MULTI})
+        plain = not (self.flags & {BLOCKING, ADMIN, NO_AUTH, PUBSUB, NO_MULTI}) and BLOCKING not in self.categories
         if self.subcommands or self.handler is None:
             return ROAD_ROUTED
         if len(self.keys) == 1 and plain:

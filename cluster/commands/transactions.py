@@ -42,8 +42,6 @@ def exec_(ctx: Context) -> bytes:
         client.end_transaction()
         return ctx.null_array
     client.end_transaction()
-    journal = ctx.server.journal
-    at = len(journal.entries)
     ctx.allows_blocking = False
     answers = []
     try:
@@ -52,8 +50,6 @@ def exec_(ctx: Context) -> bytes:
             answers.append(client.call(queued, arguments) or b"")
     finally:
         ctx.allows_blocking = True
-    if not client.is_primary_link:
-        journal.wrap(at)
     return replies.array(answers)
 
 

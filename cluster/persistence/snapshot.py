@@ -71,7 +71,7 @@ class Persistence:
         if not self.path.exists():
             return
         started = time.monotonic()
-        self.load_file(self.path, keep_deadlines=False)
+        self.load_file(self.path, keep_deadlines=self._server.is_replica)
         seconds = time.monotonic() - started
         self._server.log(
             "notice", f"Done loading RDB, keys loaded: {self._loaded}, keys expired: {self._loaded_expired}."
@@ -90,6 +90,7 @@ class Persistence:
                     raise RdbError(f"{path}: the file has database {entry.db}, this server has {len(server.databases)}")
                 if not keep_deadlines and entry.deadline_ms is not None and entry.deadline_ms <= now:
                     self._loaded_expired += 1
+                    server.journal.append(entry.db, [b"DEL", entry.key])  # for replicas that continue our stream
                     continue
                 db = server.databases[entry.db]
                 if not merge and db.get(entry.key) is not None:
@@ -98,6 +99,7 @@ class Persistence:
                 self._loaded += 1
         server.memory.forget_all()
         server.replication.restore(aux)
+        server.flush_journal()
 
     def reload(self, *, save: bool, flush: bool, merge: bool) -> bool:
         """DEBUG RELOAD: to disk and back."""

@@ -30,6 +30,9 @@ NO_ID = "0" * 40
 _PING = replies.request([b"PING"])
 _GET_ACK = replies.request([b"REPLCONF", b"GETACK", b"*"])
 _CATCH_UP_SECONDS = 0.01
+_UNBLOCKED = (
+    b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n"
+)
 
 
 class Replication:
@@ -39,12 +42,15 @@ class Replication:
         self.second_replid = NO_ID
         self.second_offset = -1
         self.offset = 0
+        self.stream_db = 0
+        """The database in which the stream stands that we follow: a partial resynchronisation goes on there."""
         self.backlog: Backlog | None = None
         self.replicas: dict[Session, Replica] = {}
         self.link: ReplicaLink | None = None
         self._full_syncs: list[FullSync] = []
         self._changed = trio.Event()
         self._waits: list[tuple[Wait, int, int]] = []
+        self._written = 0  # the offset of the last write: what WAIT asks for
         self._last_ping_ms = 0
         self._no_replicas_since = 0
 
@@ -57,6 +63,7 @@ class Replication:
         """A batch's effects. A replica has passed on its primary's own bytes already."""
         if self.backlog is not None and self.link is None:
             self.stream(self._server.journal.encode(entries))
+            self._written = self.offset
 
     def stream(self, data: bytes) -> None:
         """Append to the stream: to the backlog, and to every replica."""
@@ -85,7 +92,7 @@ class Replication:
         return 0 if self.backlog is None else len(self.backlog)
 
     def change_id(self) -> None:
-        """DEBUG CHANGE-REPL-ID: nobody can continue our stream."""
+        """Nobody can continue our stream from here on (DEBUG CHANGE-REPL-ID)."""
         self.replid = self._new_id()
         self.second_replid, self.second_offset = NO_ID, -1
 
@@ -125,7 +132,9 @@ class Replication:
 
     def _begin_full_sync(self, session: Session, replica: Replica, old: bool) -> None:
         server = self._server
-        if not self.replicas or self.backlog is None:
+        if self.backlog is None:
+            # What was written so far was never numbered: no earlier history may be continued here.
+            self.change_id()
             self.need_backlog()
         server.stats.full_syncs += 1
         server.log("notice", f"Starting full synchronization with replica {replica.name}")
@@ -188,7 +197,7 @@ class Replication:
         """WAIT: the reply, or None while the client is parked."""
         server = self._server
         server.flush_journal()
-        target = self.offset
+        target = self._written
         reached = self.count_acknowledged(target)
         if reached >= count or not server.ctx.allows_blocking:
             return replies.integer(reached)
@@ -225,9 +234,22 @@ class Replication:
             self.link.stop()
         else:
             self._server.flush_journal()
+            self._release_waiting()
+            if self.second_offset == self.offset + 1:
+                # Nothing was written under our own id: whoever continues the earlier history continues ours.
+                self.replid, self.second_replid = self.second_replid, self.replid
         self.link = ReplicaLink(self._server, self, host, port)
         self.disconnect_replicas()
         self._role_changed()
+
+    def _release_waiting(self) -> None:
+        """Nobody can give a replica's clients what they wait for here."""
+        waiting = self._server.waiting
+        blocked = [wait for waits in waiting.by_key.values() for wait in waits]
+        for wait in [*blocked, *(wait for wait, _, _ in self._waits)]:
+            wait.client.close_after_replies()
+            waiting.end(wait, _UNBLOCKED)
+        self._waits.clear()
 
     def become_primary(self) -> None:
         """Follow nobody, and continue the history under a new id."""
@@ -237,6 +259,7 @@ class Replication:
         self.link = None
         self.second_replid, self.second_offset = self.replid, self.offset + 1
         self.replid = self._new_id()
+        self._written = self.offset
         self._server.journal.selected = -1
         self.need_backlog()
         self._server.log("notice", f"Setting secondary replication ID to {self.second_replid}, valid up to offset: "
@@ -275,18 +298,30 @@ class Replication:
         """What a snapshot says of the history it belongs to."""
         if self.backlog is None and self.link is None:
             return {}
-        return {"repl-stream-db": "0", "repl-id": self.replid, "repl-offset": str(self.offset)}
+        db = self.stream_db if self.link is not None else 0  # as a primary we select anew after a snapshot
+        return {"repl-stream-db": str(db), "repl-id": self.replid, "repl-offset": str(self.offset)}
 
     def restore(self, aux: dict[str, str]) -> None:
-        """Continue the history of a snapshot that was loaded at the start."""
+        """Continue the history of a snapshot that was loaded at the start.
+
+        A primary may have written more after the snapshot, before it died: it goes on under a new id, and the old one
+        is good up to the snapshot only.
+        """
         replid, offset = aux.get("repl-id", ""), aux.get("repl-offset", "")
-        if len(replid) == len(NO_ID) and offset.isdecimal() and self.backlog is None:
-            if self._server.cluster_enabled or self._server.is_replica:
-                self.replid, self.offset = replid, int(offset)
-                self.need_backlog()
-            else:
-                self.second_replid, self.second_offset = replid, int(offset) + 1
-                self.offset = int(offset)
+        if len(replid) != len(NO_ID) or not offset.isdecimal() or self.backlog is not None:
+            return
+        self.offset = int(offset)
+        if self._server.is_replica:
+            self.replid = replid
+            self.stand_in(aux.get("repl-stream-db", ""))
+        else:
+            self.second_replid, self.second_offset = replid, self.offset + 1
+        self.need_backlog()
+        self._no_replicas_since = self._server.clock_ms()
+
+    def stand_in(self, db: str) -> None:
+        """The followed stream stands in that database; in the first where that says nothing useful."""
+        self.stream_db = int(db) if db.isdecimal() and int(db) < len(self._server.databases) else 0
 
     # -- running ---------------------------------------------------------------------------------------------
 
