@@ -169,7 +169,7 @@ async def test_what_an_effect_posts_comes_after_it() -> None:
 async def test_nothing_is_said_until_the_state_is_saved() -> None:
     state = PersistentState(A, {})
 
-    def full(_state: PersistentState) -> None:
+    def full(_effect: Persist) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     async with linked() as (a, b, mine, _):

@@ -1,330 +1,280 @@
 """A cluster of bus cores under virtual time: one seed decides every delay, loss, cut and crash.
 
-Links behave like TCP: messages of one link arrive in order or the link breaks. A node that crashed refuses
-connections; one that is cut off or stopped is silent. What a core asked to be persisted is what it restarts from.
+A node that crashed refuses connections; one that is cut off, stopped or without power is silent. What a core asked
+to be persisted is what it restarts from; after a loss of power only what was to be durable.
 """
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import count
+from typing import Protocol
 
 from bus import events
-from bus.core import BusConfig, BusCore
-from bus.messages import Message, Vote
-from bus.view import PersistentState
+from bus.core import TICK_MS, BusConfig, BusCore
+from bus.frames import LENGTH_BYTES, encode
+from bus.state import random_id
+from bus.view import SLOT_COUNT, NodeInfo, PersistentState, Ranges
+from tests.simulation.network import Clock, End, Network
 
-WALL_OFFSET = 1_700_000_000_000
-
-
-@dataclass
-class Link:
-    """One end's link id on each side, and when the last message on it arrives (to keep the order)."""
-
-    ends: dict[int, int]
-    last_arrival: dict[int, int] = field(default_factory=dict)
+WALL_OFFSET_MS = 1_700_000_000_000
+PORT = 7000
+BUS_PORT = 17000
+WRITE_LIMIT = 10
+"""A primary's offset grows by less than that in a tick."""
 
 
-@dataclass
+class Observer(Protocol):
+    """Stands outside the system and looks on."""
+
+    def on_effect(self, node: SimNode, event: events.Event | None, effect: events.Effect) -> None:
+        """`effect` is about to be carried out; `event` is what it came of (None: the start)."""
+
+
 class SimNode:
-    index: int
-    config: BusConfig
-    ip: str
-    core: BusCore | None = None
-    disk: PersistentState | None = None
-    stopped: bool = False
-    links: dict[int, tuple[Link, int]] = field(default_factory=dict)
-    following: str | None = None
-    offset: int = 0
-    log: list[str] = field(default_factory=list)
-    next_link: int = 1
-    held: list[tuple[int, events.Event]] = field(default_factory=list)
-    bytes_sent: int = 0
+    """A process around one core, and its disk."""
 
-
-class Simulation:
-    def __init__(self, seed: int, nodes: int, *, node_timeout_ms: int = 2_000) -> None:
-        self.rng = random.Random(seed)
-        self.now = 0
-        self.queue: list[tuple[int, int, Callable[[], None]]] = []
-        self.order = count()
-        self.cut: set[tuple[int, int]] = set()
-        self.min_delay, self.max_delay = 1, 10
-        self.loss = 0.0
-        self.votes: dict[tuple[str, int], set[str]] = {}
-        self.violations: list[str] = []
-        self.nodes = [
-            SimNode(i, BusConfig(node_timeout_ms=node_timeout_ms, port=7000, bus_port=17000), f"10.0.0.{i + 1}")
-            for i in range(nodes)
-        ]
-        for node in self.nodes:
-            self.start(node)
-
-    # -- time ------------------------------------------------------------------------------------------------
-
-    def at(self, when: int, action: Callable[[], None]) -> None:
-        heapq.heappush(self.queue, (max(when, self.now), next(self.order), action))
-
-    def run(self, duration_ms: int) -> None:
-        end = self.now + duration_ms
-        while self.queue and self.queue[0][0] <= end:
-            self.now, _, action = heapq.heappop(self.queue)
-            action()
-        self.now = end
-
-    def run_until(self, condition: Callable[[], bool], limit_ms: int) -> bool:
-        end = self.now + limit_ms
-        while self.now < end:
-            if condition():
-                return True
-            self.run(50)
-        return condition()
-
-    # -- nodes -----------------------------------------------------------------------------------------------
-
-    def start(self, node: SimNode) -> None:
-        node.core = BusCore(node.config, random.Random(self.rng.random()), node.disk, self.now, self.wall)
-        node.stopped = False
-        node.held.clear()
-        self.carry_out(node, node.core.start())
-        self._schedule_tick(node, node.core)
-
-    def crash(self, node: SimNode) -> None:
-        node.core = None
-        for link_id in list(node.links):
-            self._break(node, link_id, "closed")
-
-    def stop(self, node: SimNode) -> None:
-        node.stopped = True
-
-    def resume(self, node: SimNode) -> None:
-        node.stopped = False
-        held, node.held = node.held, []
-        for _, event in held:
-            self.step(node, event)
+    def __init__(self, sim: Simulation, index: int, config: BusConfig) -> None:
+        self.sim = sim
+        self.index = index
+        self.config = config
+        self.ip = f"10.0.0.{index + 1}"
+        self.core: BusCore | None = None
+        self.disk: PersistentState | None = None
+        self.durable_disk: PersistentState | None = None
+        self.powered = True
+        self.stopped = False
+        self.ends: dict[int, End] = {}
+        self.following: str | None = None
+        self.offset = 0
+        self.synced_at = 0
+        self.paused_until = 0
+        self.bytes_sent = 0
+        self._held: list[events.Event] = []
+        self._tick_at = 0
 
     @property
-    def wall(self) -> int:
-        return WALL_OFFSET + self.now
+    def life(self) -> BusCore | None:
+        return self.core
 
-    def _schedule_tick(self, node: SimNode, core: BusCore) -> None:
-        def tick() -> None:
-            if node.core is not core:
-                return
-            if not node.stopped:
-                self.step(node, events.Tick(self.wall))
-                if node.following is not None:
-                    self._replicate(node)
-            self._schedule_tick(node, core)
+    @property
+    def running(self) -> BusCore:
+        assert self.core is not None
+        return self.core
 
-        due = core.next_deadline() or self.now + 100
-        self.at(max(due, self.now + 1) if due > self.now else self.now + 100, tick)
+    @property
+    def node_id(self) -> str:
+        return self.running.my_id
 
-    def _replicate(self, node: SimNode) -> None:
-        primary = next((one for one in self.nodes if one.core and one.core.my_id == node.following), None)
-        up = primary is not None and self.connected(node.index, primary.index) and not primary.stopped
-        if up and primary is not None:
-            node.offset = max(node.offset, primary.offset)
-        self.step(node, events.ReplicationOffset(node.offset, up, 0))
+    @property
+    def info(self) -> NodeInfo:
+        """What the node thinks of itself."""
+        view = self.running.view
+        return view.nodes[view.my_id]
 
-    def step(self, node: SimNode, event: events.Event) -> None:
-        if node.core is None:
+    # -- life ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        now, rng = self.sim.now, random.Random(self.sim.rng.random())
+        self.powered, self.stopped = True, False
+        self._held.clear()
+        self.core = BusCore(self.config, rng, self.disk, now, WALL_OFFSET_MS + now)
+        self.following = None
+        self.paused_until = 0
+        self.carry_out(None, self.core.start())
+        self._tick_by(now + self.sim.rng.randrange(TICK_MS))
+
+    def crash(self, *, power: bool = False) -> None:
+        """The process dies; with `power` its host does too."""
+        self.core = None
+        self.sim.network.drop(self, silently=power)
+        if power:
+            self.powered = False
+            self.disk = self.durable_disk
+
+    def resume(self) -> None:
+        """Go on after a stop: with what the kernel kept, and the clock's news before or after it."""
+        if not self.stopped:
             return
-        if node.stopped:
-            node.held.append((self.now, event))
-            return
-        self.carry_out(node, node.core.step(self.now, event))
+        self.stopped = False
+        held, self._held = self._held, []
+        tick: events.Event = events.Tick(WALL_OFFSET_MS + self.sim.now)
+        for event in [tick, *held] if self.sim.rng.random() < 0.5 else [*held, tick]:
+            self.step(event)
 
-    def ask(self, node: SimNode, event: events.Event) -> str:
-        """An operator's event; its answer."""
-        assert node.core is not None
-        effects = node.core.step(self.now, event)
-        reply = next(effect for effect in effects if isinstance(effect, events.Reply))
-        self.carry_out(node, effects)
+    def step(self, event: events.Event) -> list[events.Effect]:
+        if self.core is None:
+            return []
+        if self.stopped:
+            if not isinstance(event, events.Tick):
+                self._held.append(event)
+            return []
+        effects = self.core.step(self.sim.now, event)
+        self.carry_out(event, effects)
+        due = self.core.next_deadline() if self.core is not None else None
+        if due is not None and due < self._tick_at:
+            self._tick_by(due)
+        return effects
+
+    def ask(self, event: events.OperatorEvent) -> str:
+        """An operator's word; the answer, or "down"."""
+        if self.core is None or self.stopped:
+            return "down"
+        reply = next(effect for effect in self.step(event) if isinstance(effect, events.Reply))
         return reply.error or reply.text
+
+    def _tick_by(self, when: int) -> None:
+        core, when = self.core, max(when, self.sim.now + 1)
+        self._tick_at = when
+
+        def tick() -> None:
+            if self.core is core and core is not None and self._tick_at == when:
+                self._tick_at = self.sim.now + TICK_MS
+                self.step(events.Tick(WALL_OFFSET_MS + self.sim.now))
+                self._move_data()
+                if self._tick_at == self.sim.now + TICK_MS:
+                    self._tick_by(self._tick_at)
+
+        self.sim.clock.at(when, tick)
+
+    def _move_data(self) -> None:
+        """A primary takes writes, a replica takes its primary's."""
+        if self.stopped or self.core is None:
+            return
+        now = self.sim.now
+        if self.following is None:
+            if self.paused_until <= now:
+                self.offset += self.sim.rng.randrange(WRITE_LIMIT)
+            self.step(events.ReplicationOffset(self.offset))
+            return
+        primary = self.sim.by_id(self.following)
+        up = primary is not None and not primary.stopped and primary.following is None
+        if up and primary is not None and self.sim.network.connected(self, primary):
+            self.offset, self.synced_at = primary.offset, now
+        else:
+            up = False
+        self.step(events.ReplicationOffset(self.offset, up, now - self.synced_at))
 
     # -- effects ---------------------------------------------------------------------------------------------
 
-    def carry_out(self, node: SimNode, effects: list[events.Effect]) -> None:
+    def carry_out(self, event: events.Event | None, effects: list[events.Effect]) -> None:
+        network = self.sim.network
         for effect in effects:
+            self.sim.observe(self, event, effect)
             match effect:
                 case events.Persist():
-                    node.disk = effect.state
+                    self.disk = effect.state
+                    if effect.durable:
+                        self.durable_disk = effect.state
                 case events.Send():
-                    self._check_vote(node, effect.message)
-                    self._transmit(node, effect.link_id, effect.message)
+                    if self.sim.counts_bytes:
+                        self.bytes_sent += LENGTH_BYTES + len(encode(effect.message))
+                    network.send(self, effect.link_id, effect.message)
                 case events.Connect():
-                    self._connect(node, effect)
+                    network.connect(self, effect)
                 case events.CloseLink():
-                    self._break(node, effect.link_id, "closed", tell_self=False)
+                    network.close(self, effect.link_id)
                 case events.FollowNode():
-                    node.following = effect.node_id
+                    self.following = effect.node_id
                 case events.BecomePrimary():
-                    node.following = None
+                    self.following = None
                 case events.PauseWrites():
-                    self.at(self.now, lambda: self.step(node, events.Paused(node.offset)))
+                    self.paused_until = self.sim.now + effect.duration_ms
+                    self.sim.clock.after(1, lambda: self._say_paused())
+                case events.ResumeWrites():
+                    self.paused_until = 0
                 case events.Log():
-                    node.log.append(f"{self.now:7d} {effect.text}")
+                    self.sim.note(f"{self.index} {effect.text}")
                 case _:
                     pass
 
-    def _check_vote(self, node: SimNode, message: Message) -> None:
-        """One vote an epoch, and on disk before it leaves."""
-        if not isinstance(message, Vote):
-            return
-        assert node.core is not None
-        cast = self.votes.setdefault((node.core.my_id, message.epoch), set())
-        cast.add(f"{self.now}")
-        if len(cast) > 1:
-            self.violations.append(f"{node.core.my_id} voted twice in epoch {message.epoch}")
-        if node.disk is None or node.disk.last_vote_epoch < message.epoch:
-            self.violations.append(f"{node.core.my_id} voted in epoch {message.epoch} before it was on disk")
+    def _say_paused(self) -> None:
+        self.step(events.Paused(self.offset))
 
-    # -- the network -----------------------------------------------------------------------------------------
 
-    def connected(self, a: int, b: int) -> bool:
-        return (a, b) not in self.cut and (b, a) not in self.cut
+class Simulation:
+    """`nodes` empty nodes; `prepare` or `form` makes a cluster of them."""
 
-    def partition(self, side: set[int]) -> None:
-        """Cut every link between `side` and the rest."""
-        for a in side:
-            for b in range(len(self.nodes)):
-                if b not in side:
-                    self.cut |= {(a, b), (b, a)}
+    def __init__(self, seed: int, nodes: int, *, node_timeout_ms: int = 1_000, counts_bytes: bool = False) -> None:
+        self.rng = random.Random(seed)
+        self.clock = Clock()
+        self.network = Network(self.clock, self.rng, node_timeout_ms // 2)
+        self.observers: list[Observer] = []
+        self.counts_bytes = counts_bytes
+        self.history: list[str] = []
+        self.nodes = [
+            SimNode(self, i, BusConfig(node_timeout_ms=node_timeout_ms, port=PORT, bus_port=BUS_PORT))
+            for i in range(nodes)
+        ]
+        self.network.hosts.extend(self.nodes)
 
-    def heal(self) -> None:
-        self.cut.clear()
-        self.loss = 0.0
+    @property
+    def now(self) -> int:
+        return self.clock.now
 
-    def delay(self) -> int:
-        return self.rng.randint(self.min_delay, self.max_delay)
+    def run(self, duration_ms: int) -> None:
+        self.clock.run(duration_ms)
 
-    def _connect(self, node: SimNode, effect: events.Connect) -> None:
-        core = node.core
-        target = next(one for one in self.nodes if one.ip == effect.ip)
+    def run_until(self, condition: Callable[[], bool], limit_ms: int) -> bool:
+        return self.clock.run_until(condition, limit_ms)
 
-        def arrive() -> None:
-            if node.core is not core or core is None:
-                return
-            if not self.connected(node.index, target.index) or target.stopped:
-                self.at(self.now + node.config.node_timeout_ms // 2, lambda: failed("timeout"))
-            elif target.core is None:
-                failed("refused")
-            else:
-                establish()
+    def note(self, text: str) -> None:
+        self.history.append(f"{self.now:7d} {text}")
 
-        def failed(reason: str) -> None:
-            if node.core is core:
-                down = events.LinkDown(None, "refused" if reason == "refused" else "timeout", effect.target)
-                self.step(node, down)
+    def observe(self, node: SimNode, event: events.Event | None, effect: events.Effect) -> None:
+        for observer in self.observers:
+            observer.on_effect(node, event, effect)
 
-        def establish() -> None:
-            assert core is not None
-            assert target.core is not None
-            mine, theirs = node.next_link, target.next_link
-            node.next_link += 1
-            target.next_link += 1
-            link = Link({node.index: mine, target.index: theirs})
-            node.links[mine] = (link, target.index)
-            target.links[theirs] = (link, node.index)
-            self.step(target, events.LinkUp(theirs, core.my_id, node.ip, False, "", target.ip))
-            self.step(node, events.LinkUp(mine, target.core.my_id, target.ip, True, effect.target, node.ip))
-
-        self.at(self.now + self.delay(), arrive)
-
-    def _transmit(self, node: SimNode, link_id: int, message: Message) -> None:
-        known = node.links.get(link_id)
-        if known is None:
-            return
-        link, other_index = known
-        other = self.nodes[other_index]
-        node.bytes_sent += 40
-        if not self.connected(node.index, other_index):
-            return
-        if self.rng.random() < self.loss:
-            self._break(node, link_id, "closed")
-            return
-        when = max(self.now + self.delay(), link.last_arrival.get(other_index, 0))
-        link.last_arrival[other_index] = when
-        theirs = link.ends[other_index]
-        core = other.core
-
-        def arrive() -> None:
-            if other.core is core and theirs in other.links and self.connected(node.index, other_index):
-                self.step(other, events.FrameReceived(theirs, message))
-
-        self.at(when, arrive)
-
-    def _break(self, node: SimNode, link_id: int, reason: str, *, tell_self: bool = True) -> None:
-        known = node.links.pop(link_id, None)
-        if known is None:
-            return
-        link, other_index = known
-        other = self.nodes[other_index]
-        theirs = link.ends[other_index]
-        if tell_self:
-            self.at(self.now, lambda: self.step(node, events.LinkDown(link_id, "closed")))
-
-        def tell() -> None:
-            if other.links.pop(theirs, None) is not None:
-                self.step(other, events.LinkDown(theirs, "closed"))
-
-        if self.connected(node.index, other_index):
-            self.at(self.now + self.delay(), tell)
-
-    # -- building and judging --------------------------------------------------------------------------------
-
-    def build(self, primaries: int) -> None:
-        """Form a cluster: slots spread over the first nodes, the rest their replicas in turn."""
-        for i, node in enumerate(self.nodes):
-            self.ask(node, events.SetConfigEpoch(i + 1))
-            if i < primaries:
-                first, last = i * 16384 // primaries, (i + 1) * 16384 // primaries
-                assert self.ask(node, events.AddSlots(tuple(range(first, last)))) == "OK"
-        for node in self.nodes[1:]:
-            self.ask(node, events.Meet(self.nodes[0].ip, 7000, 17000))
-        size = len(self.nodes)
-        assert self.run_until(lambda: all(self.knows(node, size) for node in self.nodes), 60_000), self.report()
-        for i, node in enumerate(self.nodes[primaries:]):
-            primary = self.nodes[i % primaries].core
-            assert primary is not None
-            answer = self.ask(node, events.Replicate(primary.my_id))
-            assert answer == "OK", answer
-        assert self.run_until(self.converged, 60_000), self.report()
-
-    def knows(self, node: SimNode, count: int) -> bool:
-        assert node.core is not None
-        nodes = node.core.view.nodes.values()
-        return len(nodes) == count and not any("handshake" in one.flags for one in nodes)
+    def by_id(self, node_id: str) -> SimNode | None:
+        return next((node for node in self.nodes if node.core is not None and node.core.my_id == node_id), None)
 
     def living(self) -> list[SimNode]:
         return [node for node in self.nodes if node.core is not None and not node.stopped]
 
-    def converged(self) -> bool:
-        """All living nodes agree on owners and roles, every slot is served, and no two primaries share an epoch."""
-        views = [node.core.view for node in self.living() if node.core is not None]
-        owners = views[0].owners
-        roles = {one.node_id: (one.role, one.primary_id) for one in views[0].nodes.values()}
-        if None in owners or not all(view.state_ok and view.owners == owners for view in views):
-            return False
-        if any({one.node_id: (one.role, one.primary_id) for one in view.nodes.values()} != roles for view in views):
-            return False
-        serving = set(owners)
-        epochs = [views[0].nodes[str(owner)].config_epoch for owner in serving]
-        return len(set(epochs)) == len(epochs) and all(roles[str(owner)][0] == "primary" for owner in serving)
+    # -- building --------------------------------------------------------------------------------------------
 
-    def report(self) -> str:
-        lines = []
-        for node in self.nodes:
-            if node.core is None:
-                lines.append(f"{node.index}: down")
-                continue
-            view = node.core.view
-            me = view.nodes[view.my_id]
-            known = {one.node_id[:6]: (sorted(one.flags), one.config_epoch) for one in view.nodes.values()}
-            lines.append(f"{node.index} {view.my_id[:6]} {me.role} ok={view.state_ok} {view.down_reason} {known}")
-            lines.extend(f"    {line}" for line in node.log[-12:])
-        return "\n".join(lines)
+    def prepare(self, primaries: int) -> None:
+        """Start all from the disks of a cluster that has been there: slots spread over the first nodes, the rest
+        their replicas in turn."""
+        ids = [random_id(self.rng) for _ in self.nodes]
+        infos: dict[str, NodeInfo] = {}
+        for i, node in enumerate(self.nodes):
+            shard = i % primaries
+            replica = i >= primaries
+            infos[ids[i]] = NodeInfo(
+                ids[i], node.ip, PORT, BUS_PORT, shard_id=ids[shard], role="replica" if replica else "primary",
+                primary_id=ids[shard] if replica else None, config_epoch=0 if replica else i + 1,
+                slots=() if replica else share(shard, primaries),
+            )
+        for node_id, node in zip(ids, self.nodes, strict=True):
+            node.disk = node.durable_disk = PersistentState(
+                node_id, infos, current_epoch=primaries, cluster_id=ids[0]
+            )
+            node.start()
+
+    def form(self, primaries: int) -> None:
+        """Make the cluster as redis-cli does: ADDSLOTS, MEET, REPLICATE."""
+        for i, node in enumerate(self.nodes):
+            node.start()
+            node.ask(events.SetConfigEpoch(i + 1))
+            if i < primaries:
+                ((first, last),) = share(i, primaries)
+                assert node.ask(events.AddSlots(tuple(range(first, last + 1)))) == "OK"
+        for node in self.nodes[1:]:
+            node.ask(events.Meet(self.nodes[0].ip, PORT, BUS_PORT))
+        assert self.run_until(lambda: all(self._knows_all(node) for node in self.nodes), 60_000), self.tail()
+        for i, node in enumerate(self.nodes[primaries:]):
+            assert node.ask(events.Replicate(self.nodes[i % primaries].node_id)) == "OK"
+
+    def _knows_all(self, node: SimNode) -> bool:
+        nodes = node.running.view.nodes.values()
+        return len(nodes) == len(self.nodes) and not any("handshake" in one.flags for one in nodes)
+
+    def tail(self, lines: int = 40) -> str:
+        """The end of the history."""
+        return "\n".join(self.history[-lines:])
+
+
+def share(index: int, parts: int) -> Ranges:
+    """One of `parts` equal shares of the slots."""
+    return ((index * SLOT_COUNT // parts, (index + 1) * SLOT_COUNT // parts - 1),)

@@ -1,0 +1,140 @@
+"""What must hold in every run: `Safety` looks on all the time, `disagreements` is asked once the faults are over.
+
+They stand outside the system: they see what the nodes say, save and show, and nothing of how they come to it.
+"""
+
+from __future__ import annotations
+
+from bus import events
+from bus.messages import Announcement, Heartbeat, Vote, VoteRequest
+from bus.slots import bits_of
+from bus.view import ClusterView, PersistentState
+from tests.simulation.simulator import SimNode, Simulation
+
+
+class Safety:
+    """`by_vote_only`: no operator gives out epochs in this run, so that no two nodes may ever own a slot in one epoch.
+
+    (TAKEOVER and the end of a slot's migration take an epoch without asking; the cluster settles collisions later.)
+    """
+
+    def __init__(self, *, by_vote_only: bool) -> None:
+        self.violations: list[str] = []
+        self._by_vote_only = by_vote_only
+        self._votes: dict[tuple[str, int], int] = {}
+        self._winners: dict[int, str] = {}
+        self._owners: dict[int, dict[str, int]] = {}
+        self._saved: dict[str, tuple[int, int]] = {}
+
+    def on_effect(self, node: SimNode, event: events.Event | None, effect: events.Effect) -> None:
+        match effect:
+            case events.Persist():
+                self._check_saved(effect.state)
+            case events.Send(message=Vote()):
+                self._check_vote(node, effect.message.epoch)
+            case events.Send(message=Heartbeat() | Announcement()):
+                self._check_said(node, effect.message.config_epoch)
+            case events.Send(message=VoteRequest()):
+                self._check_candidate(node, effect.message.epoch)
+            case events.BecomePrimary() if not isinstance(event, events.Failover | events.Reset):
+                self._check_winner(node)
+            case events.ViewChanged() if self._by_vote_only:
+                self._check_owner(effect.view)
+            case _:
+                pass
+
+    def _check_saved(self, state: PersistentState) -> None:
+        """Epochs never go back on disk."""
+        epochs = state.current_epoch, state.last_vote_epoch
+        before = self._saved.get(state.my_id, (0, 0))
+        if epochs[0] < before[0] or epochs[1] < before[1]:
+            self.violations.append(f"{state.my_id} saved the epochs {epochs} after {before}")
+        self._saved[state.my_id] = epochs
+
+    def _check_vote(self, node: SimNode, epoch: int) -> None:
+        key = node.node_id, epoch
+        self._votes[key] = self._votes.get(key, 0) + 1
+        if self._votes[key] > 1:
+            self.violations.append(f"{node.node_id} voted twice in epoch {epoch}")
+        if node.durable_disk is None or node.durable_disk.last_vote_epoch < epoch:
+            self.violations.append(f"{node.node_id} voted in epoch {epoch} before that was on disk")
+
+    def _check_candidate(self, node: SimNode, epoch: int) -> None:
+        if node.durable_disk is None or node.durable_disk.current_epoch < epoch:
+            self.violations.append(f"{node.node_id} asks for votes in epoch {epoch} before that is on disk")
+
+    def _check_said(self, node: SimNode, config_epoch: int) -> None:
+        saved = node.durable_disk
+        if config_epoch and (saved is None or saved.nodes[node.node_id].config_epoch != config_epoch):
+            self.violations.append(f"{node.node_id} speaks of config epoch {config_epoch} before that is on disk")
+
+    def _check_winner(self, node: SimNode) -> None:
+        epoch = node.info.config_epoch
+        winner = self._winners.setdefault(epoch, node.node_id)
+        if winner != node.node_id:
+            self.violations.append(f"{winner} and {node.node_id} both won epoch {epoch}")
+
+    def _check_owner(self, view: ClusterView) -> None:
+        me = view.nodes[view.my_id]
+        mine = bits_of(me.slots)
+        if not mine:
+            return
+        in_epoch = self._owners.setdefault(me.config_epoch, {})
+        in_epoch[view.my_id] = in_epoch.get(view.my_id, 0) | mine
+        for other, slots in in_epoch.items():
+            if other != view.my_id and slots & mine:
+                self.violations.append(f"{other} and {view.my_id} own the same slots in epoch {me.config_epoch}")
+
+
+def disagreements(sim: Simulation) -> list[str]:
+    """What keeps this from being one healthy cluster; [] when it is one."""
+    if any(node.core is None or node.stopped for node in sim.nodes):
+        return ["a node is not running"]
+    views = [node.running.view for node in sim.nodes]
+    found = [text for view in views for text in _unhealthy(view, len(views))]
+    for view in views[1:]:
+        found += _differences(views[0], view)
+    primaries = [one for one in views[0].nodes.values() if one.role == "primary"]
+    if len({one.config_epoch for one in primaries}) != len(primaries):
+        found.append("two primaries share a config epoch")
+    return found
+
+
+def _unhealthy(view: ClusterView, size: int) -> list[str]:
+    found = []
+    name = view.my_id[:6]
+    if not view.state_ok:
+        found.append(f"{name} is down: {view.down_reason}")
+    if None in view.owners:
+        found.append(f"{name} sees slots that nobody owns, the first {view.owners.index(None)}")
+    if len(view.nodes) != size:
+        found.append(f"{name} knows {len(view.nodes)} nodes")
+    for one in view.nodes.values():
+        wrong = one.flags & {"pfail", "fail", "handshake", "noaddr"}
+        if wrong:
+            found.append(f"{name} sees {one.node_id[:6]} as {sorted(wrong)}")
+        if one.node_id != view.my_id and not one.link_connected:
+            found.append(f"{name} has no link to {one.node_id[:6]}")
+        primary = view.nodes.get(one.primary_id or "")
+        if one.role == "replica" and (primary is None or primary.role != "primary"):
+            found.append(f"{name} sees {one.node_id[:6]} as a replica of no primary")
+    return found
+
+
+def _differences(one: ClusterView, other: ClusterView) -> list[str]:
+    names = f"{one.my_id[:6]} and {other.my_id[:6]} disagree on"
+    found = []
+    if one.owners != other.owners:
+        slot = next(slot for slot, owner in enumerate(one.owners) if owner != other.owners[slot])
+        found.append(f"{names} owners, the first of slot {slot}: {one.owners[slot]} and {other.owners[slot]}")
+    if one.current_epoch != other.current_epoch:
+        found.append(f"{names} the current epoch: {one.current_epoch} and {other.current_epoch}")
+    for node_id, mine in one.nodes.items():
+        theirs = other.nodes.get(node_id)
+        if theirs is None:
+            continue
+        if (mine.role, mine.primary_id, mine.shard_id) != (theirs.role, theirs.primary_id, theirs.shard_id):
+            found.append(f"{names} the role of {node_id[:6]}: {mine.primary_id} and {theirs.primary_id}")
+        if mine.role == "primary" and mine.config_epoch != theirs.config_epoch:
+            found.append(f"{names} the epoch of {node_id[:6]}: {mine.config_epoch} and {theirs.config_epoch}")
+    return found
