@@ -61,7 +61,7 @@ class Replication:
 
     def feed(self, entries: list[Entry]) -> None:
         """A batch's effects. A replica has passed on its primary's own bytes already."""
-        if self.backlog is not None and self.link is None:
+        if entries and self.backlog is not None and self.link is None:
             self.stream(self._server.journal.encode(entries))
             self._written = self.offset
 
