@@ -6,9 +6,9 @@ They stand outside the system: they see what the nodes say, save and show, and n
 from __future__ import annotations
 
 from bus import events
-from bus.messages import Announcement, Heartbeat, Vote, VoteRequest
+from bus.messages import Announcement, Heartbeat, Message, Vote, VoteRequest
 from bus.slots import bits_of
-from bus.view import ClusterView, PersistentState
+from bus.view import ClusterView
 from tests.simulation.simulator import SimNode, Simulation
 
 
@@ -29,13 +29,9 @@ class Safety:
     def on_effect(self, node: SimNode, event: events.Event | None, effect: events.Effect) -> None:
         match effect:
             case events.Persist():
-                self._check_saved(effect.state)
-            case events.Send(message=Vote()):
-                self._check_vote(node, effect.message.epoch)
-            case events.Send(message=Heartbeat() | Announcement()):
-                self._check_said(node, effect.message.config_epoch)
-            case events.Send(message=VoteRequest()):
-                self._check_candidate(node, effect.message.epoch)
+                self._check_saved(effect)
+            case events.Send():
+                self._check_message(node, effect.message)
             case events.BecomePrimary() if not isinstance(event, events.Failover | events.Reset):
                 self._check_winner(node)
             case events.ViewChanged() if self._by_vote_only:
@@ -43,13 +39,26 @@ class Safety:
             case _:
                 pass
 
-    def _check_saved(self, state: PersistentState) -> None:
-        """Epochs never go back on disk."""
-        epochs = state.current_epoch, state.last_vote_epoch
+    def _check_message(self, node: SimNode, message: Message) -> None:
+        match message:
+            case Vote():
+                self._check_vote(node, message.epoch)
+            case VoteRequest():
+                self._check_candidate(node, message.epoch)
+            case Heartbeat() | Announcement():
+                self._check_said(node, message.config_epoch)
+            case _:
+                pass
+
+    def _check_saved(self, effect: events.Persist) -> None:
+        """What was durable of the epochs never goes back."""
+        state = effect.state
         before = self._saved.get(state.my_id, (0, 0))
+        epochs = state.current_epoch, state.last_vote_epoch
         if epochs[0] < before[0] or epochs[1] < before[1]:
             self.violations.append(f"{state.my_id} saved the epochs {epochs} after {before}")
-        self._saved[state.my_id] = epochs
+        if effect.durable:
+            self._saved[state.my_id] = epochs
 
     def _check_vote(self, node: SimNode, epoch: int) -> None:
         key = node.node_id, epoch

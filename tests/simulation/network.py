@@ -68,7 +68,7 @@ class Host(Protocol):
     def life(self) -> object | None:
         """The process; None while there is none."""
 
-    def step(self, event: events.Event) -> object: ...
+    def step(self, event: events.Event) -> None: ...
 
 
 @dataclass(eq=False)

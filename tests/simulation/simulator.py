@@ -102,7 +102,10 @@ class SimNode:
         for event in [tick, *held] if self.sim.rng.random() < 0.5 else [*held, tick]:
             self.step(event)
 
-    def step(self, event: events.Event) -> list[events.Effect]:
+    def step(self, event: events.Event) -> None:
+        self._step(event)
+
+    def _step(self, event: events.Event) -> list[events.Effect]:
         if self.core is None:
             return []
         if self.stopped:
@@ -111,7 +114,7 @@ class SimNode:
             return []
         effects = self.core.step(self.sim.now, event)
         self.carry_out(event, effects)
-        due = self.core.next_deadline() if self.core is not None else None
+        due = self.core.next_deadline()
         if due is not None and due < self._tick_at:
             self._tick_by(due)
         return effects
@@ -120,7 +123,7 @@ class SimNode:
         """An operator's word; the answer, or "down"."""
         if self.core is None or self.stopped:
             return "down"
-        reply = next(effect for effect in self.step(event) if isinstance(effect, events.Reply))
+        reply = next(effect for effect in self._step(event) if isinstance(effect, events.Reply))
         return reply.error or reply.text
 
     def _tick_by(self, when: int) -> None:
