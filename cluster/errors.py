@@ -38,6 +38,14 @@ def wrong_arity(name: str) -> CommandError:
     return CommandError(f"ERR wrong number of arguments for '{name}' command")
 
 
+def wrong_subcommand(container: str, name: bytes) -> CommandError:
+    """Too many arguments where a command's arity leaves that to its subcommand; `name` as it was typed."""
+    shown = name[:128].decode("utf-8", "surrogateescape")
+    return CommandError(
+        f"ERR unknown subcommand or wrong number of arguments for '{shown}'. Try {container.upper()} HELP."
+    )
+
+
 class WrongType(CommandError):
     def __init__(self) -> None:
         super().__init__("WRONGTYPE Operation against a key holding the wrong kind of value")
@@ -86,6 +94,7 @@ OOM = "OOM command not allowed when used memory > 'maxmemory'."
 LOADING = "LOADING Redis is loading the dataset in memory"
 MASTERDOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
 NOREPLICAS = "NOREPLICAS Not enough good replicas to write."
+EXECABORT_BECAUSE = "EXECABORT Transaction discarded because of: "
 EXECABORT = "EXECABORT Transaction discarded because of previous errors."
 CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"
 TRYAGAIN = "TRYAGAIN Multiple keys request during rehashing of slot"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cluster.config.directives import DIRECTIVES
 from cluster.config.errors import ConfigError
+from cluster.config.files import change_directory, rewrite_configuration
 from cluster.config.store import Configuration
 from cluster.config.values import BadValue
 from cluster.network.listeners import ListenError, open_listeners
@@ -68,8 +69,13 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
         if server.bus is not None:
             server.bus.configure()
 
+    def rewrite() -> None:
+        rewrite_configuration(config)
+
+    server.shell.rewrite_configuration = rewrite
     slow(config)
     memory(config)
+    config.on_change(["dir"], change_directory)
     config.on_change(["requirepass"], password)
     config.on_change(["maxmemory", "maxmemory-policy"], memory)
     config.on_change(["min-replicas-to-write", "min-replicas-max-lag"], road)

@@ -163,11 +163,7 @@ class Server:
             return
         if command.name == "exec" and client.transaction is not None:
             for queued, queued_arguments in client.transaction.commands:
-                try:
-                    self.router.check(client, queued, queued_arguments)
-                except CommandError:
-                    client.end_transaction()
-                    raise
+                self.router.check(client, queued, queued_arguments)
             return
         if command.keys:
             self.router.check(client, command, arguments)

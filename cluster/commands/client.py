@@ -7,7 +7,7 @@ from collections.abc import Callable
 from cluster.commands.connection import check_name
 from cluster.commands.context import Context
 from cluster.commands.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
-from cluster.errors import CommandError, NotAnInteger, SyntaxFault
+from cluster.errors import CommandError, NotAnInteger, SyntaxFault, wrong_subcommand
 from cluster.keyspace.numbers import parse_integer
 from cluster.network.session import Session
 from cluster.protocol import replies
@@ -118,7 +118,7 @@ def client_list(ctx: Context, *options: bytes) -> bytes:
             wanted = _known_type(options[1])
             sessions = [one for one in sessions if client_type(one) == wanted]
         elif word == b"ID" and len(options) > 1:
-            found = (ctx.server.clients.get(_id(one, "ERR Invalid client ID")) for one in options[1:])
+            found = (ctx.server.clients.get(_number(one, "ERR Invalid client ID")) for one in options[1:])
             sessions = [one for one in found if one is not None]
         else:
             raise SyntaxFault
@@ -133,11 +133,15 @@ def _known_type(argument: bytes) -> str:
     return found
 
 
-def _id(argument: bytes, error: str) -> int:
+def _number(argument: bytes, error: str) -> int:
     try:
-        number = parse_integer(argument)
+        return parse_integer(argument)
     except NotAnInteger:
         raise CommandError(error) from None
+
+
+def _id(argument: bytes, error: str) -> int:
+    number = _number(argument, error)
     if number <= 0:
         raise CommandError(error)
     return number
@@ -252,12 +256,11 @@ def client_reply(ctx: Context, mode: bytes) -> bytes | None:
          summary="Lets clients wait for some time: all commands, or writes only.")
 def client_pause(ctx: Context, timeout: bytes, *mode: bytes) -> bytes:
     words = [one.upper() for one in mode]
-    if len(words) > 1 or (words and words[0] not in (b"WRITE", b"ALL")):
+    if len(words) > 1:
+        raise wrong_subcommand("client", b"PAUSE")
+    if words and words[0] not in (b"WRITE", b"ALL"):
         raise CommandError("ERR CLIENT PAUSE mode must be WRITE or ALL")
-    try:
-        length = parse_integer(timeout)
-    except NotAnInteger:
-        raise CommandError("ERR timeout is not an integer or out of range") from None
+    length = _number(timeout, "ERR timeout is not an integer or out of range")
     if length < 0:
         raise CommandError("ERR timeout is negative")
     ctx.server.start_pause("client", ctx.now_ms + length, writes_only=words == [b"WRITE"])
@@ -275,7 +278,9 @@ def client_unpause(ctx: Context) -> bytes:
          summary="Ends the waiting of a blocked client.")
 def client_unblock(ctx: Context, number: bytes, *reason: bytes) -> bytes:
     word = reason[0].upper() if reason else b"TIMEOUT"
-    if len(reason) > 1 or word not in (b"TIMEOUT", b"ERROR"):
+    if len(reason) > 1:
+        raise wrong_subcommand("client", b"UNBLOCK")
+    if word not in (b"TIMEOUT", b"ERROR"):
         raise CommandError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     session = ctx.server.clients.get(parse_integer(number))
     if session is None or session.wait is None or session.wait.on_timeout == b"":

@@ -8,7 +8,7 @@ from bus import events
 from cluster.commands.cluster_views import bus_of
 from cluster.commands.context import Context
 from cluster.commands.registry import ADMIN, NO_ASYNC_LOADING, NOSCRIPT, STALE, command
-from cluster.errors import CommandError, NotAnInteger, SyntaxFault, wrong_arity
+from cluster.errors import CommandError, NotAnInteger, SyntaxFault, wrong_arity, wrong_subcommand
 from cluster.keyspace.hashing import SLOT_COUNT
 from cluster.keyspace.numbers import parse_integer
 from cluster.protocol import replies
@@ -110,7 +110,7 @@ def setslot(ctx: Context, slot: bytes, action: bytes, *node: bytes) -> bytes:
 def meet(ctx: Context, host: bytes, port: bytes, *bus_port: bytes) -> bytes:
     bus_of(ctx)
     if len(bus_port) > 1:
-        raise wrong_arity("cluster|meet")
+        raise wrong_subcommand("cluster", b"MEET")
     number = _port(port, "base")
     bus = _port(bus_port[0], "bus") if bus_port else number + _BUS_PORT_INCREMENT
     try:
@@ -148,7 +148,9 @@ def replicate(ctx: Context, node_id: bytes) -> bytes:
 def failover(ctx: Context, *mode: bytes) -> bytes:
     bus_of(ctx)
     chosen = mode[0].lower().decode("ascii", "replace") if mode else ""
-    if len(mode) > 1 or chosen not in ("", "force", "takeover"):
+    if len(mode) > 1:
+        raise wrong_subcommand("cluster", b"FAILOVER")
+    if chosen not in ("", "force", "takeover"):
         raise SyntaxFault
     return _ask(ctx, events.Failover(chosen))
 
@@ -158,7 +160,9 @@ def failover(ctx: Context, *mode: bytes) -> bytes:
 def reset(ctx: Context, *mode: bytes) -> bytes:
     bus_of(ctx)
     chosen = mode[0].lower() if mode else b"soft"
-    if len(mode) > 1 or chosen not in (b"soft", b"hard"):
+    if len(mode) > 1:
+        raise wrong_subcommand("cluster", b"RESET")
+    if chosen not in (b"soft", b"hard"):
         raise SyntaxFault
     empty = not any(ctx.server.databases[0].spaces)
     return _ask(ctx, events.Reset(chosen == b"hard", dataset_empty=empty))

@@ -176,7 +176,7 @@ def command_info(ctx: Context, *names: bytes) -> bytes:
     if not names:
         return _every(ctx)
     found = [_named(ctx, name) for name in names]
-    return replies.array([ctx.null_array if entry is None else _info(entry, ctx.resp) for entry in found])
+    return replies.array([ctx.null if entry is None else _info(entry, ctx.resp) for entry in found])
 
 
 @command("COMMAND DOCS", arity=-2, flags=_FLAGS, group="server", since="7.0.0", tips=_UNORDERED,
@@ -215,7 +215,7 @@ def _keys_of(ctx: Context, arguments: tuple[bytes, ...]) -> list[tuple[bytes, tu
     entry = ctx.server.table.find(arguments[0])
     line = list(arguments)
     if entry is not None and entry.subcommands and len(line) > 1:
-        entry = entry.subcommands.get(line[1].lower(), entry)
+        entry = entry.subcommands.get(line[1].lower())
     if entry is None:
         raise CommandError("ERR Invalid command specified")
     if not entry.keys:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from cluster.commands.connection import allows
 from cluster.commands.context import Context
 from cluster.commands.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from cluster.config.store import ConfigSetError, RewriteError
-from cluster.errors import CommandError, wrong_arity
+from cluster.errors import CommandError, SyntaxFault
 from cluster.protocol import replies
 
 _FLAGS = {ADMIN, NOSCRIPT, LOADING, STALE}
@@ -29,10 +30,10 @@ def config_get(ctx: Context, *patterns: bytes) -> bytes:
          summary="Changes directives, all of them or none.")
 def config_set(ctx: Context, *pairs: bytes) -> bytes:
     if len(pairs) % 2:
-        raise wrong_arity("config|set")
+        raise SyntaxFault
     changes = [(_text(name), _text(value)) for name, value in zip(pairs[::2], pairs[1::2], strict=True)]
     try:
-        ctx.config.set(changes)
+        ctx.config.set(changes, protected_allowed=allows(ctx, ctx.config.enable_protected_configs))
     except ConfigSetError as error:
         raise CommandError(f"ERR {error.message}") from None
     return replies.OK

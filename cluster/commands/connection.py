@@ -13,6 +13,7 @@ from cluster.protocol import replies
 from cluster.version import REDIS_VERSION
 
 _WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
+_LOCAL = ("127.", "[::1]", "::1", "/")
 _NO_PASSWORD_SET = (
     "ERR AUTH <password> called without any password configured for the default user. "
     "Are you sure your configuration is correct?"
@@ -129,6 +130,11 @@ def check_name(name: bytes, what: str) -> bytes:
     if any(byte < 33 or byte > 126 for byte in name):
         raise CommandError(f"ERR {what} cannot contain spaces, newlines or special characters.")
     return name
+
+
+def allows(ctx: Context, who: str) -> bool:
+    """Whether `who` (yes, no, or local: the value of an enable- directive) includes the client at hand."""
+    return who == "yes" or (who == "local" and ctx.client.address.startswith(_LOCAL))
 
 
 @command("RESET", arity=1, flags={NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY}, group="connection",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cluster.commands.connection import allows
 from cluster.commands.context import Context
 from cluster.commands.object_commands import encoding
 from cluster.commands.registry import ADMIN, LOADING, NOSCRIPT, STALE, command
-from cluster.errors import CommandError, NoSuchKey, SyntaxFault
+from cluster.errors import CommandError, NoSuchKey, NotAnInteger, SyntaxFault, wrong_subcommand
 from cluster.keyspace import digest, glob
 from cluster.keyspace.events import Event
 from cluster.keyspace.memory import value_bytes
@@ -20,7 +21,6 @@ _NOT_ALLOWED = (
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a "
     "local connection, otherwise you need to set this option in the configuration file, and then restart the server."
 )
-_LOCAL = ("127.", "[::1]", "::1", "/")
 
 Handler = Callable[..., bytes | None]
 
@@ -32,16 +32,13 @@ def debug(ctx: Context, subcommand: bytes, *arguments: bytes) -> bytes | None:
     name = subcommand.lower().decode("utf-8", "surrogateescape")
     described = _SUBCOMMANDS.get(name)
     if described is None or not described[1] <= len(arguments) <= described[2]:
-        shown = subcommand.decode("utf-8", "surrogateescape")
-        raise CommandError(f"ERR unknown subcommand or wrong number of arguments for '{shown}'. Try DEBUG HELP.")
+        raise wrong_subcommand("debug", subcommand)
     return described[0](ctx, *arguments)
 
 
 def _check_allowed(ctx: Context) -> None:
-    allowed = ctx.config.enable_debug_command
-    if allowed == "yes" or (allowed == "local" and ctx.client.address.startswith(_LOCAL)):
-        return
-    raise CommandError(_NOT_ALLOWED)
+    if not allows(ctx, ctx.config.enable_debug_command):
+        raise CommandError(_NOT_ALLOWED)
 
 
 # -- looking -----------------------------------------------------------------------------------------------------
@@ -151,9 +148,7 @@ def _sleep(ctx: Context, seconds: bytes) -> bytes:
 
 
 def _populate(ctx: Context, count: bytes, prefix: bytes = b"key", size: bytes = b"0") -> bytes:
-    keys, length = parse_integer(count), parse_integer(size)
-    if keys < 0 or length < 0:
-        raise CommandError("ERR value is out of range, must be positive")
+    keys, length = _positive(count), _positive(size)
     for number in range(keys):
         key = b"%b:%d" % (prefix, number)
         if ctx.db.get(key) is not None:
@@ -164,6 +159,16 @@ def _populate(ctx: Context, count: bytes, prefix: bytes = b"key", size: bytes = 
         ctx.put(key, value)
         ctx.notify(key, _LOADED)
     return replies.OK
+
+
+def _positive(argument: bytes) -> int:
+    try:
+        number = parse_integer(argument)
+    except NotAnInteger:
+        number = -1
+    if number < 0:
+        raise CommandError("ERR value is out of range, must be positive")
+    return number
 
 
 def _reload(ctx: Context, *options: bytes) -> bytes:

@@ -16,6 +16,13 @@ _FLAGS = ("RW", "access", "delete")
 _DEFAULT_TIMEOUT_MS = 1_000
 
 
+class _ManyKeys(Keyword):
+    """Behind KEYS, which counts only where position 3 is empty."""
+
+    def positions(self, arguments: Sequence[bytes]) -> list[int]:
+        return [] if arguments[3:4] != [b""] else Keyword.positions(self, arguments)
+
+
 class _OneKey(KeySpec):
     """Position 3, unless that is empty because KEYS follows."""
 
@@ -24,7 +31,7 @@ class _OneKey(KeySpec):
 
 
 @command("MIGRATE", arity=-6, flags={WRITE}, group="generic", since="2.6.0", categories=("dangerous",),
-         keys=(_OneKey(3, 3, 1, _FLAGS), Keyword(b"KEYS", -2, -1, 1, (*_FLAGS, "incomplete"))),
+         keys=(_OneKey(3, 3, 1, _FLAGS), _ManyKeys(b"KEYS", -2, -1, 1, (*_FLAGS, "incomplete"))),
          tips=("nondeterministic_output",), own_effects=True, summary="Moves keys to another server.")
 def migrate(
     ctx: Context, host: bytes, port: bytes, key: bytes, target_db: bytes, timeout: bytes, *options: bytes

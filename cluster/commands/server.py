@@ -17,7 +17,7 @@ from cluster.commands.registry import (
     command,
     container,
 )
-from cluster.errors import CommandError, SyntaxFault
+from cluster.errors import CommandError, NotAnInteger, SyntaxFault, wrong_subcommand
 from cluster.keyspace.memory import KEY_OVERHEAD_BYTES, value_bytes
 from cluster.keyspace.numbers import parse_integer
 from cluster.protocol import replies
@@ -25,6 +25,7 @@ from cluster.protocol import replies
 _VARIES = ("nondeterministic_output",)
 _EVERYWHERE = ("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
 _USAGE_SAMPLES = 5
+_SLOWLOG_SHOWN = 10
 
 MEMORY = container("MEMORY", group="server", since="4.0.0", summary="Holds the commands about memory.")
 SLOWLOG = container("SLOWLOG", group="server", since="2.2.12", summary="Holds the commands of the slow log.")
@@ -86,8 +87,11 @@ def monitor(ctx: Context) -> bytes:
          tips=("request_policy:all_nodes", "nondeterministic_output"), summary="Shows the newest slow commands.")
 def slowlog_get(ctx: Context, *count: bytes) -> bytes:
     if len(count) > 1:
-        raise SyntaxFault
-    limit = parse_integer(count[0]) if count else 10
+        raise wrong_subcommand("slowlog", b"GET")
+    try:
+        limit = parse_integer(count[0]) if count else _SLOWLOG_SHOWN
+    except NotAnInteger:
+        limit = -2
     if limit < -1:
         raise CommandError("ERR count should be greater than or equal to -1")
     shown = ctx.server.slow_log if limit == -1 else ctx.server.slow_log[:limit]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cluster.keyspace.database import Database
     from cluster.server import Server
 
+_REDIRECTS = frozenset({"MOVED", "ASK", "CROSSSLOT", "TRYAGAIN", "CLUSTERDOWN"})
 _NO_COMMANDS: dict[bytes, Command] = {}
 _QUEUE_EXEMPT = frozenset({"exec", "discard", "multi", "watch", "quit", "reset"})
 _RESP2_SUBSCRIBED = frozenset(
@@ -240,8 +241,7 @@ class Session:
             if not self._admit(command, arguments):
                 return None
         except CommandError as error:
-            if self.transaction is not None:
-                self.transaction.failed = True
+            error = self._fail_transaction(arguments[0], error)
             if ctx.command is not None:
                 ctx.command.rejected += 1
             ctx.command = None
@@ -258,6 +258,18 @@ class Session:
             return self._shown(replies.QUEUED)
         reply = self.call(command, arguments)
         return None if reply is None else self._shown(reply)
+
+    def _fail_transaction(self, name: bytes, error: CommandError) -> CommandError:
+        """A command was refused, so EXEC will be too. When it is EXEC itself, the transaction is over, and the error
+        says so, but for a redirect."""
+        if name.lower() != b"exec":
+            if self.transaction is not None:
+                self.transaction.failed = True
+            return error
+        self.end_transaction()
+        if error.message.partition(" ")[0] in _REDIRECTS:
+            return error
+        return CommandError(f"{errors.EXECABORT_BECAUSE}{error.message.removeprefix('ERR ')}")
 
     def _shown(self, reply: bytes) -> bytes | None:
         """CLIENT REPLY OFF and SKIP, and a primary's commands, get no answer."""
@@ -284,7 +296,7 @@ class Session:
             found = command.subcommands.get(arguments[1].lower())
             if found is not None:
                 command = found
-            elif command.handler is None:
+            else:
                 raise CommandError(
                     f"ERR unknown subcommand '{_printable(arguments[1])}'. Try {command.name.upper()} HELP."
                 )

@@ -13,6 +13,7 @@ from bus import events
 from bus.core import BusCore
 from bus.transport import LinkFacts
 from cluster.bus_bridge import BusBridge, bus_config
+from cluster.config.files import rewrite_configuration
 from cluster.errors import CommandError
 from cluster.network.session import Session
 from cluster.persistence.snapshot import Persistence
@@ -95,6 +96,7 @@ class WholeNode(InProcessNode):
         shell.stall = self._stall
         shell.purge_memory = self._purge
         shell.request_shutdown = self.shutdowns.append
+        shell.rewrite_configuration = lambda: rewrite_configuration(server.config)
         shell.clock_us = lambda: self.now_ms * 1000
         self.bus = CoreBridge(server, seed) if server.cluster_enabled else None
 

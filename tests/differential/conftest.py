@@ -1,4 +1,4 @@
-"""One redis-server and one node for all comparisons."""
+"""The pairs of a redis-server and a node, each made once for all comparisons."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.differential.machine import Pair
+from tests.differential.server_pair import ServerPair
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +15,19 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     pair = Pair(tmp_path_factory.mktemp("oracle"))
     yield pair
     pair.oracle.close()
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPair]:
+    """Both outside of cluster mode."""
+    pair = ServerPair(tmp_path_factory.mktemp("alone"), cluster=False)
+    yield pair
+    pair.close()
+
+
+@pytest.fixture(scope="session")
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPair]:
+    """Both the only node of a cluster."""
+    pair = ServerPair(tmp_path_factory.mktemp("clustered"), cluster=True)
+    yield pair
+    pair.close()
