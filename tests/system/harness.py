@@ -117,7 +117,7 @@ class Server:
     def kill(self) -> None:
         """kill -9, as a crash is seen from outside."""
         self.signal(signal.SIGKILL)
-        self._wait_ended()
+        self.wait_end()
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open, and nobody answers."""
@@ -129,13 +129,14 @@ class Server:
     def terminate(self) -> int:
         """SIGTERM, and its exit status."""
         self.signal(signal.SIGTERM)
-        return self._wait_ended()
+        return self.wait_end()
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def _wait_ended(self) -> int:
+    def wait_end(self) -> int:
+        """Wait until it has ended by itself; its exit status."""
         assert self._process is not None
         try:
             return self._process.wait(_STOP_DEADLINE_S)
@@ -147,7 +148,7 @@ class Server:
         if self.running:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-            self._wait_ended()
+            self.wait_end()
 
     def client(self, timeout_s: float = 10.0) -> RespClient:
         return RespClient(self.host, self.port, password=self.directives.get("requirepass", ""), timeout_s=timeout_s)

@@ -1,0 +1,196 @@
+"""RDB files and DUMP payloads between this node and a real redis-server, both ways, in every encoding.
+
+What a client of the one sees is compared with what a client of the other sees; redis-check-rdb reads our files.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from cluster.bringup.client import Argument, ReplyError, RespClient
+from tests.system.harness import Harness, Server, ServerKind
+
+pytestmark = pytest.mark.system
+
+ALONE = {"cluster-enabled": "no"}
+BIG = "x" * 5000
+FAR_MS = 4_000_000_000_000
+
+DATA: Sequence[tuple[Argument, ...]] = (
+    ("SET", "str:empty", ""), ("SET", "str:small", "hello"), ("SET", "str:int8", -100), ("SET", "str:int16", 30000),
+    ("SET", "str:int32", -2_000_000_000), ("SET", "str:int64", 9_223_372_036_854_775_807), ("SET", "str:big", BIG),
+    ("SET", "str:zeros", "0012"), ("SET", b"\xff\x00binary", b"\x00\xff\r\n"), ("SET", "str:ttl", "v", "PXAT", FAR_MS),
+    ("RPUSH", "list:one", "a"), ("RPUSH", "list:mixed", "a", 1, -1, 4096, 70000, 5_000_000_000, "x" * 64, BIG),
+    ("RPUSH", "list:long", *range(3000)), ("RPUSH", "list:plain", "y" * 20000, "z" * 9000),
+    ("SADD", "set:int16", 1, 2, 3), ("SADD", "set:int32", 1, 100_000), ("SADD", "set:int64", -5, 10_000_000_000),
+    ("SADD", "set:many", *range(600)), ("SADD", "set:text", "a", "b", "1"),
+    ("HSET", "hash:small", "f", "v", "n", 12), ("HSET", "hash:long", "f", "v" * 65),
+    ("HSET", "hash:many", *(str(number) for number in range(1200))), ("PEXPIREAT", "hash:many", FAR_MS),
+    ("ZADD", "zset:small", 1, "a", "-2.5", "b", "inf", "c", "-inf", "d", "1e300", "e", "0.1", "f"),
+    ("ZADD", "zset:long", 3, "m" * 65, "3.3", "n"),
+    ("ZADD", "zset:many", *(part for number in range(200) for part in (str(number / 3), f"m{number}"))),
+)  # fmt: skip
+KEYS = [command[1] for command in DATA if command[0] != "PEXPIREAT"]
+_READS: dict[str, tuple[Argument, ...]] = {
+    "string": ("GET",), "list": ("LRANGE", 0, -1), "set": ("SMEMBERS",), "hash": ("HGETALL",),
+    "zset": ("ZRANGE", 0, -1, "WITHSCORES"),
+}  # fmt: skip
+
+
+def seen(server: Server, key: Argument) -> tuple[str, object, object]:
+    """What a client sees of a key: its type, its content, its deadline."""
+    with server.client() as client:
+        kind = client.text("TYPE", key)
+        name, *rest = _READS[kind]
+        content = client.call(name, key, *rest)
+        if kind in ("set", "hash"):
+            assert isinstance(content, list)
+            step = 2 if kind == "hash" else 1
+            content = sorted(tuple(content[at : at + step]) for at in range(0, len(content), step))
+        return kind, content, client.call("PEXPIRETIME", key)
+
+
+def encoding(server: Server, key: Argument) -> str:
+    """OBJECT ENCODING, by the names of Redis 7.0: later ones show small lists and small sets of text as listpacks."""
+    name = server.text("OBJECT", "ENCODING", key)
+    if name == "listpack":
+        return {"list": "quicklist", "set": "hashtable"}.get(server.text("TYPE", key), name)
+    return name
+
+
+def fill(server: Server) -> None:
+    with server.client() as client:
+        failures = [answer for answer in client.pipeline(*DATA) if isinstance(answer, ReplyError)]
+    assert not failures
+
+
+def payload_of(server: Server, key: Argument) -> bytes:
+    with RespClient(server.host, server.port, encoding=None) as client:
+        payload = client.call("DUMP", key)
+    assert isinstance(payload, bytes)
+    return payload
+
+
+@pytest.fixture(scope="module")
+def ours(shared_harness: Harness) -> Server:
+    return shared_harness.server(ALONE, kind="ours")
+
+
+@pytest.fixture(scope="module")
+def theirs(shared_harness: Harness) -> Server:
+    return shared_harness.server(ALONE, kind="redis")
+
+
+@pytest.mark.parametrize("direction", ["to redis-server", "from redis-server"])
+def test_every_payload_is_restored_at_the_other(ours: Server, theirs: Server, direction: str) -> None:
+    source, target = (ours, theirs) if direction == "to redis-server" else (theirs, ours)
+    for server in (source, target):
+        server.call("FLUSHALL")
+    fill(source)
+    for key in KEYS:
+        deadline = source.call("PEXPIRETIME", key)
+        assert isinstance(deadline, int)
+        payload = payload_of(source, key)
+        assert target.call("RESTORE", key, max(deadline, 0), payload, "ABSTTL") == "OK"
+        assert seen(target, key) == seen(source, key), key
+        assert encoding(target, key) == encoding(source, key), key
+
+
+def test_a_payload_comes_back_from_the_other_as_it_went(ours: Server, theirs: Server) -> None:
+    for server in (ours, theirs):
+        server.call("FLUSHALL")
+    fill(theirs)
+    for key in KEYS:
+        assert ours.call("RESTORE", key, 0, payload_of(theirs, key)) == "OK"
+        assert theirs.call("RESTORE", "back", 0, payload_of(ours, key), "REPLACE") == "OK"
+        assert seen(theirs, "back")[:2] == seen(theirs, key)[:2], key
+        assert theirs.text("OBJECT", "ENCODING", "back") == theirs.text("OBJECT", "ENCODING", key), key
+        assert encoding(ours, key) == encoding(theirs, key), key
+
+
+@pytest.mark.parametrize("arguments", [
+    ("k", 0, b"junk"), ("k", -1, b"junk"), ("k", "x", b"junk"), ("k", 0, b""), ("k", 0, b"junk", "IDLETIME"),
+    ("k", 0, b"junk", "IDLETIME", -1), ("k", 0, b"junk", "IDLETIME", "x"), ("k", 0, b"junk", "FREQ", 256),
+    ("k", 0, b"junk", "FREQ", -1), ("k", 0, b"junk", "IDLETIME", 1, "FREQ", 1), ("k", 0, b"junk", "COLOUR"),
+    ("there", 0, b"junk"), ("there", -1, b"junk"), ("there", 0, b"junk", "REPLACE"),
+])  # fmt: skip
+def test_refusals_are_the_same(ours: Server, theirs: Server, arguments: tuple[Argument, ...]) -> None:
+    answers = []
+    for server in (ours, theirs):
+        server.call("SET", "there", "1")
+        with server.client() as client:
+            answers.append(str(client.pipeline(("RESTORE", *arguments))[0]))
+    assert answers[0] == answers[1]
+
+
+def test_options_of_restore_act_alike(ours: Server, theirs: Server) -> None:
+    answers = []
+    for server in (ours, theirs):
+        server.call("FLUSHALL")
+        server.call("SET", "k", "old")
+        payload = payload_of(server, "k")
+        with server.client() as client:
+            answers.append([str(answer) for answer in client.pipeline(
+                ("CONFIG", "SET", "maxmemory-policy", "allkeys-lru"),
+                ("RESTORE", "idle", 0, payload, "IDLETIME", 1000), ("OBJECT", "IDLETIME", "idle"),
+                ("RESTORE", "k", 0, payload), ("RESTORE", "k", 0, payload, "REPLACE"), ("PTTL", "k"),
+                ("RESTORE", "past", 1000, payload, "ABSTTL"), ("EXISTS", "past"),
+                ("RESTORE", "k", 1000, payload, "ABSTTL", "REPLACE"), ("EXISTS", "k"),
+                ("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu"),
+                ("RESTORE", "often", 0, payload, "FREQ", 200), ("OBJECT", "FREQ", "often"),
+                ("CONFIG", "SET", "maxmemory-policy", "noeviction"),
+            )])  # fmt: skip
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("writer", ["ours", "redis"])
+@pytest.mark.parametrize("compressed", ["yes", "no"])
+def test_a_whole_file_is_loaded_by_the_other(harness: Harness, writer: ServerKind, compressed: str) -> None:
+    source = harness.server({**ALONE, "rdbcompression": compressed}, kind=writer)
+    fill(source)
+    with source.client() as client:
+        client.call("SELECT", 5)
+        client.call("SET", "elsewhere", "5")
+    source.call("SAVE")
+    target = harness.server(ALONE, kind="redis" if writer == "ours" else "ours", start=False)
+    target.directory.mkdir()
+    file = source.directory / "dump.rdb"
+    shutil.copy(file, target.directory)
+    assert "RDB looks OK" in checked(file)
+    target.start()
+    assert target.call("DBSIZE") == source.call("DBSIZE")
+    for key in KEYS:
+        assert seen(target, key) == seen(source, key), key
+    with target.client() as client:
+        client.call("SELECT", 5)
+        assert client.call("GET", "elsewhere") == "5"
+
+
+def checked(file: Path) -> str:
+    """What redis-check-rdb says."""
+    run = subprocess.run(["redis-check-rdb", str(file)], capture_output=True, text=True, timeout=30, check=False)
+    return run.stdout
+
+
+def test_a_background_save_is_whole_and_a_broken_file_keeps_the_server_down(harness: Harness) -> None:
+    server = harness.server({**ALONE, "save": "3600 1"}, kind="ours")
+    server.call("SET", "kept", "1")
+    assert server.terminate() == 0
+    file = server.directory / "dump.rdb"
+    assert "RDB looks OK" in checked(file)
+    whole = file.read_bytes()
+    server.start()
+    assert server.call("GET", "kept") == "1"
+    server.kill()
+    file.write_bytes(whole[:-9])
+    server.start(wait=False)
+    assert server.wait_end() == 1
+    assert "at offset" in server.log_tail(3)
+    file.write_bytes(whole)
+    server.start()
+    assert server.call("GET", "kept") == "1"
