@@ -184,7 +184,7 @@ class State:
 
     def voters(self) -> list[Peer]:
         """Primaries that serve slots: those whose majority decides."""
-        return [one for one in self.peers.values() if one.is_primary and one.slot_count]
+        return [one for one in self.peers.values() if one.slots and one.is_primary]
 
     @property
     def size(self) -> int:

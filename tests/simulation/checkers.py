@@ -100,6 +100,9 @@ def disagreements(sim: Simulation) -> list[str]:
     if any(node.core is None or node.stopped for node in sim.nodes):
         return ["a node is not running"]
     views = [node.running.view for node in sim.nodes]
+    down = [f"{view.my_id[:6]} is down: {view.down_reason}" for view in views if not view.state_ok]
+    if down:
+        return down  # the rest costs more to find out
     found = [text for view in views for text in _unhealthy(view, len(views))]
     for view in views[1:]:
         found += _differences(views[0], view)
@@ -112,8 +115,6 @@ def disagreements(sim: Simulation) -> list[str]:
 def _unhealthy(view: ClusterView, size: int) -> list[str]:
     found = []
     name = view.my_id[:6]
-    if not view.state_ok:
-        found.append(f"{name} is down: {view.down_reason}")
     if None in view.owners:
         found.append(f"{name} sees slots that nobody owns, the first {view.owners.index(None)}")
     if len(view.nodes) != size:
