@@ -178,13 +178,11 @@ class Replication:
             self._server.kill(session)
 
     async def wait_caught_up(self) -> None:
-        """Until every replica that follows has everything."""
+        """Until every replica that follows has every write so far."""
         self._server.flush_journal()
-        while any(one.online and one.acknowledged < self.offset for one in self.replicas.values()):
+        target = self._written
+        while any(one.online and one.acknowledged < target for one in self.replicas.values()):
             self.stream(_GET_ACK)
-            target = self.offset - len(_GET_ACK)
-            if all(one.acknowledged >= target for one in self.replicas.values() if one.online):
-                return
             self._server.shell.end_batch()
             await trio.sleep(_CATCH_UP_SECONDS)
 
