@@ -208,6 +208,6 @@ class Faults:
         def go_on() -> None:
             node, event = steps.pop(0)
             if self._sim.now < self._end and self._ask(node, event) == "OK" and steps:
-                self._sim.clock.after(self._dice.randint(1, 300), go_on)
+                self._sim.clock.after(self._dice.randint(1, self._dice.choice((300, 5_000))), go_on)
 
         go_on()

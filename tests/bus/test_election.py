@@ -1,0 +1,314 @@
+"""Elections from both sides, and manual failover: one vote an epoch, saved before it is sent; the freshest first."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from bus import events
+from bus.core import BusConfig, BusCore
+from bus.messages import PAUSED, Fail, ManualFailoverStart, Update, Vote, VoteRequest
+from bus.view import PersistentState
+from tests.bus.driver import BUS_PORT, CLUSTER, PORT, START_MS, TIMEOUT_MS, Driver, cluster, node_id
+
+SHARD = cluster("abc", {"d": "a", "e": "a"})
+B_SLOTS = SHARD["b"].slots
+REPLICAS = cluster("abc", {"d": "b", "e": "b"})
+
+
+def voter() -> Driver:
+    """Node a, a primary; b has failed, and d and e are its replicas."""
+    driver = Driver("a", REPLICAS)
+    driver.hear("c", Fail(node_id("b")))
+    driver.clear()
+    return driver
+
+
+def request(epoch: int, *, config_epoch: int = 2, forced: bool = False) -> VoteRequest:
+    return VoteRequest(epoch, config_epoch, B_SLOTS, forced)
+
+
+# -- voters ------------------------------------------------------------------------------------------------------
+
+
+def test_a_vote_is_on_disk_before_it_is_sent() -> None:
+    driver = voter()
+    effects = driver.hear("d", request(4))
+    saved = next(i for i, effect in enumerate(effects) if isinstance(effect, events.Persist))
+    sent = next(i for i, effect in enumerate(effects) if isinstance(effect, events.Send) and effect.message == Vote(4))
+    assert saved < sent
+    persist = effects[saved]
+    assert isinstance(persist, events.Persist)
+    assert persist.durable
+    assert persist.state.last_vote_epoch == 4
+    assert driver.sent(Vote, "d") == [Vote(4)]
+
+
+def test_one_vote_an_epoch() -> None:
+    driver = voter()
+    driver.hear("d", request(4))
+    driver.hear("e", request(4))
+    driver.hear("d", request(4))
+    assert driver.sent(Vote) == [Vote(4)]
+
+
+def test_one_vote_an_epoch_across_a_restart() -> None:
+    driver = voter()
+    driver.hear("d", request(4))
+    again = Driver("a", REPLICAS, state=driver.disk)
+    again.hear("c", Fail(node_id("b")))
+    again.hear("e", request(4))
+    assert again.sent(Vote) == []
+
+
+def test_no_second_vote_about_one_primary_before_long() -> None:
+    driver = voter()
+    driver.hear("d", request(4))
+    driver.hear("e", request(5))
+    assert driver.sent(Vote) == [Vote(4)]
+    driver.tick(2 * TIMEOUT_MS + 100, alive="cde")
+    driver.hear("e", request(6))
+    assert driver.sent(Vote, "e") == [Vote(6)]
+
+
+def test_no_vote_for_an_epoch_that_is_past() -> None:
+    driver = voter()
+    driver.hear("c", driver.heartbeat("c", epoch=9))
+    driver.hear("d", request(8))
+    assert driver.sent(Vote) == []
+
+
+def test_no_vote_while_the_primary_is_up_unless_forced() -> None:
+    driver = Driver("a", REPLICAS)
+    driver.hear("d", request(4))
+    assert driver.sent(Vote) == []
+    driver.hear("d", request(5, forced=True))
+    assert driver.sent(Vote) == [Vote(5)]
+
+
+def test_no_vote_for_whom_the_slots_have_moved_on() -> None:
+    driver = voter()
+    driver.hear("d", request(4, config_epoch=1))
+    assert driver.sent(Vote) == []
+
+
+def test_no_vote_for_a_primary_or_a_stranger_s_replica() -> None:
+    driver = voter()
+    driver.hear("c", request(4))
+    assert driver.sent(Vote) == []
+
+
+def test_who_serves_no_slots_has_no_vote() -> None:
+    nodes = dict(REPLICAS)
+    nodes["f"] = replace(nodes["c"], node_id=node_id("f"), slots=(), config_epoch=9, ip="10.0.0.16")
+    for me in "ef":
+        driver = Driver(me, nodes)
+        driver.hear("c", Fail(node_id("b")))
+        driver.hear("d", request(10))
+        assert driver.sent(Vote) == []
+
+
+# -- candidates --------------------------------------------------------------------------------------------------
+
+
+def candidate(**changes: object) -> Driver:
+    """Node d, replica of the failed a; b and c are the other primaries."""
+    config = BusConfig(node_timeout_ms=TIMEOUT_MS, port=PORT, bus_port=BUS_PORT)
+    for name, value in changes.items():
+        setattr(config, name, value)
+    return Driver("d", SHARD, config=config)
+
+
+def ask_for_votes(driver: Driver) -> list[VoteRequest]:
+    driver.hear("b", Fail(node_id("a")))
+    driver.tick(1_000, alive="bce")
+    return driver.sent(VoteRequest, "b")
+
+
+def test_a_replica_asks_all_and_wins_by_a_majority() -> None:
+    driver = candidate()
+    assert ask_for_votes(driver) == [VoteRequest(4, 1, SHARD["a"].slots)]
+    assert driver.disk.current_epoch == 4
+    driver.hear("b", Vote(4))
+    assert driver.node("d").role == "replica"
+    driver.clear()
+    driver.hear("c", Vote(4))
+    assert driver.node("d").role == "primary"
+    assert driver.node("d").config_epoch == driver.disk.nodes[node_id("d")].config_epoch == 4
+    assert driver.node("d").slots == SHARD["a"].slots
+    assert driver.came(events.BecomePrimary)
+
+
+def test_votes_of_another_epoch_of_replicas_and_of_one_voter_twice_do_not_count() -> None:
+    driver = candidate()
+    ask_for_votes(driver)
+    driver.hear("b", Vote(3), Vote(4), Vote(4))
+    driver.hear("e", Vote(4))
+    assert driver.node("d").role == "replica"
+
+
+def test_votes_that_come_too_late_do_not_count() -> None:
+    driver = candidate()
+    ask_for_votes(driver)
+    driver.tick(4_000, alive="bce")
+    driver.hear("b", Vote(4))
+    driver.hear("c", Vote(4))
+    assert driver.node("d").role == "replica"
+
+
+def test_who_lost_an_election_asks_again_in_a_new_epoch() -> None:
+    driver = candidate()
+    ask_for_votes(driver)
+    driver.clear()
+    driver.tick(6_000, alive="bce")
+    assert [message.epoch for message in driver.sent(VoteRequest, "b")] == [5]
+
+
+def test_no_election_when_the_primary_comes_back() -> None:
+    driver = candidate()
+    driver.hear("b", Fail(node_id("a")))
+    driver.tick(3_100, alive="abce")
+    driver.clear()
+    driver.tick(6_000, alive="abce")
+    assert driver.sent(VoteRequest) == []
+
+
+@pytest.mark.parametrize(("mine", "other", "rank"), [(10, 20, 1), (20, 10, 0), (10, 10, 0)])
+def test_the_replica_with_the_most_data_goes_first(mine: int, other: int, rank: int) -> None:
+    driver = candidate()
+    driver.step(events.ReplicationOffset(mine))
+    driver.hear("e", driver.heartbeat("e", offset=other))
+    driver.hear("b", Fail(node_id("a")))
+    (said,) = [effect.text for effect in driver.came(events.Log) if "Start of election" in effect.text]
+    assert f"rank #{rank}, offset {mine}" in said
+    driver.tick(190, alive="bc")
+    assert bool(driver.sent(VoteRequest)) == (rank == 0)
+    driver.tick(200, alive="bc")
+    assert driver.sent(VoteRequest)
+
+
+def test_data_that_is_too_old_does_not_take_over() -> None:
+    driver = candidate(replica_validity_factor=1)
+    driver.step(events.ReplicationOffset(5, False, 10_000 + 2 * TIMEOUT_MS + 1))
+    assert ask_for_votes(driver) == []
+    driver.step(events.ReplicationOffset(5, False, 10_000 + 2 * TIMEOUT_MS))
+    driver.tick(1_000, alive="bce")
+    assert driver.sent(VoteRequest)
+
+
+def test_factor_zero_takes_data_of_any_age() -> None:
+    driver = candidate(replica_validity_factor=0)
+    driver.step(events.ReplicationOffset(5, False, 10**9))
+    assert ask_for_votes(driver)
+
+
+def test_a_replica_told_not_to_does_not_take_over() -> None:
+    assert ask_for_votes(candidate(replica_no_failover=True)) == []
+
+
+# -- manual failover ---------------------------------------------------------------------------------------------
+
+
+def test_a_failover_waits_for_the_primary_s_last_write() -> None:
+    driver = candidate()
+    driver.step(events.ReplicationOffset(90))
+    assert driver.ask(events.Failover()) == "OK"
+    assert driver.sent(ManualFailoverStart, "a") == [ManualFailoverStart()]
+    driver.hear("a", driver.heartbeat("a", offset=100))
+    driver.step(events.ReplicationOffset(100))
+    assert driver.sent(VoteRequest) == [], "the primary has not yet said that this is the end"
+    driver.hear("a", driver.heartbeat("a", offset=120, flags=PAUSED))
+    assert driver.core.waits_for_offset
+    driver.step(events.ReplicationOffset(119))
+    assert driver.sent(VoteRequest) == []
+    driver.step(events.ReplicationOffset(120))
+    assert [message.forced for message in driver.sent(VoteRequest, "b")] == [True]
+
+
+def test_a_failover_that_cannot_be_is_given_up() -> None:
+    driver = candidate()
+    driver.ask(events.Failover())
+    driver.tick(5_200, alive="abce")
+    driver.hear("a", driver.heartbeat("a", flags=PAUSED))
+    assert driver.sent(VoteRequest) == []
+
+
+def test_force_does_not_wait_for_the_primary() -> None:
+    driver = candidate()
+    assert driver.ask(events.Failover("force")) == "OK"
+    assert driver.sent(ManualFailoverStart) == []
+    assert [message.forced for message in driver.sent(VoteRequest, "b")] == [True]
+
+
+def test_takeover_asks_nobody() -> None:
+    driver = candidate()
+    assert driver.ask(events.Failover("takeover")) == "OK"
+    assert driver.sent(VoteRequest) == []
+    assert driver.node("d").role == "primary"
+    assert driver.node("d").config_epoch == driver.disk.current_epoch == 4
+    assert driver.owner(0) == "d"
+
+
+def test_a_failover_is_refused_where_it_makes_no_sense() -> None:
+    assert Driver("a", SHARD).ask(events.Failover()) == "ERR You should send CLUSTER FAILOVER to a replica"
+    driver = candidate()
+    driver.hear("b", Fail(node_id("a")))
+    assert driver.ask(events.Failover()) == "ERR Master is down or failed, please use CLUSTER FAILOVER FORCE"
+
+
+def test_the_primary_holds_its_writes_and_says_where_they_end() -> None:
+    driver = Driver("a", SHARD)
+    driver.hear("d", ManualFailoverStart())
+    assert len(driver.came(events.PauseWrites)) == 1
+    driver.clear()
+    driver.step(events.Paused(77))
+    (said,) = [effect.message for effect in driver.came(events.Send)]
+    assert getattr(said, "offset", None) == 77
+    assert getattr(said, "flags", None) == PAUSED
+
+
+def test_the_primary_goes_on_when_the_failover_comes_to_nothing() -> None:
+    driver = Driver("a", SHARD)
+    driver.hear("d", ManualFailoverStart())
+    driver.step(events.Paused(77))
+    driver.tick(5_200, alive="bcde")
+    assert len(driver.came(events.ResumeWrites)) == 1
+
+
+def test_the_primary_lets_waiting_writers_go_after_the_new_view() -> None:
+    driver = Driver("a", SHARD)
+    driver.hear("d", ManualFailoverStart())
+    driver.step(events.Paused(77))
+    effects = driver.hear("d", driver.announcement("d", config_epoch=4, slots=SHARD["a"].slots))
+    kinds = [type(effect) for effect in effects]
+    assert kinds.index(events.ViewChanged) < kinds.index(events.ResumeWrites)
+    assert driver.node("a").primary_id == node_id("d")
+
+
+def test_only_a_replica_of_its_own_makes_a_primary_hold_its_writes() -> None:
+    driver = Driver("b", SHARD)
+    driver.hear("d", ManualFailoverStart())
+    assert driver.came(events.PauseWrites) == []
+
+
+def test_a_lone_replica_without_voters_asks_in_vain() -> None:
+    nodes = cluster("ab", {"d": "a"})
+    state = PersistentState(
+        node_id("d"), {one.node_id: one for one in nodes.values()}, current_epoch=2, cluster_id=CLUSTER
+    )
+    core = BusCore(BusConfig(node_timeout_ms=TIMEOUT_MS), random.Random(1), state, START_MS, START_MS)
+    core.start()
+    for now in range(START_MS, START_MS + 20_000, 100):
+        core.step(now, events.Tick(now))
+    assert core.view.nodes[node_id("d")].role == "replica"
+    assert not core.view.state_ok
+
+
+def test_a_stale_primary_s_word_is_answered_by_an_update() -> None:
+    driver = candidate()
+    driver.ask(events.Failover("takeover"))
+    driver.clear()
+    driver.hear("a", driver.announcement("a"))
+    assert driver.sent(Update, "a") == [Update(node_id("d"), 4, SHARD["a"].slots)]
