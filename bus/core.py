@@ -152,6 +152,7 @@ class BusCore:
         gossip.tick(s)
         election.tick(s)
         migration.tick(s)
+        ownership.tick(s)
         health.update(s)
 
     def _link_down(self, event: LinkDown) -> None:

@@ -10,7 +10,25 @@ from bus.events import DropSlotKeys, FollowNode, ResumeWrites
 from bus.messages import Announcement, Update
 from bus.slots import bits_of, bits_of_slots, slots_of_bits
 from bus.state import Peer, State
-from bus.view import Ranges
+
+REMIND_PERIOD_MS = 1_000
+"""A node that claims what is another's is told so that often, until it has understood."""
+
+
+def tick(s: State) -> None:
+    """A claim that was turned down may hold by now: its slot was given up, or is no longer being imported here."""
+    remind = s.now - s.reminded_at >= REMIND_PERIOD_MS
+    if remind:
+        s.reminded_at = s.now
+    for peer in s.others():
+        if not peer.is_primary:
+            continue
+        if peer.claimed & ~peer.slots:
+            claim(s, peer)
+            if remind:
+                _tell_if_behind(s, peer)
+        settle_collision(s, peer)
+    _follow_my_primary(s)
 
 
 def on_announcement(s: State, peer: Peer, message: Announcement) -> None:
@@ -26,9 +44,10 @@ def on_announcement(s: State, peer: Peer, message: Announcement) -> None:
         peer.config_epoch = message.config_epoch
         s.touch()
     if peer.is_primary:
-        _note_unclaimed(s, peer, message.slots)
-        claim(s, peer, message.config_epoch, message.slots)
-        _tell_if_behind(s, peer, message)
+        peer.claimed, peer.claimed_epoch = bits_of(message.slots), message.config_epoch
+        s.unclaimed |= peer.slots & ~peer.claimed
+        claim(s, peer)
+        _tell_if_behind(s, peer)
         settle_collision(s, peer)
     _follow_my_primary(s)
 
@@ -37,6 +56,7 @@ def _set_replica(s: State, peer: Peer, primary_id: str) -> None:
     if peer.primary_id == primary_id:
         return
     s.release(peer)
+    peer.claimed = 0
     peer.primary_id = primary_id
     primary = s.peers.get(primary_id)
     if primary is not None:
@@ -52,22 +72,16 @@ def _set_primary(s: State, peer: Peer) -> None:
     s.touch()
 
 
-def _note_unclaimed(s: State, peer: Peer, ranges: Ranges) -> None:
-    """Slots we think are `peer`'s and it does not claim any more are free for whoever does."""
-    s.unclaimed |= peer.slots & ~bits_of(ranges)
-
-
-def claim(s: State, sender: Peer, epoch: int, ranges: Ranges) -> None:
-    """`sender` says these slots are its own as of `epoch`."""
+def claim(s: State, sender: Peer) -> None:
+    """Give `sender` those of the slots it claims that the rules grant it."""
     me = s.me
     my_shard = me if me.is_primary else s.primary_of(me)
     had_slots = my_shard is not None and my_shard.slot_count > 0
-    claimed = bits_of(ranges)
-    s.unclaimed &= ~(claimed & sender.slots)
+    s.unclaimed &= ~(sender.claimed & sender.slots)
     # What this node is taking in is left alone: there only SETSLOT decides.
-    won = claimed & ~sender.slots & ~bits_of_slots(s.importing)
+    won = sender.claimed & ~sender.slots & ~bits_of_slots(s.importing)
     for owner in s.peers.values():
-        if owner.config_epoch >= epoch:
+        if owner.config_epoch >= sender.claimed_epoch:
             won &= ~owner.slots | s.unclaimed
     dropped = won & me.slots
     lost = my_shard is not None and bool(won & my_shard.slots)
@@ -121,11 +135,11 @@ def _follow_my_primary(s: State) -> None:
         follow(s, upper)
 
 
-def _tell_if_behind(s: State, peer: Peer, message: Announcement) -> None:
+def _tell_if_behind(s: State, peer: Peer) -> None:
     """`peer` claims slots that others own with a greater epoch: tell it who."""
-    contested = bits_of(message.slots) & ~peer.slots
+    contested = peer.claimed & ~peer.slots
     for owner in s.peers.values():
-        if owner.slots & contested and owner.config_epoch > message.config_epoch:
+        if owner.slots & contested and owner.config_epoch > peer.claimed_epoch:
             s.send(peer, Update(owner.node_id, owner.config_epoch, s.ranges(owner)))
 
 
@@ -137,8 +151,9 @@ def on_update(s: State, message: Update) -> None:
         _set_primary(s, node)
     node.config_epoch = message.config_epoch
     node.digest = b""  # what it last announced is older than this
+    node.claimed, node.claimed_epoch = bits_of(message.slots), message.config_epoch
     s.touch()
-    claim(s, node, message.config_epoch, message.slots)
+    claim(s, node)
     _follow_my_primary(s)
 
 

@@ -56,6 +56,8 @@ class Peer:
     offset: int = 0
     slots: int = 0  # the slots it owns, as bits
     ranges: Ranges | None = ()  # the same as ranges; None: to be worked out
+    claimed: int = 0  # the slots it last said it owns, as bits; by the rules some may be another's
+    claimed_epoch: int = 0
     link: LinkId | None = None  # the outbound one
     connecting: bool = False
     retry_at: int = 0
@@ -170,6 +172,7 @@ class State:
         self.version = 0
         self.owners_shown: tuple[str | None, ...] | None = None
         self.sampled_at = 0
+        self.reminded_at = 0
 
     # -- who -------------------------------------------------------------------------------------------------
 

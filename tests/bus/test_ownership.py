@@ -1,0 +1,173 @@
+"""Roles, slots and config epochs: the greatest epoch wins, who is behind is told, and who lost all follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bus import events
+from bus.core import BusConfig
+from bus.messages import WANT_ANNOUNCEMENT, Announcement, Heartbeat, Update
+from tests.bus.driver import BUS_PORT, PORT, TIMEOUT_MS, Driver, cluster, node_id, share
+
+SHARD = cluster("abc", {"d": "a", "e": "b"})
+A_SLOTS, B_SLOTS, C_SLOTS = (SHARD[name].slots for name in "abc")
+
+
+def test_a_greater_epoch_takes_slots_a_smaller_or_equal_one_does_not() -> None:
+    driver = Driver("c", SHARD)
+    for epoch, owner in ((0, "b"), (2, "b"), (3, "a")):
+        driver.hear("a", driver.announcement("a", config_epoch=epoch, slots=B_SLOTS))
+        assert driver.owner(B_SLOTS[0][0]) == owner
+
+
+def test_a_slot_its_owner_gave_up_goes_to_whoever_claims_it() -> None:
+    driver = Driver("c", SHARD)
+    slot = B_SLOTS[0][0]
+    driver.hear("b", driver.announcement("b", slots=((slot + 1, B_SLOTS[0][1]),)))
+    assert driver.owner(slot) == "b", "nobody else has claimed it yet"
+    driver.hear("a", driver.announcement("a", slots=((A_SLOTS[0][0], slot),)))
+    assert driver.owner(slot) == "a"
+
+
+def test_a_claim_that_came_before_the_owner_gave_up_counts_too() -> None:
+    driver = Driver("c", SHARD)
+    slot = B_SLOTS[0][0]
+    driver.hear("a", driver.announcement("a", slots=((A_SLOTS[0][0], slot),)))
+    assert driver.owner(slot) == "b"
+    driver.hear("b", driver.announcement("b", slots=((slot + 1, B_SLOTS[0][1]),)))
+    driver.tick(2_000, alive="ab")
+    assert driver.owner(slot) == "a"
+
+
+def test_a_slot_that_was_being_imported_is_learnt_of_when_that_ends() -> None:
+    driver = Driver("c", SHARD)
+    slot = B_SLOTS[0][0]
+    assert driver.ask(events.SetSlot(slot, "importing", node_id("b"))) == "OK"
+    driver.hear("e", driver.announcement("e", config_epoch=4, slots=B_SLOTS, shard="b"))
+    assert driver.owner(slot) == "b"
+    assert driver.owner(slot + 1) == "e"
+    assert driver.ask(events.SetSlot(slot, "stable")) == "OK"
+    driver.tick(2_000, alive="abe")
+    assert driver.owner(slot) == "e"
+
+
+def test_who_claims_with_an_old_epoch_is_told_of_the_new_owner() -> None:
+    driver = Driver("c", SHARD)
+    driver.hear("e", driver.announcement("e", config_epoch=4, slots=B_SLOTS, shard="b"))
+    driver.clear()
+    driver.hear("b", driver.announcement("b"))
+    assert driver.sent(Update, "b") == [Update(node_id("e"), 4, B_SLOTS)]
+    driver.clear()
+    driver.hear("a", driver.announcement("a"))
+    assert driver.sent(Update) == []
+
+
+def test_a_node_that_was_away_becomes_its_successor_s_replica() -> None:
+    driver = Driver("b", SHARD)
+    driver.hear("c", Update(node_id("e"), 4, B_SLOTS))
+    assert driver.node("b").primary_id == node_id("e")
+    assert driver.came(events.FollowNode)[-1].node_id == node_id("e")
+    assert driver.owner(B_SLOTS[0][0]) == "e"
+    assert driver.disk.nodes[node_id("b")].primary_id == node_id("e")
+
+
+def test_a_replica_follows_its_primary_s_successor() -> None:
+    driver = Driver("f", cluster("abc", {"d": "a", "e": "b", "f": "b"}))
+    driver.hear("e", driver.announcement("e", config_epoch=4, slots=B_SLOTS, shard="b"))
+    assert driver.node("f").primary_id == node_id("e")
+
+
+def test_a_replica_whose_primary_has_become_one_follows_that_one_s_primary() -> None:
+    driver = Driver("d", SHARD)
+    driver.hear("a", driver.announcement("a", slots=(), primary="c", shard="c"))
+    assert driver.node("d").primary_id == node_id("c")
+    assert driver.node("d").shard_id == node_id("c")
+
+
+def test_an_update_that_is_older_than_what_is_known_changes_nothing() -> None:
+    driver = Driver("c", SHARD)
+    driver.hear("b", Update(node_id("a"), 1, B_SLOTS))
+    assert driver.owner(B_SLOTS[0][0]) == "b"
+
+
+def test_an_update_about_a_node_nobody_knows_changes_nothing() -> None:
+    driver = Driver("c", SHARD)
+    driver.hear("b", Update(node_id("f"), 9, B_SLOTS))
+    assert driver.owner(B_SLOTS[0][0]) == "b"
+
+
+def test_after_an_update_the_node_itself_is_asked() -> None:
+    driver = Driver("c", SHARD)
+    driver.hear("e", driver.announcement("e", primary="b"))
+    driver.hear("b", Update(node_id("e"), 4, B_SLOTS))
+    driver.clear()
+    driver.hear("e", driver.heartbeat("e"))
+    assert any(message.want & WANT_ANNOUNCEMENT for message in driver.sent(Heartbeat, "e"))
+
+
+def test_slots_lost_one_by_one_are_dropped_with_their_keys() -> None:
+    driver = Driver("b", SHARD)
+    first, last = B_SLOTS[0]
+    driver.hear("a", driver.announcement("a", config_epoch=4, slots=((A_SLOTS[0][0], first),)))
+    assert driver.came(events.DropSlotKeys) == [events.DropSlotKeys((first,))]
+    assert driver.node("b").role == "primary"
+    assert driver.node("b").slots == ((first + 1, last),)
+
+
+def test_without_replica_migration_a_primary_that_lost_all_to_another_shard_stays_one() -> None:
+    config = BusConfig(node_timeout_ms=TIMEOUT_MS, port=PORT, bus_port=BUS_PORT, allow_replica_migration=False)
+    driver = Driver("b", SHARD, config=config)
+    driver.hear("a", driver.announcement("a", config_epoch=4, slots=((A_SLOTS[0][0], B_SLOTS[0][1]),)))
+    assert driver.node("b").role == "primary"
+    assert len(driver.came(events.DropSlotKeys)[0].slots) == B_SLOTS[0][1] - B_SLOTS[0][0] + 1
+    successor = Driver("b", SHARD, config=config)
+    successor.hear("e", successor.announcement("e", config_epoch=4, slots=B_SLOTS, shard="b"))
+    assert successor.node("b").primary_id == node_id("e")
+
+
+# -- epochs ------------------------------------------------------------------------------------------------------
+
+
+def test_of_two_primaries_with_one_epoch_the_one_with_the_smaller_id_takes_a_new_one() -> None:
+    driver = Driver("b", SHARD | {"c": replace(SHARD["c"], config_epoch=1)})
+    driver.hear("c", driver.announcement("c", config_epoch=2))
+    assert driver.node("b").config_epoch == 3
+    assert driver.disk.nodes[node_id("b")].config_epoch == driver.disk.current_epoch == 3
+    assert driver.sent(Announcement, "a")[-1].config_epoch == 3
+    other = Driver("c", SHARD)
+    other.hear("b", other.announcement("b", config_epoch=3))
+    assert other.node("c").config_epoch == 3
+
+
+def test_a_replica_with_its_primary_s_epoch_is_no_collision() -> None:
+    driver = Driver("b", SHARD)
+    driver.hear("e", driver.announcement("e", config_epoch=2, primary="b"))
+    assert driver.node("b").config_epoch == 2
+
+
+def test_the_current_epoch_is_the_greatest_heard_of_and_is_saved() -> None:
+    driver = Driver("a", SHARD)
+    driver.hear("b", driver.heartbeat("b", epoch=17))
+    assert driver.disk.current_epoch == driver.view.current_epoch == 17
+    driver.hear("c", driver.heartbeat("c", epoch=16))
+    assert driver.view.current_epoch == 17
+
+
+def test_an_epoch_of_ours_is_on_disk_before_anybody_hears_of_it() -> None:
+    driver = Driver("a", SHARD)
+    effects = driver.step(events.BumpEpoch())
+    saved = next(i for i, effect in enumerate(effects) if isinstance(effect, events.Persist) and effect.durable)
+    sent = [i for i, effect in enumerate(effects) if isinstance(effect, events.Send)]
+    assert sent
+    assert saved < min(sent)
+    assert driver.sent(Announcement, "b")[-1].config_epoch == 4
+
+
+def test_a_slot_that_changes_hands_takes_a_new_epoch_with_it() -> None:
+    driver = Driver("a", SHARD)
+    slot = B_SLOTS[0][0]
+    driver.ask(events.SetSlot(slot, "importing", node_id("b")))
+    assert driver.ask(events.SetSlot(slot, "node", node_id("a"))) == "OK"
+    assert driver.owner(slot) == "a"
+    assert driver.node("a").config_epoch == 4
+    assert driver.sent(Announcement, "b")[-1].slots == ((share(0, 3)[0][0], slot),)
