@@ -52,6 +52,9 @@ def seen(server: Server, key: Argument) -> tuple[str, object, object]:
             assert isinstance(content, list)
             step = 2 if kind == "hash" else 1
             content = sorted(tuple(content[at : at + step]) for at in range(0, len(content), step))
+        if kind == "zset":  # Redis 7.0 shows 0.1 as 0.10000000000000001, later ones as 0.1.
+            assert isinstance(content, list)
+            content = [(member, float(score)) for member, score in zip(content[::2], content[1::2], strict=True)]
         return kind, content, client.call("PEXPIRETIME", key)
 
 
