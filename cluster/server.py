@@ -162,8 +162,9 @@ class Server:
         if not self.cluster_enabled:
             return
         if command.name == "exec" and client.transaction is not None:
-            for queued, queued_arguments in client.transaction.commands:
-                self.router.check(client, queued, queued_arguments)
+            keys = client.transaction.keys()
+            if keys:
+                self.router.check_keys(client, command, keys, writes=client.transaction.writes)
             return
         if command.keys:
             self.router.check(client, command, arguments)

@@ -7,10 +7,11 @@ from cluster.commands.registry import FAST, LOADING, STALE, command
 from cluster.errors import CommandError
 from cluster.protocol import replies
 
+_CONNECTION = ("connection",)
 _DISABLED = "ERR This instance has cluster support disabled"
 
 
-@command("ASKING", arity=1, flags={FAST}, group="cluster", since="3.0.0",
+@command("ASKING", arity=1, flags={FAST}, group="cluster", since="3.0.0", categories=_CONNECTION,
          summary="Says that the next command follows an ASK redirect.")
 def asking(ctx: Context) -> bytes:
     _need_cluster(ctx)
@@ -19,7 +20,7 @@ def asking(ctx: Context) -> bytes:
     return replies.OK
 
 
-@command("READONLY", arity=1, flags={FAST, LOADING, STALE}, group="cluster", since="3.0.0",
+@command("READONLY", arity=1, flags={FAST, LOADING, STALE}, group="cluster", since="3.0.0", categories=_CONNECTION,
          summary="Lets the connection read from a replica's own data.")
 def readonly(ctx: Context) -> bytes:
     _need_cluster(ctx)
@@ -27,7 +28,7 @@ def readonly(ctx: Context) -> bytes:
     return replies.OK
 
 
-@command("READWRITE", arity=1, flags={FAST, LOADING, STALE}, group="cluster", since="3.0.0",
+@command("READWRITE", arity=1, flags={FAST, LOADING, STALE}, group="cluster", since="3.0.0", categories=_CONNECTION,
          summary="Ends what READONLY began.")
 def readwrite(ctx: Context) -> bytes:
     _need_cluster(ctx)

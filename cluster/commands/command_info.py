@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster.commands.context import Context
-from cluster.commands.keys import Custom, KeySpec, Keyword, NumKeys
+from cluster.commands.keys import READ, READ_WRITE, REPLACE, Custom, KeySpec, Keyword, NumKeys
 from cluster.commands.registry import (
     ADMIN,
     BLOCKING,
@@ -33,7 +33,7 @@ _GROUP_CATEGORIES = {
     "stream": "stream", "geo": "geo", "hyperloglog": "hyperloglog", "connection": "connection",
     "transactions": "transaction", "scripting": "scripting", "generic": "keyspace", "pubsub": "pubsub",
 }
-_OUTSIDE_THEIR_GROUP = ("sort", "sort_ro")
+_OUTSIDE_THEIR_GROUP = ("sort", "sort_ro", "wait")
 """Generic commands that redis-server does not count among those about keys."""
 CATEGORIES = (
     "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
@@ -58,10 +58,10 @@ def categories(entry: Command) -> list[str]:
 
 def flags(entry: Command) -> list[str]:
     """The flags, with `movablekeys` where the key positions cannot be read off first, last and step."""
-    shown = sorted(entry.flags)
+    shown = set(entry.flags)
     if any(not isinstance(spec, KeySpec) or "incomplete" in spec.flags for spec in entry.keys):
-        shown.append(MOVABLE_KEYS)
-    return shown
+        shown.add(MOVABLE_KEYS)
+    return sorted(shown)
 
 
 def key_range(entry: Command) -> tuple[int, int, int]:
@@ -210,6 +210,16 @@ def _filter(kind: bytes, wanted: bytes) -> Callable[[Command], bool]:
     raise SyntaxFault
 
 
+def _flags_in(line: list[bytes], names: tuple[str, ...]) -> tuple[str, ...]:
+    """What happens to a key in this very line; `names` is what may happen to it with any arguments."""
+    if "variable_flags" in names:
+        words = {word.upper() for word in line[2:]}
+        if line[0].upper() == b"SET":
+            return READ_WRITE if b"GET" in words else REPLACE
+        return READ_WRITE if words & {b"SET", b"INCRBY"} else READ
+    return tuple(name for name in names if name != "incomplete")
+
+
 def _keys_of(ctx: Context, arguments: tuple[bytes, ...]) -> list[tuple[bytes, tuple[str, ...]]]:
     """(key, its flags) of the command line `arguments`."""
     entry = ctx.server.table.find(arguments[0])
@@ -222,7 +232,7 @@ def _keys_of(ctx: Context, arguments: tuple[bytes, ...]) -> list[tuple[bytes, tu
         raise CommandError("ERR The command has no key arguments")
     if not entry.minimum <= len(line) <= entry.maximum:
         raise CommandError("ERR Invalid number of arguments specified for command")
-    found = [(line[at], spec.flags) for spec in entry.keys for at in spec.positions(line)]
+    found = [(line[at], _flags_in(line, spec.flags)) for spec in entry.keys for at in spec.positions(line)]
     if not found:
         raise CommandError("ERR Invalid arguments specified for command")
     return found

@@ -20,7 +20,7 @@ _NO_PASSWORD_SET = (
 )
 
 
-@command("PING", arity=-1, flags={FAST, LOADING, STALE}, group="connection", since="1.0.0",
+@command("PING", arity=-1, flags={FAST}, group="connection", since="1.0.0",
          summary="Answers PONG, or the given message.", tips=("request_policy:all_shards",
                                                               "response_policy:all_succeeded"))
 def ping(ctx: Context, *message: bytes) -> bytes:

@@ -104,7 +104,8 @@ def replicaof(ctx: Context, host: bytes, port: bytes) -> bytes:
     return replies.OK
 
 
-@command("ROLE", arity=1, flags={ADMIN, NOSCRIPT, LOADING, STALE, FAST}, group="server", since="2.8.12",
+@command("ROLE", arity=1, flags={NOSCRIPT, LOADING, STALE, FAST}, group="server", since="2.8.12",
+         categories=("admin", "dangerous"),
          summary="Answers whether this is a primary or a replica, and of what.")
 def role(ctx: Context) -> bytes:
     replication = ctx.server.replication
@@ -121,7 +122,7 @@ def role(ctx: Context) -> bytes:
     return replies.array([replies.text("master"), replies.integer(replication.offset), replies.array(followers)])
 
 
-@command("WAIT", arity=3, flags={NOSCRIPT}, group="generic", since="3.0.0", categories=("blocking",),
+@command("WAIT", arity=3, flags={NOSCRIPT}, group="generic", since="3.0.0", categories=("blocking", "connection"),
          tips=("request_policy:all_shards", "response_policy:agg_min"),
          summary="Waits until replicas have acknowledged the writes so far.")
 def wait(ctx: Context, count: bytes, timeout: bytes) -> bytes | None:

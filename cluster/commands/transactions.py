@@ -5,16 +5,18 @@ from __future__ import annotations
 from cluster import errors
 from cluster.commands.context import Context
 from cluster.commands.keys import READ, KeySpec
-from cluster.commands.registry import ALLOW_BUSY, FAST, LOADING, NO_MULTI, NOSCRIPT, SKIP_SLOWLOG, STALE, command
+from cluster.commands.registry import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, command
 from cluster.errors import CommandError
 from cluster.protocol import replies
 
 _BASE = {NOSCRIPT, LOADING, STALE, ALLOW_BUSY}
 
 
-@command("MULTI", arity=1, flags={*_BASE, FAST, NO_MULTI}, group="transactions", since="1.2.0",
+@command("MULTI", arity=1, flags={*_BASE, FAST}, group="transactions", since="1.2.0",
          summary="Opens a transaction: the commands that follow are queued.")
 def multi(ctx: Context) -> bytes:
+    if ctx.client.transaction is not None:
+        raise CommandError("ERR MULTI calls can not be nested")
     ctx.client.start_transaction()
     return replies.OK
 
@@ -53,9 +55,11 @@ def exec_(ctx: Context) -> bytes:
     return replies.array(answers)
 
 
-@command("WATCH", arity=-2, flags={*_BASE, FAST, NO_MULTI}, keys=(KeySpec(1, -1, 1, READ[:1]),),
+@command("WATCH", arity=-2, flags={*_BASE, FAST}, keys=(KeySpec(1, -1, 1, READ[:1]),),
          group="transactions", since="2.2.0", summary="Makes the next EXEC fail if one of the keys changes before it.")
 def watch(ctx: Context, *keys: bytes) -> bytes:
+    if ctx.client.transaction is not None:
+        raise CommandError("ERR WATCH inside MULTI is not allowed")
     for key in keys:
         ctx.server.watch(ctx.client, key)
     return replies.OK

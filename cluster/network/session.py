@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _REDIRECTS = frozenset({"MOVED", "ASK", "CROSSSLOT", "TRYAGAIN", "CLUSTERDOWN"})
 _NO_COMMANDS: dict[bytes, Command] = {}
 _QUEUE_EXEMPT = frozenset({"exec", "discard", "multi", "watch", "quit", "reset"})
+_ASKS_ON = frozenset({"asking", "multi"})
+"""What leaves an ASKING in force: it holds for one command, or for one transaction."""
 _RESP2_SUBSCRIBED = frozenset(
     {"ping", "subscribe", "ssubscribe", "sunsubscribe", "psubscribe", "unsubscribe", "punsubscribe", "quit", "reset"}
 )
@@ -248,7 +250,7 @@ class Session:
             self.server.stats.count_error(error.message)
             return self._shown(error.encoded)
         finally:
-            if self.asking and (ctx.command is None or ctx.command.name != "asking"):
+            if self.asking and self.transaction is None and (ctx.command is None or ctx.command.name not in _ASKS_ON):
                 self.asking = False
                 self.refresh()
         transaction = self.transaction
@@ -387,6 +389,7 @@ class Session:
 
     def end_transaction(self) -> None:
         self.transaction = None
+        self.asking = False
         self.server.unwatch(self)
         self.refresh()
 

@@ -16,6 +16,14 @@ class Transaction:
         self.writes = False
         self.grows = False
 
+    def keys(self) -> list[bytes]:
+        """Of all commands: in cluster mode they go together as those of one command would."""
+        return [
+            arguments[position]
+            for command, arguments in self.commands
+            for position in command.key_positions(arguments)
+        ]
+
     def queue(self, command: Command, arguments: list[bytes]) -> None:
         self.commands.append((command, arguments))
         self.writes = self.writes or WRITE in command.flags

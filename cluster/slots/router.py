@@ -103,6 +103,7 @@ class Router:
         importing = slot in view.importing
         if target is None and not importing:
             return mine
+        keys = list(dict.fromkeys(keys))
         missing = sum(not self._has_key(key) for key in keys) if command.name not in _SHARDED_PUBSUB else 0
         if (target is not None or importing) and command.name == "migrate":
             return True
