@@ -60,8 +60,9 @@ class Driver:
             state = PersistentState(node_id(me), infos, current_epoch=epoch, cluster_id=CLUSTER)
         self.now = START_MS
         self.core = BusCore(self.config, random.Random(1), state, self.now, self.now)
-        self.effects: list[events.Effect] = list(self.core.start())
+        self.effects: list[events.Effect] = []
         self.disk = state
+        self._take(self.core.start())
         self.links: dict[str, tuple[int, int]] = {}
         self.tick(0)
         if linked:
@@ -74,11 +75,14 @@ class Driver:
 
     def step(self, event: events.Event) -> list[events.Effect]:
         effects = self.core.step(self.now, event)
+        self._take(effects)
+        return effects
+
+    def _take(self, effects: list[events.Effect]) -> None:
         for effect in effects:
             if isinstance(effect, events.Persist):
                 self.disk = effect.state
         self.effects += effects
-        return effects
 
     def ask(self, event: events.OperatorEvent) -> str:
         (reply,) = [effect for effect in self.step(event) if isinstance(effect, events.Reply)]

@@ -1,0 +1,221 @@
+"""How nodes meet, keep hearing of each other, and find each other again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bus import events
+from bus.core import BusConfig
+from bus.messages import (
+    WANT_ANNOUNCEMENT,
+    WANT_MEMBERS,
+    Announcement,
+    Heartbeat,
+    Member,
+    Members,
+)
+from tests.bus.driver import BUS_PORT, CLUSTER, PORT, TIMEOUT_MS, Driver, cluster, node_id
+from tests.simulation.simulator import Simulation
+
+OTHER_CLUSTER = "8" * 40
+STRANGER_LINK = 900
+
+
+def stranger(driver: Driver, message: Announcement, name: str = "f") -> None:
+    """A node we do not know connects to us and says something."""
+    driver.links[name] = STRANGER_LINK, STRANGER_LINK
+    driver.step(events.LinkUp(STRANGER_LINK, node_id(name), "10.0.0.50", False, "", "10.0.0.1"))
+    driver.hear(name, message)
+
+
+# -- meeting -----------------------------------------------------------------------------------------------------
+
+
+def test_meet_connects_and_invites_whoever_answers() -> None:
+    driver = Driver()
+    assert driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT)) == "OK"
+    (connect,) = driver.came(events.Connect)
+    assert (connect.ip, connect.bus_port) == ("10.0.0.50", BUS_PORT)
+    assert driver.view.nodes[connect.target].flags == {"handshake"}
+    driver.links["f"] = STRANGER_LINK, STRANGER_LINK
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("f"), "10.0.0.50", True, connect.target, "10.0.0.1"))
+    assert driver.sent(Announcement, "f")[0].meet
+    assert driver.flags("f") == set()
+    assert connect.target not in driver.view.nodes
+
+
+def test_a_meeting_nobody_answers_is_given_up() -> None:
+    driver = Driver()
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    driver.tick(TIMEOUT_MS + 200, alive="bc")
+    assert not any("handshake" in one.flags for one in driver.view.nodes.values())
+
+
+def test_meet_again_while_it_is_under_way_is_the_same_meeting() -> None:
+    driver = Driver()
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    assert len(driver.came(events.Connect)) == 1
+
+
+def test_an_invitation_is_accepted_and_passed_on() -> None:
+    driver = Driver()
+    stranger(driver, driver.announcement("f", meet=True))
+    assert driver.node("f").ip == "10.0.0.50"
+    assert node_id("f") in driver.disk.nodes
+    driver.hear("b", replace(driver.heartbeat("b"), want=WANT_MEMBERS))
+    (members,) = driver.sent(Members, "b")
+    assert Member(node_id("f"), "10.0.0.50", PORT, BUS_PORT) in members.members
+
+
+def test_a_stranger_without_an_invitation_stays_one() -> None:
+    driver = Driver()
+    stranger(driver, driver.announcement("f"))
+    assert not driver.knows("f")
+    driver.hear("f", driver.heartbeat("b", epoch=99))
+    assert driver.view.current_epoch == 3
+
+
+def test_a_node_of_another_cluster_that_serves_the_same_slots_is_refused() -> None:
+    driver = Driver()
+    stranger(driver, driver.announcement("f", meet=True, cluster_id=OTHER_CLUSTER, slots=((0, 5),)))
+    assert not driver.knows("f")
+    assert driver.owner(0) == "a"
+    assert any("another cluster" in effect.text for effect in driver.came(events.Log))
+
+
+def test_the_invited_node_of_another_cluster_is_refused_by_who_invited_it_too() -> None:
+    driver = Driver()
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    target = driver.came(events.Connect)[0].target
+    driver.links["f"] = STRANGER_LINK, STRANGER_LINK
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("f"), "10.0.0.50", True, target, "10.0.0.1"))
+    driver.hear("f", driver.announcement("f", cluster_id=OTHER_CLUSTER, config_epoch=50, slots=((0, 16383),)))
+    assert not driver.knows("f")
+    assert driver.owner(0) == "a"
+
+
+def test_clusters_without_a_slot_in_common_may_join_and_go_by_the_smaller_id() -> None:
+    driver = Driver()
+    stranger(driver, driver.announcement("f", meet=True, cluster_id=OTHER_CLUSTER, slots=()))
+    assert driver.knows("f")
+    assert driver.view.cluster_id == min(CLUSTER, OTHER_CLUSTER)
+    assert driver.sent(Announcement, "b")[-1].cluster_id == OTHER_CLUSTER
+
+
+# -- keeping in touch --------------------------------------------------------------------------------------------
+
+
+def test_a_ping_is_answered_by_a_pong() -> None:
+    driver = Driver()
+    driver.hear("b", replace(driver.heartbeat("b"), kind="ping"))
+    assert [message.kind for message in driver.sent(Heartbeat, "b")] == ["pong"]
+
+
+def test_who_has_been_silent_for_half_the_timeout_is_pinged() -> None:
+    driver = Driver(config=BusConfig(node_timeout_ms=10_000, port=PORT, bus_port=BUS_PORT))
+    driver.tick(100, alive="bc")
+    driver.clear()
+    driver.tick(5_100, alive="b")
+    assert [message.kind for message in driver.sent(Heartbeat, "c")].count("ping") >= 1
+
+
+def test_a_link_on_which_nothing_comes_is_made_anew() -> None:
+    driver = Driver()
+    driver.tick(TIMEOUT_MS + 200, alive="b")
+    assert events.CloseLink(driver.links["c"][0]) in driver.came(events.CloseLink)
+    assert node_id("c") in {effect.target for effect in driver.came(events.Connect)}
+
+
+def test_an_unknown_digest_is_asked_about_and_a_known_one_is_not() -> None:
+    driver = Driver()
+    driver.hear("b", driver.heartbeat("b"))
+    assert driver.sent(Heartbeat, "b")[-1].want & WANT_ANNOUNCEMENT
+    other = Driver("b")
+    other.hear("a", replace(other.heartbeat("a"), want=WANT_ANNOUNCEMENT))
+    said = other.sent(Announcement, "a")[-1]
+    other.step(events.Tick(other.now))
+    driver.hear("b", replace(said, ip="10.0.0.12"))
+    driver.clear()
+    other.hear("a", replace(other.heartbeat("a"), kind="ping"))
+    heartbeat = other.sent(Heartbeat, "a")[-1]
+    assert driver.node("b").slots == other.node("b").slots
+    assert heartbeat.digest != b"d" * 8
+
+
+def test_members_are_asked_for_once_a_second_at_most() -> None:
+    driver = Driver()
+    for _ in range(5):
+        driver.hear("b", driver.heartbeat("b"))
+    wants = [message.want & WANT_MEMBERS for message in driver.sent(Heartbeat, "b")]
+    assert wants.count(WANT_MEMBERS) <= 1
+
+
+def test_a_member_nobody_told_us_of_is_met() -> None:
+    driver = Driver()
+    driver.hear("b", Members((Member(node_id("f"), "10.0.0.50", PORT, BUS_PORT),)))
+    (connect,) = driver.came(events.Connect)
+    driver.links["f"] = STRANGER_LINK, STRANGER_LINK
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("f"), "10.0.0.50", True, connect.target, "10.0.0.1"))
+    assert driver.knows("f")
+    assert not driver.sent(Announcement, "f")[0].meet
+
+
+# -- addresses ---------------------------------------------------------------------------------------------------
+
+
+def test_another_node_at_an_address_is_not_taken_for_the_one_that_was_there() -> None:
+    driver = Driver(linked=False)
+    driver.step(events.LinkUp(500, node_id("f"), driver.ip("b"), True, node_id("b"), "10.0.0.1"))
+    assert driver.flags("b") == {"noaddr"}
+    assert events.CloseLink(500) in driver.came(events.CloseLink)
+    assert not driver.knows("f")
+
+
+def test_a_node_that_moved_is_found_by_what_members_say() -> None:
+    driver = Driver(nodes=cluster("abc", {"d": "b"}))
+    driver.tick(TIMEOUT_MS + 200, alive="cd")
+    driver.step(events.LinkDown(None, "timeout", node_id("b")))
+    driver.hear("c", Members((Member(node_id("b"), "10.0.7.7", PORT, BUS_PORT),)))
+    assert driver.node("b").ip == "10.0.7.7"
+    driver.tick(100)
+    assert "10.0.7.7" in {effect.ip for effect in driver.came(events.Connect)}
+
+
+def test_a_replica_follows_its_primary_to_a_new_address() -> None:
+    driver = Driver("d", cluster("abc", {"d": "b"}))
+    driver.hear("b", replace(driver.announcement("b"), ip="10.0.7.7"))
+    assert driver.came(events.FollowNode) == [events.FollowNode(node_id("b"), "10.0.7.7", PORT)]
+
+
+def test_a_node_learns_its_own_address_from_its_links() -> None:
+    nodes = cluster()
+    nodes["a"] = replace(nodes["a"], ip="")
+    driver = Driver(nodes=nodes)
+    assert driver.node("a").ip == "10.0.0.99"
+
+
+def test_an_announced_address_is_not_overruled_by_the_link() -> None:
+    config = BusConfig(node_timeout_ms=TIMEOUT_MS, port=PORT, bus_port=BUS_PORT, announce_ip="203.0.113.1")
+    driver = Driver(config=config)
+    assert driver.node("a").ip == "203.0.113.1"
+    assert driver.disk.nodes[node_id("a")].ip == "203.0.113.1"
+
+
+# -- what it costs -----------------------------------------------------------------------------------------------
+
+
+def idle_bytes_per_node(nodes: int) -> float:
+    """Bytes a node sends in ten idle seconds."""
+    sim = Simulation(1, nodes, node_timeout_ms=15_000, counts_bytes=True)
+    sim.prepare(nodes // 2)
+    sim.run(20_000)
+    before = sum(node.bytes_sent for node in sim.nodes)
+    sim.run(10_000)
+    return (sum(node.bytes_sent for node in sim.nodes) - before) / nodes
+
+
+def test_what_an_idle_node_says_hardly_grows_with_the_cluster() -> None:
+    small, large = idle_bytes_per_node(6), idle_bytes_per_node(30)
+    assert small > 0
+    assert large < 2.5 * small
