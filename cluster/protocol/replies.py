@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 
 OK = b"+OK\r\n"
 PONG = b"+PONG\r\n"
@@ -21,6 +22,11 @@ EMPTY_ARRAY = b"*0\r\n"
 NULL_BULK = b"$-1\r\n"
 NULL_ARRAY = b"*-1\r\n"
 NULL3 = b"_\r\n"
+
+_WHOLE_LIMIT = 2.0**62
+"""Doubles below it that are whole are printed as integers."""
+_PLAIN_ZEROS = 7
+_PLAIN_EXPONENT = 4
 
 
 def bulk(value: bytes | bytearray) -> bytes:
@@ -70,6 +76,13 @@ def map_reply(pairs: list[tuple[bytes, bytes]], resp: int) -> bytes:
     return (b"%%%d\r\n%b" % (len(pairs), body)) if resp == 3 else (b"*%d\r\n%b" % (2 * len(pairs), body))
 
 
+def pairs(encoded: list[tuple[bytes, bytes]], resp: int) -> bytes:
+    """Encoded pairs: an array of arrays in RESP3, one flat array in RESP2."""
+    if resp == 3:
+        return array([b"*2\r\n" + one + other for one, other in encoded])
+    return array([part for pair in encoded for part in pair])
+
+
 def set_reply(encoded: list[bytes], resp: int) -> bytes:
     return (b"~%d\r\n%b" % (len(encoded), b"".join(encoded))) if resp == 3 else array(encoded)
 
@@ -85,16 +98,36 @@ def boolean(value: bool, resp: int) -> bytes:
 
 
 def format_double(value: float) -> bytes:
-    """A double as Redis prints it in replies: shortest text that reads back the same, integers without a point."""
+    """A double as Redis 7.2 prints it: the shortest text that reads back the same, whole numbers without a point."""
     if math.isinf(value):
         return b"inf" if value > 0 else b"-inf"
     if math.isnan(value):
         return b"nan"
     if value == 0:
         return b"-0" if math.copysign(1.0, value) < 0 else b"0"
-    if value == int(value) and abs(value) < 1e17:
+    if abs(value) < _WHOLE_LIMIT and value == int(value):
         return b"%d" % int(value)
-    return b"%.17g" % value
+    return _shortest(value)
+
+
+def _shortest(value: float) -> bytes:
+    """Digits as Python's repr finds them, laid out by the rules of Grisu's printer in Redis: plain as long as that
+    takes few zeros, else one digit, a point and an exponent."""
+    sign, mantissa, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    digits = "".join(map(str, mantissa))
+    count = len(digits)
+    scientific = abs(exponent + count - 1)
+    minus = "-" if sign else ""
+    if exponent >= 0 and scientific < count + _PLAIN_ZEROS:
+        text = digits + "0" * exponent
+    elif exponent < 0 and (exponent > -_PLAIN_ZEROS or scientific < _PLAIN_EXPONENT):
+        point = count + exponent
+        text = f"{digits[:point]}.{digits[point:]}" if point > 0 else f"0.{'0' * -point}{digits}"
+    else:
+        fraction = f".{digits[1:]}" if count > 1 else ""
+        text = f"{digits[0]}{fraction}e{'+' if exponent + count > 0 else '-'}{scientific}"
+    return (minus + text).encode()
 
 
 def double(value: float, resp: int) -> bytes:

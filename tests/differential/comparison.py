@@ -39,12 +39,44 @@ def _scan(ours: Reply, theirs: Reply) -> bool:
     """Elements in any order, and the cursor where both are at the end."""
     if ours.kind != "*" or theirs.kind != "*":
         return ours == theirs
-    return _in_any_order(ours.value[1], theirs.value[1])  # type: ignore[index]
+    return _in_any_order(ours.value[1], theirs.value[1]) or _doubles(  # type: ignore[index]
+        ours.value[1], theirs.value[1]  # type: ignore[index]
+    )
 
+
+def _doubles(ours: Reply, theirs: Reply) -> bool:
+    """Scores are numbers: 7.2 prints the shortest text that reads back the same, 7.0 seventeen digits."""
+    if isinstance(ours.value, tuple) and isinstance(theirs.value, tuple):
+        return (
+            ours.kind == theirs.kind
+            and len(ours.value) == len(theirs.value)
+            and all(one == other or _doubles(one, other) for one, other in zip(ours.value, theirs.value, strict=True))
+        )
+    if ours.kind != theirs.kind or ours.kind not in "$,":
+        return False
+    try:
+        return float(ours.value) == float(theirs.value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+
+
+def _random_scores(ours: Reply, theirs: Reply) -> bool:
+    return _in_any_order(ours, theirs) or _doubles(
+        ours._replace(value=_sorted(ours.value)), theirs._replace(value=_sorted(theirs.value))
+    )
+
+
+SCORES = [
+    b"ZADD", b"ZINCRBY", b"ZSCORE", b"ZMSCORE", b"ZRANGE", b"ZREVRANGE", b"ZRANGEBYSCORE", b"ZREVRANGEBYSCORE",
+    b"ZPOPMIN", b"ZPOPMAX", b"ZMPOP", b"ZUNION", b"ZINTER", b"ZDIFF",
+]  # fmt: skip
 
 RULES: dict[bytes, Same] = {
     # Their order is each server's own.
     **dict.fromkeys([b"KEYS", b"SMEMBERS", b"SINTER", b"SUNION", b"SDIFF", b"HKEYS", b"HVALS"], _in_any_order),
+    **dict.fromkeys([b"HGETALL", b"HRANDFIELD", b"SRANDMEMBER", b"SPOP"], _in_any_order),
+    b"ZRANDMEMBER": _random_scores,
+    **dict.fromkeys(SCORES, _doubles),
     **dict.fromkeys([b"SCAN", b"SSCAN", b"HSCAN", b"ZSCAN"], _scan),
     b"TTL": _about(2),
     b"EXPIRETIME": _about(2),

@@ -8,11 +8,15 @@ from __future__ import annotations
 import pytest
 
 from tests.differential.grammar import Commands
+from tests.differential.grammar_collections import HASHES, LISTS, SCORED_ALGEBRA, SCORED_NAMES, SETS, SORTED_SETS
 from tests.differential.grammar_generic import EXPIRY, GENERIC, SORTING
 from tests.differential.grammar_strings import BITMAPS, STRINGS
 from tests.differential.machine import Pair, run
 
-GRAMMARS = {"strings": STRINGS, "bitmaps": BITMAPS, "generic": GENERIC, "expiry": EXPIRY, "sorting": SORTING}
+GRAMMARS = {
+    "strings": STRINGS, "bitmaps": BITMAPS, "generic": GENERIC, "expiry": EXPIRY, "sorting": SORTING, "lists": LISTS,
+    "hashes": HASHES, "sets": SETS, "sorted sets": SORTED_SETS, "algebra": SCORED_ALGEBRA, "names": SCORED_NAMES,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("resp", [2, 3])

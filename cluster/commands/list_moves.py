@@ -1,0 +1,173 @@
+"""Lists: what moves elements from one to another, pops from the first of several, and waits for elements."""
+
+from __future__ import annotations
+
+from cluster.commands.context import Context
+from cluster.commands.keys import KeySpec, NumKeys
+from cluster.commands.lists import LEFT_PUSH, RIGHT_PUSH, grown, popped
+from cluster.commands.registry import BLOCKING, DENYOOM, MOVABLE_KEYS, NOSCRIPT, WRITE, command
+from cluster.commands.waiting import parse_numkeys, parse_pop_count, served_or_waiting, timeout_ms
+from cluster.errors import SyntaxFault
+from cluster.keyspace.values import ListValue
+from cluster.protocol import replies
+
+_POPPED = ("RW", "access", "delete")
+_MOVE = (KeySpec(1, 1, 1, _POPPED), KeySpec(2, 2, 1, ("RW", "insert")))
+_ALL_BUT_LAST = (KeySpec(1, -2, 1, _POPPED),)
+_SIDES = {b"LEFT": True, b"RIGHT": False}
+
+
+def _side(word: bytes) -> bool:
+    """Whether a word names the left side."""
+    left = _SIDES.get(word.upper())
+    if left is None:
+        raise SyntaxFault
+    return left
+
+
+def _moved(ctx: Context, source: bytes, destination: bytes, *, from_left: bool, to_left: bool) -> bytes | None:
+    """Move one element; None when there is none."""
+    value = ctx.typed_for_write(source, ListValue)
+    if value is None:
+        return None
+    target = ctx.typed_for_write(destination, ListValue)
+    if source == destination:
+        # The list must not vanish, with its deadline, when its only element is moved to its own other end.
+        element = value.items.popleft() if from_left else value.items.pop()
+        (value.items.appendleft if to_left else value.items.append)(element)
+        ctx.changed(source, LEFT_PUSH if to_left else RIGHT_PUSH)
+        return element
+    [element] = popped(ctx, source, value, 1, left=from_left)
+    if target is None:
+        target = ListValue()
+        ctx.put(destination, target)
+    (target.items.appendleft if to_left else target.items.append)(element)
+    grown(target, len(element))
+    ctx.changed(destination, LEFT_PUSH if to_left else RIGHT_PUSH)
+    return element
+
+
+@command("LMOVE", arity=5, flags={WRITE, DENYOOM}, keys=_MOVE, group="list", since="6.2.0",
+         summary="Moves an element from an end of one list to an end of another.")
+def lmove(ctx: Context, source: bytes, destination: bytes, whence: bytes, where: bytes) -> bytes:
+    from_left, to_left = _side(whence), _side(where)
+    element = _moved(ctx, source, destination, from_left=from_left, to_left=to_left)
+    return ctx.null if element is None else replies.bulk(element)
+
+
+@command("RPOPLPUSH", arity=3, flags={WRITE, DENYOOM}, keys=_MOVE, group="list", since="1.2.0",
+         summary="Moves the last element of a list to the head of another.")
+def rpoplpush(ctx: Context, source: bytes, destination: bytes) -> bytes:
+    element = _moved(ctx, source, destination, from_left=False, to_left=True)
+    return ctx.null if element is None else replies.bulk(element)
+
+
+def _move_or_wait(
+    ctx: Context, source: bytes, destination: bytes, *, from_left: bool, to_left: bool, timeout: int, name: bytes
+) -> bytes | None:
+    def serve(ctx: Context, key: bytes) -> bytes | None:
+        element = _moved(ctx, key, destination, from_left=from_left, to_left=to_left)
+        if element is None:
+            return None
+        words = () if name == b"RPOPLPUSH" else (b"LEFT" if from_left else b"RIGHT", b"LEFT" if to_left else b"RIGHT")
+        ctx.propagate(name, key, destination, *words)
+        return replies.bulk(element)
+
+    reply = serve(ctx, source)
+    if reply is not None:
+        return reply
+    if not ctx.allows_blocking:
+        return ctx.null
+
+    def retry(ctx: Context, key: bytes) -> bytes | None:
+        # Only the source's type is no reason to stop waiting; the destination's is answered.
+        value = ctx.find_for_write(key)
+        return serve(ctx, key) if isinstance(value, ListValue) else None
+
+    ctx.server.block(ctx.client, [source], timeout, retry, ctx.null_array)
+    return None
+
+
+@command("BLMOVE", arity=6, flags={WRITE, DENYOOM, NOSCRIPT, BLOCKING}, keys=_MOVE, group="list", since="6.2.0",
+         own_effects=True, summary="Moves an element from one list to another, and waits for one.")
+def blmove(
+    ctx: Context, source: bytes, destination: bytes, whence: bytes, where: bytes, timeout: bytes
+) -> bytes | None:
+    from_left, to_left = _side(whence), _side(where)
+    wait_ms = timeout_ms(ctx, timeout)
+    return _move_or_wait(
+        ctx, source, destination, from_left=from_left, to_left=to_left, timeout=wait_ms, name=b"LMOVE"
+    )
+
+
+@command("BRPOPLPUSH", arity=4, flags={WRITE, DENYOOM, NOSCRIPT, BLOCKING}, keys=_MOVE, group="list", since="2.2.0",
+         own_effects=True, summary="Moves the last element of a list to the head of another, and waits for one.")
+def brpoplpush(ctx: Context, source: bytes, destination: bytes, timeout: bytes) -> bytes | None:
+    wait_ms = timeout_ms(ctx, timeout)
+    return _move_or_wait(
+        ctx, source, destination, from_left=False, to_left=True, timeout=wait_ms, name=b"RPOPLPUSH"
+    )
+
+
+# -- the first list of several -----------------------------------------------------------------------------------
+
+
+def _blocking_pop(ctx: Context, arguments: tuple[bytes, ...], *, left: bool) -> bytes | None:
+    def serve(ctx: Context, key: bytes) -> bytes | None:
+        value = ctx.typed_for_write(key, ListValue)
+        if value is None:
+            return None
+        [element] = popped(ctx, key, value, 1, left=left)
+        ctx.propagate(b"LPOP" if left else b"RPOP", key)
+        return replies.bulk_array((key, element))
+
+    *keys, timeout = arguments
+    return served_or_waiting(ctx, keys, timeout_ms(ctx, timeout), serve)
+
+
+@command("BLPOP", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING}, keys=_ALL_BUT_LAST, group="list", since="2.0.0",
+         own_effects=True, summary="Takes the head of the first list that has one, and waits for one.")
+def blpop(ctx: Context, *arguments: bytes) -> bytes | None:
+    return _blocking_pop(ctx, arguments, left=True)
+
+
+@command("BRPOP", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING}, keys=_ALL_BUT_LAST, group="list", since="2.0.0",
+         own_effects=True, summary="Takes the tail of the first list that has one, and waits for one.")
+def brpop(ctx: Context, *arguments: bytes) -> bytes | None:
+    return _blocking_pop(ctx, arguments, left=False)
+
+
+def _pop_options(numkeys: bytes, rest: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], bool, int]:
+    """(keys, whether from the left, how many)"""
+    keys, options = parse_numkeys(numkeys, rest)
+    if not options:
+        raise SyntaxFault
+    return keys, _side(options[0]), parse_pop_count(options[1:])
+
+
+def _pop_many(ctx: Context, key: bytes, count: int, *, left: bool) -> bytes | None:
+    value = ctx.typed_for_write(key, ListValue)
+    if value is None:
+        return None
+    elements = popped(ctx, key, value, count, left=left)
+    ctx.propagate(b"LPOP" if left else b"RPOP", key, b"%d" % len(elements))
+    return replies.array([replies.bulk(key), replies.bulk_array(elements)])
+
+
+@command("LMPOP", arity=-4, flags={WRITE, MOVABLE_KEYS}, keys=(NumKeys(1, _POPPED),), group="list", since="7.0.0",
+         own_effects=True, summary="Takes elements from the first list that has some.")
+def lmpop(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
+    keys, left, count = _pop_options(numkeys, rest)
+    for key in keys:
+        reply = _pop_many(ctx, key, count, left=left)
+        if reply is not None:
+            return reply
+    return ctx.null_array
+
+
+@command("BLMPOP", arity=-5, flags={WRITE, BLOCKING, MOVABLE_KEYS}, keys=(NumKeys(2, _POPPED),), group="list",
+         since="7.0.0", own_effects=True, summary="Takes elements from the first list that has some, and waits.")
+def blmpop(ctx: Context, timeout: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
+    wait_ms = timeout_ms(ctx, timeout)
+    keys, left, count = _pop_options(numkeys, rest)
+    return served_or_waiting(ctx, keys, wait_ms, lambda ctx, key: _pop_many(ctx, key, count, left=left))

@@ -1,0 +1,130 @@
+"""Sets: intersection, union and difference, answered, counted or stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cluster.commands.context import Context
+from cluster.commands.keys import ALL_READ, READ, KeySpec, NumKeys
+from cluster.commands.registry import DENYOOM, MOVABLE_KEYS, READONLY, WRITE, command
+from cluster.commands.sets import members_reply, shown
+from cluster.commands.waiting import parse_numkeys
+from cluster.errors import CommandError, NotAnInteger, SyntaxFault
+from cluster.keyspace.events import DEL, Event
+from cluster.keyspace.numbers import parse_integer
+from cluster.keyspace.values import SetValue
+from cluster.protocol import replies
+
+_UNORDERED = ("nondeterministic_output_order",)
+
+
+def _store_keys(*flags: str) -> tuple[KeySpec, ...]:
+    return (KeySpec(1, 1, 1, flags), KeySpec(2, -1, 1, READ))
+
+
+def _sets(ctx: Context, keys: Sequence[bytes], *, to_store: bool) -> list[SetValue | None]:
+    look_up = ctx.typed_for_write if to_store else ctx.typed
+    return [look_up(key, SetValue) for key in keys]
+
+
+def _common(ctx: Context, sets: list[SetValue | None], limit: int = 0) -> list[bytes]:
+    """Members of all sets, at most `limit` of them if that is not 0. Any absent set makes it empty."""
+    present = [value for value in sets if value is not None]
+    if len(present) < len(sets) or not present:
+        return []
+    smallest, *others = sorted(present, key=len)
+    found: list[bytes] = []
+    for member in shown(ctx, smallest):
+        if all(member in other.positions for other in others):
+            found.append(member)
+            if len(found) == limit:
+                break
+    return found
+
+
+def _united(ctx: Context, sets: list[SetValue | None]) -> list[bytes]:
+    total: dict[bytes, None] = {}
+    for value in sets:
+        if value is not None:
+            total.update(dict.fromkeys(shown(ctx, value)))
+    return list(total)
+
+
+def _left_over(ctx: Context, sets: list[SetValue | None]) -> list[bytes]:
+    """Members of the first set that no other has."""
+    first, *others = sets
+    if first is None:
+        return []
+    there = [other.positions for other in others if other is not None]
+    return [member for member in shown(ctx, first) if not any(member in other for other in there)]
+
+
+def _store(ctx: Context, destination: bytes, members: list[bytes], event: str) -> bytes:
+    if not members:
+        ctx.remove(destination, DEL)
+        return replies.ZERO
+    ctx.put(destination, SetValue(members))
+    ctx.changed(destination, Event("s", event), len(members))
+    return replies.integer(len(members))
+
+
+@command("SINTER", arity=-2, flags={READONLY}, keys=ALL_READ, group="set", since="1.0.0", tips=_UNORDERED,
+         summary="Answers the members that all sets have.")
+def sinter(ctx: Context, *keys: bytes) -> bytes:
+    return members_reply(_common(ctx, _sets(ctx, keys, to_store=False)), ctx.resp)
+
+
+@command("SUNION", arity=-2, flags={READONLY}, keys=ALL_READ, group="set", since="1.0.0", tips=_UNORDERED,
+         summary="Answers the members that any of the sets has.")
+def sunion(ctx: Context, *keys: bytes) -> bytes:
+    return members_reply(_united(ctx, _sets(ctx, keys, to_store=False)), ctx.resp)
+
+
+@command("SDIFF", arity=-2, flags={READONLY}, keys=ALL_READ, group="set", since="1.0.0", tips=_UNORDERED,
+         summary="Answers the members of the first set that no other has.")
+def sdiff(ctx: Context, *keys: bytes) -> bytes:
+    return members_reply(_left_over(ctx, _sets(ctx, keys, to_store=False)), ctx.resp)
+
+
+@command("SINTERSTORE", arity=-3, flags={WRITE, DENYOOM}, keys=_store_keys("RW", "update"), group="set",
+         since="1.0.0", summary="Stores the members that all sets have.")
+def sinterstore(ctx: Context, destination: bytes, *keys: bytes) -> bytes:
+    return _store(ctx, destination, _common(ctx, _sets(ctx, keys, to_store=True)), "sinterstore")
+
+
+@command("SUNIONSTORE", arity=-3, flags={WRITE, DENYOOM}, keys=_store_keys("OW", "update"), group="set",
+         since="1.0.0", summary="Stores the members that any of the sets has.")
+def sunionstore(ctx: Context, destination: bytes, *keys: bytes) -> bytes:
+    return _store(ctx, destination, _united(ctx, _sets(ctx, keys, to_store=True)), "sunionstore")
+
+
+@command("SDIFFSTORE", arity=-3, flags={WRITE, DENYOOM}, keys=_store_keys("OW", "update"), group="set",
+         since="1.0.0", summary="Stores the members of the first set that no other has.")
+def sdiffstore(ctx: Context, destination: bytes, *keys: bytes) -> bytes:
+    return _store(ctx, destination, _left_over(ctx, _sets(ctx, keys, to_store=True)), "sdiffstore")
+
+
+def parse_limit(options: tuple[bytes, ...]) -> int:
+    """The LIMIT of SINTERCARD and ZINTERCARD, 0 for none."""
+    limit = 0
+    while options:
+        if options[0].upper() != b"LIMIT" or len(options) < 2:
+            raise SyntaxFault
+        try:
+            limit = parse_integer(options[1])
+        except NotAnInteger:
+            limit = -1
+        if limit < 0:
+            raise CommandError("ERR LIMIT can't be negative")
+        options = options[2:]
+    return limit
+
+
+@command("SINTERCARD", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=(NumKeys(1),), group="set", since="7.0.0",
+         summary="Answers how many members all sets have.")
+def sintercard(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
+    keys, options = parse_numkeys(numkeys, rest)
+    if len(keys) < int(numkeys):
+        raise CommandError("ERR Number of keys can't be greater than number of args")
+    limit = parse_limit(options)
+    return replies.integer(len(_common(ctx, _sets(ctx, keys, to_store=False), limit)))

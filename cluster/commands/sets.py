@@ -1,0 +1,179 @@
+"""Sets: members one at a time. What combines whole sets is in set_algebra.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cluster.commands.context import Context
+from cluster.commands.deadlines import deletion
+from cluster.commands.keys import FIRST_READ, KeySpec, first_key
+from cluster.commands.random_elements import parse_count, sample
+from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
+from cluster.commands.scan_commands import scan_options, scan_reply
+from cluster.errors import CommandError, SyntaxFault, WrongType
+from cluster.keyspace.events import Event
+from cluster.keyspace.numbers import parse_integer
+from cluster.keyspace.scan import parse_cursor, scan_collection
+from cluster.keyspace.values import SetValue
+from cluster.protocol import replies
+
+SET_ADD = Event("s", "sadd")
+SET_REMOVE = Event("s", "srem")
+SET_POP = Event("s", "spop")
+
+_RANDOM = ("nondeterministic_output",)
+
+
+def members_reply(members: list[bytes], resp: int) -> bytes:
+    return replies.set_reply([replies.bulk(member) for member in members], resp)
+
+
+def shown(ctx: Context, value: SetValue) -> Iterable[bytes]:
+    """The members in the order redis-server shows small sets in: integers by size, others as they came."""
+    if value.was_integers and value.peak_count <= ctx.config.set_max_intset_entries:
+        return sorted(value.order, key=int)
+    return value.order
+
+
+@command("SADD", arity=-3, flags={WRITE, DENYOOM, FAST}, keys=first_key("RW", "insert"), group="set", since="1.0.0",
+         summary="Adds members to a set.")
+def sadd(ctx: Context, key: bytes, *members: bytes) -> bytes:
+    value = ctx.typed_for_write(key, SetValue)
+    if value is None:
+        value = SetValue()
+        ctx.put(key, value)
+    if len(members) == 1:
+        added = int(value.add(members[0]))
+    else:
+        added = sum(map(value.add, members))
+    if added:
+        ctx.changed(key, SET_ADD, added)
+    return b":%d\r\n" % added
+
+
+@command("SREM", arity=-3, flags={WRITE, FAST}, keys=first_key("RW", "delete"), group="set", since="1.0.0",
+         summary="Removes members from a set.")
+def srem(ctx: Context, key: bytes, *members: bytes) -> bytes:
+    value = ctx.typed_for_write(key, SetValue)
+    if value is None:
+        return replies.ZERO
+    removed = sum(map(value.discard, members))
+    if removed:
+        ctx.changed(key, SET_REMOVE, removed)
+        ctx.remove_if_empty(key, value)
+    return replies.integer(removed)
+
+
+@command("SMOVE", arity=4, flags={WRITE, FAST}, group="set", since="1.0.0",
+         keys=(KeySpec(1, 1, 1, ("RW", "access", "delete")), KeySpec(2, 2, 1, ("RW", "insert"))),
+         summary="Moves a member from one set to another.")
+def smove(ctx: Context, source: bytes, destination: bytes, member: bytes) -> bytes:
+    value = ctx.find_for_write(source)
+    target = ctx.find_for_write(destination)
+    if value is None:
+        return replies.ZERO
+    if not isinstance(value, SetValue) or not (target is None or isinstance(target, SetValue)):
+        raise WrongType
+    if value is target:
+        return replies.ONE if member in value else replies.ZERO
+    if not value.discard(member):
+        return replies.ZERO
+    ctx.changed(source, SET_REMOVE)
+    ctx.remove_if_empty(source, value)
+    if target is None:
+        target = SetValue()
+        ctx.put(destination, target)
+    if target.add(member):
+        ctx.changed(destination, SET_ADD)
+    return replies.ONE
+
+
+@command("SISMEMBER", arity=3, flags={READONLY, FAST}, keys=first_key("RO"), group="set", since="1.0.0",
+         summary="Tells whether a set has a member.")
+def sismember(ctx: Context, key: bytes, member: bytes) -> bytes:
+    value = ctx.typed(key, SetValue)
+    return replies.ONE if value is not None and member in value.positions else replies.ZERO
+
+
+@command("SMISMEMBER", arity=-3, flags={READONLY, FAST}, keys=FIRST_READ, group="set", since="6.2.0",
+         summary="Tells of several members whether a set has them.")
+def smismember(ctx: Context, key: bytes, *members: bytes) -> bytes:
+    value = ctx.typed(key, SetValue)
+    there = () if value is None else value.positions
+    return replies.array([replies.ONE if member in there else replies.ZERO for member in members])
+
+
+@command("SCARD", arity=2, flags={READONLY, FAST}, keys=first_key("RO"), group="set", since="1.0.0",
+         summary="Answers the number of members.")
+def scard(ctx: Context, key: bytes) -> bytes:
+    value = ctx.typed(key, SetValue)
+    return replies.ZERO if value is None else replies.integer(len(value))
+
+
+@command("SMEMBERS", arity=2, flags={READONLY}, keys=FIRST_READ, group="set", since="1.0.0",
+         tips=("nondeterministic_output_order",), summary="Answers every member.")
+def smembers(ctx: Context, key: bytes) -> bytes:
+    value = ctx.typed(key, SetValue)
+    return members_reply([] if value is None else list(shown(ctx, value)), ctx.resp)
+
+
+@command("SPOP", arity=-2, flags={WRITE, FAST}, keys=first_key("RW", "access", "delete"), group="set", since="1.0.0",
+         tips=_RANDOM, own_effects=True, summary="Takes random members from a set.")
+def spop(ctx: Context, key: bytes, *options: bytes) -> bytes:
+    if len(options) > 1:
+        raise SyntaxFault
+    count = _pop_count(options[0]) if options else 1
+    value = ctx.typed_for_write(key, SetValue)
+    if value is None:
+        return members_reply([], ctx.resp) if options else ctx.null
+    if not count:
+        return members_reply([], ctx.resp)
+    taken = sample(ctx.rng, value.order, count)
+    ctx.changed(key, SET_POP, len(taken))
+    if len(taken) == len(value):
+        ctx.propagate(deletion(ctx) if ctx.config.lazyfree_lazy_server_del else b"DEL", key)
+        value = SetValue()
+        ctx.remove_if_empty(key, value)
+    else:
+        for member in taken:
+            value.discard(member)
+        ctx.propagate(b"SREM", key, *taken)
+    return members_reply(taken, ctx.resp) if options else replies.bulk(taken[0])
+
+
+def _pop_count(text: bytes) -> int:
+    try:
+        count = parse_integer(text)
+    except CommandError:
+        count = -1
+    if count < 0:
+        raise CommandError("ERR value is out of range, must be positive")
+    return count
+
+
+@command("SRANDMEMBER", arity=-2, flags={READONLY}, keys=FIRST_READ, group="set", since="1.0.0", tips=_RANDOM,
+         summary="Answers random members of a set.")
+def srandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
+    if len(options) > 1:
+        raise SyntaxFault
+    count = parse_count(options[0]) if options else 1
+    value = ctx.typed(key, SetValue)
+    if not options:
+        return ctx.null if value is None else replies.bulk(ctx.rng.choice(value.order))
+    if value is None:
+        return replies.EMPTY_ARRAY
+    return replies.bulk_array(sample(ctx.rng, value.order, count))
+
+
+@command("SSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="set", since="2.8.0", tips=_RANDOM,
+         summary="Goes through the members of a set, some at a time.")
+def sscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
+    at = parse_cursor(cursor)
+    value = ctx.typed(key, SetValue)
+    if value is None:
+        return scan_reply(0, [])
+    effort, glob, _ = scan_options(options)
+    following, members = scan_collection(ctx.server.scan_cache, (ctx.db.index, key), value.positions, at, effort)
+    if glob is not None:
+        members = [member for member in members if glob.matches(member)]
+    return scan_reply(following, members)

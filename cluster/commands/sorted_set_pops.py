@@ -1,0 +1,130 @@
+"""Sorted sets: taking the lowest or the highest members, from the first set that has some, and waiting for some."""
+
+from __future__ import annotations
+
+from cluster.commands.context import Context
+from cluster.commands.keys import KeySpec, NumKeys, first_key
+from cluster.commands.registry import BLOCKING, FAST, MOVABLE_KEYS, NOSCRIPT, WRITE, command
+from cluster.commands.sorted_sets import scored_reply
+from cluster.commands.waiting import parse_numkeys, parse_pop_count, served_or_waiting, timeout_ms
+from cluster.errors import CommandError, SyntaxFault
+from cluster.keyspace.events import Event
+from cluster.keyspace.numbers import parse_integer
+from cluster.keyspace.values import SortedSetValue
+from cluster.protocol import replies
+
+POP_MIN = Event("z", "zpopmin")
+POP_MAX = Event("z", "zpopmax")
+
+_POPPED = ("RW", "access", "delete")
+_POP = first_key(*_POPPED)
+_ALL_BUT_LAST = (KeySpec(1, -2, 1, _POPPED),)
+_ENDS = {b"MIN": True, b"MAX": False}
+
+
+def _popped(ctx: Context, key: bytes, value: SortedSetValue, count: int, *, lowest: bool) -> list[tuple[float, bytes]]:
+    length = len(value)
+    count = min(count, length)
+    first, behind = (0, count) if lowest else (length - count, length)
+    items = value.stretch(first, behind, descending=not lowest)
+    value.remove_stretch(first, behind)
+    ctx.changed(key, POP_MIN if lowest else POP_MAX, count)
+    ctx.remove_if_empty(key, value)
+    return items
+
+
+def _pop(ctx: Context, key: bytes, options: tuple[bytes, ...], *, lowest: bool) -> bytes:
+    if len(options) > 1:
+        raise SyntaxFault
+    count = 1
+    if options:
+        try:
+            count = parse_integer(options[0])
+        except CommandError:
+            count = -1
+        if count < 0:
+            raise CommandError("ERR value is out of range, must be positive")
+    value = ctx.typed_for_write(key, SortedSetValue)
+    if value is None or not count:
+        return replies.EMPTY_ARRAY
+    items = _popped(ctx, key, value, count, lowest=lowest)
+    if options:
+        return scored_reply(items, ctx.resp, with_scores=True)
+    [(score, member)] = items
+    return replies.array([replies.bulk(member), replies.double(score, ctx.resp)])
+
+
+@command("ZPOPMIN", arity=-2, flags={WRITE, FAST}, keys=_POP, group="sorted-set", since="5.0.0",
+         summary="Takes the members of the lowest scores.")
+def zpopmin(ctx: Context, key: bytes, *count: bytes) -> bytes:
+    return _pop(ctx, key, count, lowest=True)
+
+
+@command("ZPOPMAX", arity=-2, flags={WRITE, FAST}, keys=_POP, group="sorted-set", since="5.0.0",
+         summary="Takes the members of the highest scores.")
+def zpopmax(ctx: Context, key: bytes, *count: bytes) -> bytes:
+    return _pop(ctx, key, count, lowest=False)
+
+
+def _blocking_pop(ctx: Context, arguments: tuple[bytes, ...], *, lowest: bool) -> bytes | None:
+    def serve(ctx: Context, key: bytes) -> bytes | None:
+        value = ctx.typed_for_write(key, SortedSetValue)
+        if value is None:
+            return None
+        [(score, member)] = _popped(ctx, key, value, 1, lowest=lowest)
+        ctx.propagate(b"ZPOPMIN" if lowest else b"ZPOPMAX", key)
+        return replies.array([replies.bulk(key), replies.bulk(member), replies.double(score, ctx.resp)])
+
+    *keys, timeout = arguments
+    return served_or_waiting(ctx, keys, timeout_ms(ctx, timeout), serve)
+
+
+@command("BZPOPMIN", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING, FAST}, keys=_ALL_BUT_LAST, group="sorted-set",
+         since="5.0.0", own_effects=True, summary="Takes the member of the lowest score, and waits for one.")
+def bzpopmin(ctx: Context, *arguments: bytes) -> bytes | None:
+    return _blocking_pop(ctx, arguments, lowest=True)
+
+
+@command("BZPOPMAX", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING, FAST}, keys=_ALL_BUT_LAST, group="sorted-set",
+         since="5.0.0", own_effects=True, summary="Takes the member of the highest score, and waits for one.")
+def bzpopmax(ctx: Context, *arguments: bytes) -> bytes | None:
+    return _blocking_pop(ctx, arguments, lowest=False)
+
+
+def _pop_options(numkeys: bytes, rest: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], bool, int]:
+    """(keys, whether the lowest, how many)"""
+    keys, options = parse_numkeys(numkeys, rest)
+    lowest = _ENDS.get(options[0].upper()) if options else None
+    if lowest is None:
+        raise SyntaxFault
+    return keys, lowest, parse_pop_count(options[1:])
+
+
+def _pop_many(ctx: Context, key: bytes, count: int, *, lowest: bool) -> bytes | None:
+    value = ctx.typed_for_write(key, SortedSetValue)
+    if value is None:
+        return None
+    items = _popped(ctx, key, value, count, lowest=lowest)
+    ctx.propagate(b"ZPOPMIN" if lowest else b"ZPOPMAX", key, b"%d" % len(items))
+    # In either protocol: a pair for each member.
+    shown = [replies.array([replies.bulk(member), replies.double(score, ctx.resp)]) for score, member in items]
+    return replies.array([replies.bulk(key), replies.array(shown)])
+
+
+@command("ZMPOP", arity=-4, flags={WRITE, MOVABLE_KEYS}, keys=(NumKeys(1, _POPPED),), group="sorted-set",
+         since="7.0.0", own_effects=True, summary="Takes members from the first sorted set that has some.")
+def zmpop(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
+    keys, lowest, count = _pop_options(numkeys, rest)
+    for key in keys:
+        reply = _pop_many(ctx, key, count, lowest=lowest)
+        if reply is not None:
+            return reply
+    return ctx.null_array
+
+
+@command("BZMPOP", arity=-5, flags={WRITE, BLOCKING, MOVABLE_KEYS}, keys=(NumKeys(2, _POPPED),), group="sorted-set",
+         since="7.0.0", own_effects=True, summary="Takes members from the first set that has some, and waits.")
+def bzmpop(ctx: Context, timeout: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
+    wait_ms = timeout_ms(ctx, timeout)
+    keys, lowest, count = _pop_options(numkeys, rest)
+    return served_or_waiting(ctx, keys, wait_ms, lambda ctx, key: _pop_many(ctx, key, count, lowest=lowest))

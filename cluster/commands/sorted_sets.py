@@ -1,0 +1,226 @@
+"""Sorted sets: members and their scores one at a time. Ranges, pops and algebra have files of their own."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+
+from cluster.commands.context import Context
+from cluster.commands.keys import FIRST, FIRST_READ, first_key
+from cluster.commands.random_elements import parse_count, sample
+from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
+from cluster.commands.scan_commands import scan_options, scan_reply
+from cluster.errors import CommandError, SyntaxFault
+from cluster.keyspace.events import Event
+from cluster.keyspace.numbers import parse_float
+from cluster.keyspace.scan import parse_cursor, scan_collection
+from cluster.keyspace.values import SortedSetValue
+from cluster.protocol import replies
+
+SCORE_ADD = Event("z", "zadd")
+SCORE_INCREMENT = Event("z", "zincr")
+SCORE_REMOVE = Event("z", "zrem")
+
+_PRESENCE = first_key("RO")
+_RANDOM = ("nondeterministic_output",)
+_ADD_OPTIONS = {b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR"}
+
+
+def _put(ctx: Context, value: SortedSetValue | None, key: bytes, member: bytes, score: float) -> SortedSetValue:
+    if value is None:
+        value = SortedSetValue()
+        ctx.put(key, value)
+    value.add(member, score)
+    return value
+
+
+@command("ZADD", arity=-4, flags={WRITE, DENYOOM, FAST}, keys=FIRST, group="sorted-set", since="1.2.0",
+         summary="Adds members with their scores, or changes scores.")
+def zadd(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
+    if len(arguments) == 2 and arguments[0].upper() not in _ADD_OPTIONS:
+        score, member = parse_float(arguments[0]), arguments[1]
+        value = ctx.typed_for_write(key, SortedSetValue)
+        old = None if value is None else value.scores.get(member)
+        if value is None or old is None:
+            _put(ctx, value, key, member, score)
+            ctx.changed(key, SCORE_ADD)
+            return replies.ONE
+        if old != score:
+            value.move(member, old, score)
+            ctx.changed(key, SCORE_ADD)
+        return replies.ZERO
+    return _add_with_options(ctx, key, arguments)
+
+
+def _add_with_options(ctx: Context, key: bytes, arguments: tuple[bytes, ...]) -> bytes:
+    words: set[bytes] = set()
+    at = 0
+    while at < len(arguments) and (word := arguments[at].upper()) in _ADD_OPTIONS:
+        words.add(word)
+        at += 1
+    pairs = arguments[at:]
+    if not pairs or len(pairs) & 1:
+        raise SyntaxFault
+    _check_options(words, len(pairs) // 2)
+    scores = [parse_float(text) for text in pairs[::2]]
+    members = pairs[1::2]
+    if b"INCR" in words:
+        return _increment(ctx, key, members[0], scores[0], words)
+    value = ctx.typed_for_write(key, SortedSetValue)
+    added = updated = 0
+    for member, score in zip(members, scores, strict=True):
+        old = None if value is None else value.scores.get(member)
+        if value is None or old is None:
+            if b"XX" not in words:
+                value = _put(ctx, value, key, member, score)
+                added += 1
+        elif _may_change(words, old, score) and old != score:
+            value.move(member, old, score)
+            updated += 1
+    if added or updated:
+        ctx.changed(key, SCORE_ADD, added + updated)
+    return replies.integer(added + updated if b"CH" in words else added)
+
+
+def _check_options(words: set[bytes], pair_count: int) -> None:
+    if {b"NX", b"XX"} <= words:
+        raise CommandError("ERR XX and NX options at the same time are not compatible")
+    if len(words & {b"NX", b"GT", b"LT"}) > 1:
+        raise CommandError("ERR GT, LT, and/or NX options at the same time are not compatible")
+    if b"INCR" in words and pair_count > 1:
+        raise CommandError("ERR INCR option supports a single increment-element pair")
+
+
+def _may_change(words: set[bytes], old: float, new: float) -> bool:
+    """Whether the options let a score that is there be changed."""
+    return not (b"NX" in words or (b"GT" in words and new <= old) or (b"LT" in words and new >= old))
+
+
+def _increment(ctx: Context, key: bytes, member: bytes, increment: float, words: set[bytes]) -> bytes:
+    value = ctx.typed_for_write(key, SortedSetValue)
+    old = None if value is None else value.scores.get(member)
+    if value is None or old is None:
+        if b"XX" in words:
+            return ctx.null
+        _put(ctx, value, key, member, increment)
+        ctx.changed(key, SCORE_INCREMENT)
+        return replies.double(increment, ctx.resp)
+    if b"NX" in words:
+        return ctx.null
+    score = old + increment
+    if math.isnan(score):
+        raise CommandError("ERR resulting score is not a number (NaN)")
+    if not _may_change(words, old, score):
+        return ctx.null
+    if score != old:
+        value.move(member, old, score)
+        ctx.changed(key, SCORE_INCREMENT)
+    return replies.double(score, ctx.resp)
+
+
+@command("ZINCRBY", arity=4, flags={WRITE, DENYOOM, FAST}, keys=first_key("RW", "access", "update"),
+         group="sorted-set", since="1.2.0", summary="Adds to the score of a member.")
+def zincrby(ctx: Context, key: bytes, increment: bytes, member: bytes) -> bytes:
+    return _increment(ctx, key, member, parse_float(increment), set())
+
+
+@command("ZREM", arity=-3, flags={WRITE, FAST}, keys=first_key("RW", "delete"), group="sorted-set", since="1.2.0",
+         summary="Removes members.")
+def zrem(ctx: Context, key: bytes, *members: bytes) -> bytes:
+    value = ctx.typed_for_write(key, SortedSetValue)
+    if value is None:
+        return replies.ZERO
+    removed = sum(map(value.discard, members))
+    if removed:
+        ctx.changed(key, SCORE_REMOVE, removed)
+        ctx.remove_if_empty(key, value)
+    return replies.integer(removed)
+
+
+@command("ZCARD", arity=2, flags={READONLY, FAST}, keys=_PRESENCE, group="sorted-set", since="1.2.0",
+         summary="Answers the number of members.")
+def zcard(ctx: Context, key: bytes) -> bytes:
+    value = ctx.typed(key, SortedSetValue)
+    return replies.ZERO if value is None else replies.integer(len(value))
+
+
+@command("ZSCORE", arity=3, flags={READONLY, FAST}, keys=FIRST_READ, group="sorted-set", since="1.2.0",
+         summary="Answers the score of a member.")
+def zscore(ctx: Context, key: bytes, member: bytes) -> bytes:
+    value = ctx.typed(key, SortedSetValue)
+    score = None if value is None else value.scores.get(member)
+    return ctx.null if score is None else replies.double(score, ctx.resp)
+
+
+@command("ZMSCORE", arity=-3, flags={READONLY, FAST}, keys=FIRST_READ, group="sorted-set", since="6.2.0",
+         summary="Answers the scores of several members.")
+def zmscore(ctx: Context, key: bytes, *members: bytes) -> bytes:
+    value = ctx.typed(key, SortedSetValue)
+    scores = {} if value is None else value.scores
+    found = [scores.get(member) for member in members]
+    return replies.array([ctx.null if score is None else replies.double(score, ctx.resp) for score in found])
+
+
+def _rank(ctx: Context, key: bytes, member: bytes, options: tuple[bytes, ...], *, descending: bool) -> bytes:
+    if options and (len(options) > 1 or options[0].upper() != b"WITHSCORE"):
+        raise SyntaxFault
+    value = ctx.typed(key, SortedSetValue)
+    if value is None or member not in value.scores:
+        return ctx.null_array if options else ctx.null
+    rank = value.rank(member)
+    shown = replies.integer(len(value) - 1 - rank if descending else rank)
+    return replies.array([shown, replies.double(value.scores[member], ctx.resp)]) if options else shown
+
+
+@command("ZRANK", arity=-3, flags={READONLY, FAST}, keys=FIRST_READ, group="sorted-set", since="2.0.0",
+         summary="Answers the position of a member, lowest score first.")
+def zrank(ctx: Context, key: bytes, member: bytes, *options: bytes) -> bytes:
+    return _rank(ctx, key, member, options, descending=False)
+
+
+@command("ZREVRANK", arity=-3, flags={READONLY, FAST}, keys=FIRST_READ, group="sorted-set", since="2.0.0",
+         summary="Answers the position of a member, highest score first.")
+def zrevrank(ctx: Context, key: bytes, member: bytes, *options: bytes) -> bytes:
+    return _rank(ctx, key, member, options, descending=True)
+
+
+def scored_reply(items: list[tuple[float, bytes]], resp: int, *, with_scores: bool) -> bytes:
+    """(score, member) as a range command answers them."""
+    if not with_scores:
+        return replies.bulk_array([member for _, member in items])
+    return replies.pairs([(replies.bulk(member), replies.double(score, resp)) for score, member in items], resp)
+
+
+@command("ZRANDMEMBER", arity=-2, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="6.2.0", tips=_RANDOM,
+         summary="Answers random members.")
+def zrandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
+    if not options:
+        value = ctx.typed(key, SortedSetValue)
+        if value is None:
+            return ctx.null
+        return replies.bulk(next(islice(value.scores, ctx.rng.randrange(len(value)), None)))
+    with_scores = len(options) > 1
+    if len(options) > 2 or (with_scores and options[1].upper() != b"WITHSCORES"):
+        parse_count(options[0])
+        raise SyntaxFault
+    count = parse_count(options[0], pairs=with_scores)
+    value = ctx.typed(key, SortedSetValue)
+    if value is None:
+        return replies.EMPTY_ARRAY
+    items = sample(ctx.rng, value.stretch(0, len(value)), count)
+    return scored_reply(items, ctx.resp, with_scores=with_scores)
+
+
+@command("ZSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="2.8.0", tips=_RANDOM,
+         summary="Goes through the members and scores, some at a time.")
+def zscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
+    at = parse_cursor(cursor)
+    value = ctx.typed(key, SortedSetValue)
+    if value is None:
+        return scan_reply(0, [])
+    effort, glob, _ = scan_options(options)
+    following, members = scan_collection(ctx.server.scan_cache, (ctx.db.index, key), value.scores, at, effort)
+    if glob is not None:
+        members = [member for member in members if glob.matches(member)]
+    parts = [part for member in members for part in (member, replies.format_double(value.scores[member]))]
+    return scan_reply(following, parts)

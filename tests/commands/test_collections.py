@@ -1,0 +1,130 @@
+"""Lists, hashes, sets and sorted sets: what the comparison with redis-server cannot show, effects, dice and shapes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.commands.in_process import InProcessNode
+
+
+def test_random_removals_travel_by_name(node: InProcessNode) -> None:
+    node("SADD", "set", "a", "b", "c", "d")
+    [taken] = node("SPOP", "set", 1)
+    assert node.journaled("SISMEMBER", "set", taken) == []
+    [effect] = node.journaled("SPOP", "set")
+    assert effect[:2] == [b"SREM", b"set"]
+    assert node("SMISMEMBER", "set", taken, effect[2]) == [0, 0]
+    assert node.journaled("SPOP", "set", 5) == [[b"DEL", b"set"]]
+    assert node("EXISTS", "set") == 0
+
+
+def test_sums_of_floats_travel_as_their_result(node: InProcessNode) -> None:
+    assert node.journaled("HINCRBYFLOAT", "h", "f", "0.1") == [[b"HSET", b"h", b"f", b"0.1"]]
+
+
+def test_pops_from_several_travel_as_plain_pops(node: InProcessNode) -> None:
+    node("RPUSH", "list", "a", "b", "c")
+    node("ZADD", "set", 1, "a", 2, "b")
+    assert node.journaled("LMPOP", 2, "none", "list", "LEFT", "COUNT", 2) == [[b"LPOP", b"list", b"2"]]
+    assert node.journaled("ZMPOP", 1, "set", "MIN", "COUNT", 9) == [[b"ZPOPMIN", b"set", b"2"]]
+
+
+def test_what_changed_nothing_travels_not(node: InProcessNode) -> None:
+    node("ZADD", "z", 1, "a")
+    node("SADD", "s", "a")
+    for command in (
+        ("ZADD", "z", 1, "a"), ("ZADD", "z", "GT", 0, "a"), ("SADD", "s", "a"), ("HDEL", "none", "f"),
+        ("SREM", "s", "x"), ("LREM", "none", 0, "x"), ("LPUSHX", "none", "x"), ("SMOVE", "s", "t", "x"),
+        ("ZREMRANGEBYSCORE", "z", 5, 9), ("RPOPLPUSH", "none", "s2"), ("ZINTERSTORE", "none", 1, "none2"),
+    ):  # fmt: skip
+        assert node.journaled(*command) == []
+
+
+def test_the_last_element_takes_its_key_along(node: InProcessNode) -> None:
+    for fill, take in (
+        (("RPUSH", "k", "a"), ("LPOP", "k")), (("RPUSH", "k", "a"), ("LREM", "k", 0, "a")),
+        (("RPUSH", "k", "a"), ("LTRIM", "k", 1, 0)), (("HSET", "k", "f", 1), ("HDEL", "k", "f")),
+        (("SADD", "k", "a"), ("SREM", "k", "a")), (("SADD", "k", "a"), ("SMOVE", "k", "other", "a")),
+        (("ZADD", "k", 1, "a"), ("ZREM", "k", "a")), (("ZADD", "k", 1, "a"), ("ZREMRANGEBYRANK", "k", 0, -1)),
+        (("ZADD", "k", 1, "a"), ("ZREMRANGEBYLEX", "k", "-", "+")), (("ZADD", "k", 1, "a"), ("ZPOPMAX", "k")),
+    ):  # fmt: skip
+        node(*fill)
+        node("EXPIRE", "k", 100)
+        node(*take)
+        assert node("TYPE", "k") == b"none"
+        node(*fill)
+        assert node("TTL", "k") == -1
+        node("DEL", "k")
+
+
+def test_random_members_are_drawn_evenly(node: InProcessNode) -> None:
+    node("SADD", "set", *range(5))
+    node("HSET", "hash", *(part for number in range(5) for part in (number, number)))
+    node("ZADD", "sorted", *(part for number in range(5) for part in (number, number)))
+    for command in ("SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER"):
+        name = {"S": "set", "H": "hash", "Z": "sorted"}[command[0]]
+        seen = Counter(node(command, name) for _ in range(500))
+        assert len(seen) == 5
+        assert max(seen.values()) < 2 * min(seen.values())
+        assert len(set(node(command, name, 3))) == 3
+        assert len(node(command, name, -20)) == 20
+
+
+def test_pairs_nest_in_resp3_only(node: InProcessNode) -> None:
+    node("ZADD", "z", 1.5, "a", 2, "b")
+    node("HSET", "h", "f", "v")
+    assert node("ZRANGE", "z", 0, -1, "WITHSCORES") == [b"a", b"1.5", b"b", b"2"]
+    assert node("HRANDFIELD", "h", 1, "WITHVALUES") == [b"f", b"v"]
+    assert node("HGETALL", "h") == [b"f", b"v"]
+    node("HELLO", 3)
+    assert node("ZRANGE", "z", 0, -1, "WITHSCORES") == [[b"a", 1.5], [b"b", 2.0]]
+    assert node("ZPOPMIN", "z") == [b"a", 1.5]
+    assert node("ZPOPMIN", "z", 1) == [[b"b", 2.0]]
+    assert node("HRANDFIELD", "h", 1, "WITHVALUES") == [[b"f", b"v"]]
+    assert node("HGETALL", "h") == {b"f": b"v"}
+
+
+def test_a_rank_with_its_score(node: InProcessNode) -> None:
+    node("ZADD", "z", 1.5, "a", 2, "b")
+    assert node("ZRANK", "z", "b", "WITHSCORE") == [1, b"2"]
+    assert node("ZREVRANK", "z", "a", "WITHSCORE") == [1, b"1.5"]
+    assert node("ZRANK", "z", "x", "WITHSCORE") is None
+    assert node.error("ZRANK", "z", "a", "SCORE") == "ERR syntax error"
+
+
+def test_scores_are_shown_in_the_shortest_way(node: InProcessNode) -> None:
+    for given, shown in (
+        ("0.1", b"0.1"), ("3.0", b"3"), ("1e20", b"1e+20"), ("0.00012345", b"1.2345e-4"), ("1e17", b"1" + b"0" * 17),
+        ("-inf", b"-inf"), ("0.30000000000000004", b"0.30000000000000004"),
+    ):  # fmt: skip
+        node("ZADD", "z", given, "m")
+        assert node("ZSCORE", "z", "m") == shown
+
+
+def test_a_scan_of_a_large_collection_finds_all(node: InProcessNode) -> None:
+    names = [b"%d" % number for number in range(1000)]
+    node("SADD", "s", *names)
+    node("HSET", "h", *(part for name in names for part in (name, name)))
+    node("ZADD", "z", *(part for name in names for part in (name, name)))
+    for command, key, step in (("SSCAN", "s", 1), ("HSCAN", "h", 2), ("ZSCAN", "z", 2)):
+        found: set[bytes] = set()
+        cursor = b"0"
+        while True:
+            cursor, part = node(command, key, cursor, "COUNT", 50)
+            assert len(part) < 200
+            found.update(part[::step])
+            if cursor == b"0":
+                break
+        assert found == set(names)
+
+
+def test_encodings_follow_the_thresholds(node: InProcessNode) -> None:
+    node("SADD", "ints", 1, 2)
+    node("SADD", "names", "a")
+    node("HSET", "h", "f", "x" * 65)
+    node("ZADD", "z", *(part for number in range(129) for part in (number, number)))
+    node("RPUSH", "l", "x" * 9000)
+    shown = [node("OBJECT", "ENCODING", key) for key in ("ints", "names", "h", "z", "l")]
+    assert shown == [b"intset", b"listpack", b"hashtable", b"skiplist", b"quicklist"]
+    node("SADD", "ints", 5, 3, 4)
+    assert node("SMEMBERS", "ints") == [b"1", b"2", b"3", b"4", b"5"]
