@@ -264,8 +264,10 @@ class Server:
             for watched in [where for where in self.watchers if where[0] == db.index]:
                 if db.get(watched[1]) is not None:
                     self.announce(db, watched[1], Event("g", "flushed"))
-            count += len(db)
-            db.clear()
+            keys = len(db)
+            if keys:  # to clear many databases takes long enough to be felt
+                count += keys
+                db.clear()
         self.scan_cache.clear()
         self.ctx.routed = None
         return count
