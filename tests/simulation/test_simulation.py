@@ -1,0 +1,113 @@
+"""Many short lives of small clusters, each drawn from one seed: faults, then health.
+
+CLUSTER_NODE_SEEDS says how many (--long: thousands). A failure names the line that replays it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from bus import events
+from tests.simulation.checkers import Safety, disagreements
+from tests.simulation.schedule import run_seed
+from tests.simulation.simulator import Simulation
+
+BATCHES = 10
+
+
+def seeds(batch: int) -> range:
+    count = int(os.environ.get("CLUSTER_NODE_SEEDS", "200"))
+    return range(batch * count // BATCHES, (batch + 1) * count // BATCHES)
+
+
+@pytest.mark.timeout(3600)  # with --long; on a usual run the whole file takes less than a minute
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_a_cluster_is_safe_under_faults_and_healthy_after_them(batch: int) -> None:
+    failures = [str(outcome) for seed in seeds(batch) if (outcome := run_seed(seed)).problems]
+    assert not failures, "\n".join(failures)
+
+
+def test_a_seed_decides_everything() -> None:
+    assert run_seed(11).history == run_seed(11).history
+
+
+def test_a_cluster_forms_by_meeting() -> None:
+    sim = Simulation(3, 8)
+    sim.form(4)
+    assert sim.run_until(lambda: not disagreements(sim), 20_000), disagreements(sim)
+    assert [node.info.role for node in sim.nodes] == ["primary"] * 4 + ["replica"] * 4
+
+
+def started(seed: int = 5, nodes: int = 6) -> tuple[Simulation, Safety]:
+    sim = Simulation(seed, nodes)
+    safety = Safety(by_vote_only=True)
+    sim.observers.append(safety)
+    sim.prepare(3)
+    assert sim.run_until(lambda: not disagreements(sim), 10_000)
+    return sim, safety
+
+
+def test_a_crashed_primary_is_replaced_and_comes_back_as_a_replica() -> None:
+    sim, safety = started()
+    old, successor = sim.nodes[0], sim.nodes[3]
+    old.crash()
+    assert sim.run_until(lambda: successor.info.role == "primary", 1_000), "a refused connection is found out at once"
+    old.start()
+    assert sim.run_until(lambda: not disagreements(sim), 10_000), disagreements(sim)
+    assert old.info.primary_id == successor.node_id
+    assert safety.violations == []
+
+
+def test_a_stopped_primary_serves_nothing_when_it_goes_on() -> None:
+    sim, safety = started()
+    old, successor = sim.nodes[0], sim.nodes[3]
+    old.stopped = True
+    assert sim.run_until(lambda: successor.info.role == "primary", 5_000)
+    old.resume()
+    assert not (old.running.view.state_ok and old.info.slots)
+    assert sim.run_until(lambda: not disagreements(sim), 10_000)
+    assert safety.violations == []
+
+
+def test_the_minority_s_primary_stops_serving_and_the_majority_goes_on() -> None:
+    sim, safety = started()
+    sim.network.partition({0})
+    sim.run(3_000)
+    assert sim.nodes[0].running.view.down_reason == "minority"
+    assert all(node.running.view.state_ok for node in sim.nodes[1:])
+    sim.network.heal()
+    assert sim.run_until(lambda: not disagreements(sim), 10_000)
+    assert safety.violations == []
+
+
+def test_no_side_of_an_even_split_takes_over() -> None:
+    sim = Simulation(5, 8)
+    sim.prepare(4)
+    sim.run(4_000)
+    sim.network.partition({0, 1, 6, 7})  # two primaries and the replicas of the other two
+    sim.run(20_000)
+    assert [node.info.role for node in sim.nodes] == ["primary"] * 4 + ["replica"] * 4
+    assert not any(node.running.view.state_ok for node in sim.nodes)
+
+
+def test_a_manual_failover_loses_no_write() -> None:
+    sim, safety = started()
+    old, successor = sim.nodes[0], sim.nodes[3]
+    assert successor.ask(events.Failover()) == "OK"
+    assert sim.run_until(lambda: successor.info.role == "primary", 5_000)
+    assert successor.offset >= old.offset
+    assert sim.run_until(lambda: not disagreements(sim), 10_000)
+    assert old.paused_until == 0, "the writers that waited are told where to go"
+    assert safety.violations == []
+
+
+def test_a_primary_without_replicas_is_given_one_that_another_can_spare() -> None:
+    sim = Simulation(5, 7)
+    sim.prepare(3)  # node 0 has two replicas, 3 and 6
+    sim.run(4_000)
+    sim.nodes[4].crash()
+    orphan = sim.nodes[1].node_id
+    assert sim.run_until(lambda: any(node.info.primary_id == orphan for node in sim.living()), 20_000)
+    assert [node.index for node in sim.living() if node.info.primary_id == sim.nodes[0].node_id] != []
