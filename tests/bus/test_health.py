@@ -1,0 +1,87 @@
+"""When a node may serve: all slots have an owner that lives, and it is on the side of the majority."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bus import events
+from bus.core import BusConfig
+from bus.messages import Fail
+from tests.bus.driver import BUS_PORT, PORT, TIMEOUT_MS, Driver, cluster, node_id
+
+SHARD = cluster("abc", {"d": "b"})
+
+
+def serving(me: str = "a", *, full_coverage: bool = True) -> Driver:
+    config = BusConfig(
+        node_timeout_ms=TIMEOUT_MS, port=PORT, bus_port=BUS_PORT, require_full_coverage=full_coverage
+    )
+    driver = Driver(me, SHARD, config=config)
+    driver.tick(2_500, alive=[name for name in SHARD if name != me])
+    driver.clear()
+    return driver
+
+
+def test_a_primary_that_starts_listens_first() -> None:
+    driver = Driver("a", SHARD)
+    driver.tick(1_900, alive="bcd")
+    assert (driver.view.state_ok, driver.view.down_reason) == (False, "starting")
+    driver.tick(200, alive="bcd")
+    assert driver.view.state_ok
+    assert driver.came(events.ClusterStateChanged) == [events.ClusterStateChanged(True)]
+
+
+def test_a_replica_that_starts_serves_at_once() -> None:
+    assert Driver("d", SHARD).view.state_ok
+
+
+def test_without_a_majority_nothing_is_served() -> None:
+    driver = serving()
+    driver.tick(TIMEOUT_MS + 200)
+    assert driver.view.down_reason == "minority"
+    assert driver.came(events.ClusterStateChanged) == [events.ClusterStateChanged(False)]
+
+
+def test_back_among_the_majority_a_primary_waits_before_it_serves() -> None:
+    driver = serving()
+    driver.tick(TIMEOUT_MS + 200)
+    driver.tick(TIMEOUT_MS - 200, alive="bcd")
+    assert not driver.view.state_ok
+    driver.tick(400, alive="bcd")
+    assert driver.view.state_ok
+
+
+def test_a_slot_whose_owner_failed_brings_all_down() -> None:
+    driver = serving()
+    driver.hear("b", Fail(node_id("c")))
+    assert driver.view.down_reason == "slots"
+    driver.hear("b", driver.announcement("b", config_epoch=9, slots=((5461, 16383),)))
+    assert driver.view.state_ok
+
+
+def test_a_slot_nobody_owns_brings_all_down() -> None:
+    driver = serving()
+    driver.ask(events.DelSlots((0,)))
+    assert driver.view.down_reason == "slots"
+    driver.ask(events.AddSlots((0,)))
+    assert driver.view.state_ok
+
+
+def test_without_full_coverage_the_rest_is_served() -> None:
+    driver = serving(full_coverage=False)
+    driver.hear("b", Fail(node_id("c")))
+    driver.ask(events.DelSlots((0,)))
+    assert driver.view.state_ok
+
+
+def test_the_change_is_seen_before_those_who_wait_for_it_are_told() -> None:
+    driver = serving()
+    effects = driver.hear("b", Fail(node_id("c")))
+    assert any(isinstance(effect, events.ViewChanged) and not effect.view.state_ok for effect in effects)
+
+
+def test_a_primary_alone_with_all_slots_serves() -> None:
+    nodes = cluster("a")
+    driver = Driver("a", {"a": replace(nodes["a"], slots=((0, 16383),))})
+    driver.tick(2_100)
+    assert driver.view.state_ok
