@@ -173,6 +173,7 @@ def bump_epoch(s: State) -> bool:
             return False
     s.current_epoch = top + 1
     s.me.config_epoch = s.current_epoch
+    s.election = None  # won now, it would take this node's epoch back to a smaller one, which no other would believe
     s.touch(announce=True, durable=True)
     s.log("notice", f"New configEpoch set to {s.me.config_epoch}")
     return True

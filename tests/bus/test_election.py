@@ -166,6 +166,18 @@ def test_who_lost_an_election_asks_again_in_a_new_epoch() -> None:
     assert [message.epoch for message in driver.sent(VoteRequest, "b")] == [5]
 
 
+def test_a_vote_does_not_take_an_epoch_back() -> None:
+    driver = candidate()
+    ask_for_votes(driver)
+    assert driver.ask(events.BumpEpoch()) == "BUMPED 5"
+    driver.hear("b", Vote(4))
+    driver.hear("c", Vote(4))
+    assert (driver.node("d").role, driver.node("d").config_epoch) == ("replica", 5)
+    driver.clear()
+    driver.tick(500, alive="bce")
+    assert [message.epoch for message in driver.sent(VoteRequest, "b")] == [6]
+
+
 def test_no_election_when_the_primary_comes_back() -> None:
     driver = candidate()
     driver.hear("b", Fail(node_id("a")))
