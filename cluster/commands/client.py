@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from cluster.commands.connection import check_name
 from cluster.commands.context import Context
 from cluster.commands.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from cluster.errors import CommandError, NotAnInteger, SyntaxFault, wrong_subcommand
 from cluster.keyspace.numbers import parse_integer
-from cluster.network.session import Session
 from cluster.protocol import replies
+
+if TYPE_CHECKING:
+    from cluster.network.session import Session
 
 _FLAGS = {NOSCRIPT, LOADING, STALE}
 _ADMIN = {ADMIN, *_FLAGS}
@@ -245,7 +248,7 @@ def client_reply(ctx: Context, mode: bytes) -> bytes | None:
         client.reply_mode = "off"
     elif word == b"skip":
         if client.reply_mode != "off":
-            client.reply_mode = "skip-next"
+            client.reply_mode = "skip"
     else:
         raise SyntaxFault
     client.refresh()

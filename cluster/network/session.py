@@ -283,9 +283,7 @@ class Session:
             self.reply_mode = "on"
             self.refresh()
             return None
-        if self.reply_mode == "skip-next":
-            self.reply_mode = "skip"
-        return None if self.reply_mode == "off" else b""
+        return None
 
     def _resolve(self, arguments: list[bytes]) -> Command:
         command = self.server.table.find(arguments[0])
