@@ -68,6 +68,7 @@ class Node:
         shell.abort_shutdown = self._abort_shutdown
         shell.crash = lambda: os.kill(os.getpid(), signal.SIGKILL)
         shell.stall = time.sleep
+        shell.process_id = os.getpid()
         shell.purge_memory = _collect
 
     def _request_shutdown(self, how: frozenset[str]) -> None:

@@ -5,6 +5,7 @@ A directive that is simply read when it matters (timeout, hz, client-query-buffe
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster.config.directives import DIRECTIVES
@@ -69,10 +70,7 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
         if server.bus is not None:
             server.bus.configure()
 
-    def rewrite() -> None:
-        rewrite_configuration(config)
-
-    server.shell.rewrite_configuration = rewrite
+    server.shell.rewrite_configuration = partial(rewrite_configuration, config)
     slow(config)
     memory(config)
     config.on_change(["dir"], change_directory)

@@ -73,15 +73,7 @@ class Server:
         self.clients: dict[int, Session] = {}
         self.monitors: dict[int, Session] = {}
         self.watchers: dict[tuple[int, bytes], dict[Session, None]] = {}
-        self.loading = False
-        self.active_expiry = True
-        self.cron_paused = False  # DEBUG PAUSE-CRON
-        self.serves_stale_only = False  # our primary is away and replica-serve-stale-data says no
-        self.answers_primary = False
-        self.is_replica = False
-        self.unusual = False
-        self.has_followups = False
-        self.slow_ns = 1 << 62
+        self._start_flags()
         self.slow_log: list[tuple[int, int, int, list[bytes], str, bytes]] = []
         self.requires_password = bool(config.requirepass)
         self.awake: dict[Session, None] = {}
@@ -100,6 +92,17 @@ class Server:
         self.bus: BusBridge | None = None
         self.shell = Shell()
         self.refresh_road()
+
+    def _start_flags(self) -> None:
+        self.loading = False
+        self.active_expiry = True
+        self.cron_paused = False  # DEBUG PAUSE-CRON
+        self.serves_stale_only = False  # our primary is away and replica-serve-stale-data says no
+        self.answers_primary = False
+        self.is_replica = False
+        self.unusual = False
+        self.has_followups = False
+        self.slow_ns = 1 << 62
 
     # -- clients ---------------------------------------------------------------------------------------------
 

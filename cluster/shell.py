@@ -39,4 +39,5 @@ class Shell:
     purge_memory: Callable[[], None] = _nothing
     rewrite_configuration: Callable[[], None] = _nothing
     """Write the configuration file; raises RewriteError."""
+    process_id: int = 0
     clock_us: Callable[[], int] = lambda: time.time_ns() // 1000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import resource
 import sys
@@ -43,7 +42,7 @@ def _server(server: Server) -> Fields:
     yield "monotonic_clock", "POSIX clock_gettime"
     yield "multiplexing_api", "epoll"
     yield "python_version", platform.python_version()
-    yield "process_id", os.getpid()
+    yield "process_id", server.shell.process_id
     yield "process_supervised", "no"
     yield "run_id", server.run_id
     yield "tcp_port", config.port

@@ -9,8 +9,8 @@ from cluster.commands.keys import KeySpec, Keyword
 from cluster.commands.registry import WRITE, command
 from cluster.errors import CommandError, SyntaxFault
 from cluster.keyspace.numbers import parse_integer
-from cluster.network.migrator import Migration
 from cluster.protocol import replies
+from cluster.slots.migration import Migration
 
 _FLAGS = ("RW", "access", "delete")
 _DEFAULT_TIMEOUT_MS = 1_000

@@ -138,7 +138,7 @@ def zrem(ctx: Context, key: bytes, *members: bytes) -> bytes:
 
 
 @command("ZCARD", arity=2, flags={READONLY, FAST}, keys=_PRESENCE, group="sorted-set", since="1.2.0",
-         summary="Answers the number of members.")
+         summary="Answers the number of members of a sorted set.")
 def zcard(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, SortedSetValue)
     return replies.ZERO if value is None else replies.integer(len(value))

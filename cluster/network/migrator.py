@@ -19,6 +19,7 @@ from cluster.blocking import Wait
 from cluster.keyspace.events import DEL
 from cluster.persistence.rdb_writer import dump_payload
 from cluster.protocol import replies
+from cluster.slots.migration import Migration
 
 if TYPE_CHECKING:
     from cluster.keyspace.database import Database
@@ -34,20 +35,6 @@ ROUNDS_LIMIT = 100
 
 
 _Name = tuple[str, int, tuple[bytes, ...]]
-
-
-@dataclass(slots=True)
-class Migration:
-    """One MIGRATE, parsed. `credentials`: AUTH's arguments."""
-
-    host: str
-    port: int
-    keys: Sequence[bytes]
-    target_db: int
-    timeout_seconds: float
-    copy: bool = False
-    replace: bool = False
-    credentials: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True)

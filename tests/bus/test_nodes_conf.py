@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bus.slots import bits_of_slots, ranges_of_bits
 from bus.view import NodeInfo, PersistentState
 from tests.differential.oracle import Oracle, free_port
 from tests.differential.resp import Reply
+from tests.system.waiting import wait_until
 
 A, B, C, SHARD = "aa" * 20, "bb" * 20, "cc" * 20, "dd" * 20
 IDS = st.binary(min_size=20, max_size=20).map(bytes.hex)
@@ -144,14 +144,12 @@ def test_an_error_names_line_and_cause(text: str, cause: str) -> None:
 
 
 def _wait_for(oracle: Oracle, path: Path, *wanted: str) -> str:
-    deadline = time.monotonic() + 20
-    while True:
+    def written() -> bool:
         assert oracle(b"CLUSTER", b"SAVECONFIG").value == b"OK"
-        text = path.read_text()
-        if all(one in text for one in wanted):
-            return text
-        assert time.monotonic() < deadline, text
-        time.sleep(0.05)
+        return all(one in path.read_text() for one in wanted)
+
+    wait_until(written, 20, path.read_text)
+    return path.read_text()
 
 
 def test_a_real_servers_file_loads_and_reads_the_same_again(tmp_path: Path) -> None:

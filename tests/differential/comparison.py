@@ -61,9 +61,17 @@ def _doubles(ours: Reply, theirs: Reply) -> bool:
 
 
 def _random_scores(ours: Reply, theirs: Reply) -> bool:
-    return _in_any_order(ours, theirs) or _doubles(
-        ours._replace(value=_sorted(ours.value)), theirs._replace(value=_sorted(theirs.value))
-    )
+    return ours.kind == theirs.kind and sorted(_numbers(ours), key=repr) == sorted(_numbers(theirs), key=repr)
+
+
+def _numbers(reply: Reply) -> list[object]:
+    """The items of an array, scores read as numbers."""
+    if not isinstance(reply.value, tuple):
+        try:
+            return [float(reply.value)]  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return [reply.value]
+    return [_numbers(item) for item in reply.value]
 
 
 SCORES = [

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
 from types import TracebackType
 
 from cluster.protocol.replies import request
 from tests.differential.resp import Incomplete, Reply, decode
+from tests.system.waiting import wait_until
 
 START_SECONDS = 20.0
 
@@ -39,14 +39,15 @@ class Oracle:
         self._data = b""
 
     def _connect(self) -> socket.socket:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                return socket.create_connection(("127.0.0.1", self.port), timeout=START_SECONDS)
-            except OSError:
-                if time.monotonic() > deadline or self._process.poll() is not None:
-                    raise
-                time.sleep(0.02)
+        found: list[socket.socket] = []
+
+        def connected() -> bool:
+            assert self._process.poll() is None, "redis-server ended while starting"
+            found.append(socket.create_connection(("127.0.0.1", self.port), timeout=START_SECONDS))
+            return True
+
+        wait_until(connected, START_SECONDS, "redis-server is there")
+        return found[0]
 
     def __call__(self, *arguments: bytes) -> Reply:
         """Send a command and wait for its reply."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def parse(parser: RequestParser, chunks: list[bytes]) -> list[list[bytes]]:
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @given(st.lists(arguments, min_size=1, max_size=8), st.lists(st.integers(0, 5000), max_size=12))
@@ -81,10 +83,9 @@ def test_tight_limits_before_authentication(data: bytes, message: str) -> None:
 
 def test_commands_before_the_break_are_still_given() -> None:
     parser = RequestParser()
-    given_out = []
+    given_out: list[list[bytes]] = []
     with pytest.raises(ProtocolError):
-        for command in parser.feed(request([b"PING"]) + b"*1\r\n:1\r\n"):
-            given_out.append(command)
+        given_out.extend(parser.feed(request([b"PING"]) + b"*1\r\n:1\r\n"))
     assert given_out == [[b"PING"]]
 
 

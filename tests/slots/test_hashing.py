@@ -17,7 +17,7 @@ def reference(key: bytes) -> int:
         end = key.find(b"}", start + 1)
         if end > start + 1:
             key = key[start + 1 : end]
-    return crc16pure.crc16xmodem(key) % SLOT_COUNT
+    return int(crc16pure.crc16xmodem(key)) % SLOT_COUNT
 
 
 @given(st.binary(max_size=64) | st.text("a{}b", max_size=12).map(str.encode))
