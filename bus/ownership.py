@@ -65,10 +65,8 @@ def _set_replica(s: State, peer: Peer, primary_id: str) -> None:
 
 
 def _set_primary(s: State, peer: Peer) -> None:
-    former = s.primary_of(peer)
     peer.primary_id = None
-    if former is not None:
-        former.had_replicas = former.had_replicas or bool(s.replicas_of(former))
+    peer.had_replicas = True  # it was one itself: its shard is to have some again
     s.touch()
 
 
