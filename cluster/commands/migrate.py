@@ -50,7 +50,7 @@ def migrate(
             credentials = (rest.pop(0),)
         elif word == b"AUTH2" and len(rest) > 1:
             credentials = (rest.pop(0), rest.pop(0))
-        elif word == b"KEYS" and rest:
+        elif word == b"KEYS":
             if key:
                 raise CommandError(
                     "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string"
