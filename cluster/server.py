@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cluster import errors
 from cluster.blocking import Retry, Wait, WaitingRoom
@@ -27,7 +27,7 @@ from cluster.pause import Pause
 from cluster.protocol.requests import RequestParser
 from cluster.shell import Shell
 from cluster.slots.router import Router
-from cluster.stats import Stats
+from cluster.stats import Stats, abridged
 
 if TYPE_CHECKING:
     from cluster.bus_bridge import BusBridge
@@ -75,6 +75,7 @@ class Server:
         self.watchers: dict[tuple[int, bytes], dict[Session, None]] = {}
         self._start_flags()
         self.slow_log: list[tuple[int, int, int, list[bytes], str, bytes]] = []
+        self._slow_commands = 0
         self.requires_password = bool(config.requirepass)
         self.awake: dict[Session, None] = {}
         self.paused_waits: list[tuple[Wait, Callable[[], bytes | None]]] = []
@@ -425,13 +426,15 @@ class Server:
 
     # -- observing commands ----------------------------------------------------------------------------------
 
-    def note_slow(self, client: Session, command: Command, arguments: list[Any], elapsed_ns: int) -> None:
-        """An entry of SLOWLOG. The arguments may have their name replaced by the context (the session's trick)."""
+    def note_slow(self, client: Session, command: Command, arguments: list[bytes], elapsed_ns: int) -> None:
+        """An entry of SLOWLOG, under a number that never comes again."""
         if "skip_slowlog" in command.flags:
             return
-        shown = [one if isinstance(one, bytes) else command.name.encode() for one in arguments[:32]]
-        entry = (len(self.slow_log), self.ctx.now_ms // 1000, elapsed_ns // 1000, shown, client.address, client.name)
-        self.slow_log.insert(0, entry)
+        self.slow_log.insert(0, (
+            self._slow_commands, self.ctx.now_ms // 1000, elapsed_ns // 1000, abridged(arguments), client.address,
+            client.name,
+        ))
+        self._slow_commands += 1
         del self.slow_log[self.config.slowlog_max_len :]
 
     def feed_monitors(self, client: Session, command: Command, arguments: list[bytes]) -> None:

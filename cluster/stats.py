@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 ERROR_KINDS_LIMIT = 128
 """Distinct error codes counted in INFO errorstats; scripts can invent any number of them."""
 _SAMPLES = 16
+SLOW_ARGUMENTS = 32
+SLOW_ARGUMENT_BYTES = 128
+"""What SLOWLOG shows of a command at most: it is there to recognise it by."""
+
+
+def abridged(arguments: Sequence[bytes]) -> list[bytes]:
+    """A command as SLOWLOG keeps it: what is left out of it is counted."""
+    more = len(arguments) - SLOW_ARGUMENTS + 1
+    shown = [_cut(one) for one in (arguments if more <= 1 else arguments[: SLOW_ARGUMENTS - 1])]
+    return shown if more <= 1 else [*shown, b"... (%d more arguments)" % more]
+
+
+def _cut(argument: bytes) -> bytes:
+    more = len(argument) - SLOW_ARGUMENT_BYTES
+    return argument if more <= 0 else b"%b... (%d more bytes)" % (argument[:SLOW_ARGUMENT_BYTES], more)
 
 
 class Rate:

@@ -7,6 +7,7 @@ them.
 from __future__ import annotations
 
 from cluster.commands.context import Context
+from cluster.commands.generic import look
 from cluster.commands.keys import KeySpec
 from cluster.commands.registry import LOADING, READONLY, STALE, command, container
 from cluster.errors import CommandError
@@ -80,14 +81,14 @@ def _list_encoding(value: ListValue, limit: int) -> str:
 @command("OBJECT ENCODING", arity=3, flags={READONLY}, keys=_KEY, group="generic", since="2.2.3", tips=_VARIES,
          summary="Names the encoding of a value.")
 def object_encoding(ctx: Context, key: bytes) -> bytes:
-    value = ctx.peek(key)
+    value = look(ctx, key)
     return ctx.null if value is None else replies.text(encoding(ctx, value))
 
 
 @command("OBJECT REFCOUNT", arity=3, flags={READONLY}, keys=_KEY, group="generic", since="2.2.3", tips=_VARIES,
          summary="Answers how many references a value has: many for a shared small integer, otherwise one.")
 def object_refcount(ctx: Context, key: bytes) -> bytes:
-    value = ctx.peek(key)
+    value = look(ctx, key)
     if value is None:
         return ctx.null
     shared = type(value) is bytes and is_integer(value) and 0 <= int(value) < _SHARED_INTEGERS
@@ -99,7 +100,7 @@ def object_refcount(ctx: Context, key: bytes) -> bytes:
 @command("OBJECT IDLETIME", arity=3, flags={READONLY}, keys=_KEY, group="generic", since="2.2.3", tips=_VARIES,
          summary="Answers how many seconds ago a key was used last.")
 def object_idletime(ctx: Context, key: bytes) -> bytes:
-    if ctx.peek(key) is None:
+    if look(ctx, key) is None:
         return ctx.null
     if ctx.config.maxmemory_policy.endswith("lfu"):
         raise CommandError(_IS_LFU)
@@ -109,7 +110,7 @@ def object_idletime(ctx: Context, key: bytes) -> bytes:
 @command("OBJECT FREQ", arity=3, flags={READONLY}, keys=_KEY, group="generic", since="4.0.0", tips=_VARIES,
          summary="Answers how often a key is used, on a logarithmic scale.")
 def object_freq(ctx: Context, key: bytes) -> bytes:
-    if ctx.peek(key) is None:
+    if look(ctx, key) is None:
         return ctx.null
     if not ctx.config.maxmemory_policy.endswith("lfu"):
         raise CommandError(_NOT_LFU)

@@ -198,6 +198,7 @@ class Session:
                 command.calls += 1
                 command.usec += elapsed
                 if elapsed > server.slow_ns:
+                    arguments[0] = name
                     server.note_slow(self, command, arguments, elapsed)
         except ProtocolError as error:
             server.log("verbose", f"Protocol error ({error.message}) from client: {self.address}")
