@@ -99,19 +99,19 @@ def _forget(s: State, event: Forget) -> str:
 # -- slots -------------------------------------------------------------------------------------------------------
 
 
-def _once_each(slots: tuple[int, ...]) -> None:
+def _check_slots(s: State, slots: tuple[int, ...], *, adding: bool) -> None:
+    """Each slot is to be free, or to be somebody's, and named once; the first that is not is complained of."""
     seen: set[int] = set()
     for slot in slots:
+        if (s.owners[slot] is None) is not adding:
+            raise Refused(f"ERR Slot {slot} is already {'busy' if adding else 'unassigned'}")
         if slot in seen:
             raise Refused(f"ERR Slot {slot} specified multiple times")
         seen.add(slot)
 
 
 def _add_slots(s: State, event: AddSlots) -> str:
-    for slot in event.slots:
-        if s.owners[slot] is not None:
-            raise Refused(f"ERR Slot {slot} is already busy")
-    _once_each(event.slots)
+    _check_slots(s, event.slots, adding=True)
     for slot in event.slots:
         s.importing.pop(slot, None)
     s.own(bits_of_slots(event.slots), s.me)
@@ -119,10 +119,7 @@ def _add_slots(s: State, event: AddSlots) -> str:
 
 
 def _del_slots(s: State, event: DelSlots) -> str:
-    for slot in event.slots:
-        if s.owners[slot] is None:
-            raise Refused(f"ERR Slot {slot} is already unassigned")
-    _once_each(event.slots)
+    _check_slots(s, event.slots, adding=False)
     s.own(bits_of_slots(event.slots), None)
     return "OK"
 

@@ -76,8 +76,10 @@ def claim(s: State, sender: Peer) -> None:
     my_shard = me if me.is_primary else s.primary_of(me)
     had_slots = my_shard is not None and my_shard.slot_count > 0
     s.unclaimed &= ~(sender.claimed & sender.slots)
-    # What this node is taking in is left alone: there only SETSLOT decides.
-    won = sender.claimed & ~sender.slots & ~bits_of_slots(s.importing)
+    _succeed_in_moves(s, sender)
+    # What this node is taking in from others is left alone: there only SETSLOT decides.
+    taken_in = (slot for slot, source in s.importing.items() if source != sender.node_id)
+    won = sender.claimed & ~sender.slots & ~bits_of_slots(taken_in)
     for owner in s.peers.values():
         if owner.config_epoch >= sender.claimed_epoch:
             won &= ~owner.slots | s.unclaimed
@@ -95,6 +97,21 @@ def claim(s: State, sender: Peer) -> None:
     elif dropped:
         s.log("notice", f"{dropped.bit_count()} slots are now served by {sender.node_id}.")
         s.out.append(DropSlotKeys(tuple(slots_of_bits(dropped))))
+
+
+def _succeed_in_moves(s: State, sender: Peer) -> None:
+    """Where the other side of an open slot has failed over to `sender`, the slot moves from or to that one now."""
+    for moves in (s.importing, s.migrating):
+        for slot, node_id in moves.items():
+            other = s.peers.get(node_id)
+            if (
+                other is not None
+                and other is not sender
+                and other.shard_id == sender.shard_id
+                and sender.claimed_epoch > other.config_epoch
+            ):
+                moves[slot] = sender.node_id
+                s.touch()
 
 
 def follow(s: State, primary: Peer) -> None:

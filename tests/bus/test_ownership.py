@@ -43,12 +43,22 @@ def test_a_slot_that_was_being_imported_is_learnt_of_when_that_ends() -> None:
     driver = Driver("c", SHARD)
     slot = B_SLOTS[0][0]
     assert driver.ask(events.SetSlot(slot, "importing", node_id("b"))) == "OK"
-    driver.hear("e", driver.announcement("e", config_epoch=4, slots=B_SLOTS, shard="b"))
+    driver.hear("a", driver.announcement("a", config_epoch=4, slots=(A_SLOTS[0], B_SLOTS[0])))
     assert driver.owner(slot) == "b"
-    assert driver.owner(slot + 1) == "e"
+    assert driver.owner(slot + 1) == "a"
     assert driver.ask(events.SetSlot(slot, "stable")) == "OK"
-    driver.tick(2_000, alive="abe")
+    driver.tick(2_000, alive="ab")
+    assert driver.owner(slot) == "a"
+
+
+def test_an_open_slot_follows_the_failover_of_its_other_side() -> None:
+    driver = Driver("c", SHARD)
+    slot = B_SLOTS[0][0]
+    assert driver.ask(events.SetSlot(slot, "importing", node_id("b"))) == "OK"
+    driver.hear("e", driver.announcement("e", config_epoch=4, slots=B_SLOTS, shard="b"))
+    driver.hear("b", driver.announcement("b", config_epoch=4, primary="e", slots=()))
     assert driver.owner(slot) == "e"
+    assert dict(driver.view.importing) == {slot: node_id("e")}
 
 
 def test_who_claims_with_an_old_epoch_is_told_of_the_new_owner() -> None:
