@@ -354,7 +354,13 @@ class Replication:
     def _tick_replicas(self, now_ms: int) -> None:
         server = self._server
         timeout_ms = server.config.repl_timeout * 1000
+        most_held = server.config.client_output_buffer_limit["replica"].hard_bytes
         for session, replica in list(self.replicas.items()):
+            if most_held and replica.held_bytes > most_held:
+                server.log("warning", f"Disconnecting replica {replica.name}: too much to send after its full sync")
+                server.stats.output_limit_disconnections += 1
+                server.kill(session)
+                continue
             if replica.online and now_ms - replica.acknowledged_ms > timeout_ms and not replica.is_old:
                 server.log("warning", f"Disconnecting timedout replica (streaming sync): {replica.name}")
                 server.kill(session)

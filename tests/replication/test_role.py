@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from cluster.network.session import Session
 from cluster.persistence.rdb_reader import Entry, load_rdb
 from cluster.protocol.replies import request
 from cluster.replication.role import NO_ID
@@ -289,3 +290,19 @@ def test_replconf_refuses_what_it_does_not_know(node: InProcessNode) -> None:
 def test_a_replica_without_its_primary_cannot_be_synced_from(node: InProcessNode) -> None:
     node.server.replication.follow("127.0.0.1", 1)
     assert node.error("PSYNC", "?", -1).startswith("NOMASTERLINK")
+
+
+def test_a_full_sync_that_takes_too_long_is_given_up_before_it_fills_the_memory(node: InProcessNode) -> None:
+    node("CONFIG", "SET", "client-output-buffer-limit", "replica 1000 0 0")
+    hung_up: list[Session] = []
+    node.server.shell.hang_up = hung_up.append
+    replica = node.connect()
+    full_sync(replica)
+    waiting = node.server.replication.replicas[replica.session]
+    waiting.online = False  # as while its snapshot is under way
+    wrote(node, "SET", "a", "x" * 500)
+    node.server.replication.tick(node.now_ms)
+    assert hung_up == []
+    wrote(node, "SET", "a", "x" * 500)
+    node.server.replication.tick(node.now_ms)
+    assert hung_up == [replica.session]
