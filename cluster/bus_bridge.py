@@ -18,7 +18,7 @@ from bus import events
 from bus.core import BusConfig, BusCore
 from bus.nodes_conf import NodesConfError, parse_state, render_state
 from bus.storage import StateFile, StorageError
-from bus.transport import BusTransport, LinkFacts
+from bus.transport import BusTransport, LinkFacts, StateNotSaved
 from bus.view import ClusterView
 from cluster.errors import CommandError
 
@@ -167,7 +167,11 @@ class BusBridge:
 
     def ask(self, event: events.OperatorEvent) -> str:
         """Let the bus decide on an operator's wish: its answer. Raises CommandError with its refusal."""
-        for effect in self._transport.submit(event):
+        try:
+            effects = self._transport.submit(event)
+        except StateNotSaved as unsaved:
+            raise CommandError(f"ERR {unsaved}") from unsaved  # the transport ends the node
+        for effect in effects:
             if isinstance(effect, events.Reply):
                 if effect.error is not None:
                     raise CommandError(effect.error)

@@ -31,7 +31,7 @@ def format_line(pid: int, role: str, at: time.struct_time, milliseconds: int, le
 
 class Log:
     """Called with (level, text). `path` '' is standard output; a file is opened anew for each line, as Redis does,
-    so that it can be rotated under the running process. `role` is one of the letters above, changed by the node.
+    so that it can be rotated under the running process. `role` gives one of the letters above; the node knows which.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Log:
         path: str = "",
         level: str = "notice",
         *,
-        role: str = PRIMARY,
+        role: Callable[[], str] = lambda: PRIMARY,
         clock_ns: Callable[[], int] = time.time_ns,
         pid: Callable[[], int] = os.getpid,
         stream: BinaryIO | None = None,
@@ -70,7 +70,7 @@ class Log:
             return
         now_ns = self._clock_ns()
         at = time.localtime(now_ns // 1_000_000_000)
-        line = format_line(self._pid(), self.role, at, now_ns // 1_000_000 % 1000, level, text)
+        line = format_line(self._pid(), self.role(), at, now_ns // 1_000_000 % 1000, level, text)
         self._write(line.encode("utf-8", "surrogateescape"))
 
     def _write(self, line: bytes) -> None:

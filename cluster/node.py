@@ -18,13 +18,13 @@ from pathlib import Path
 import trio
 
 from bus.storage import StorageError
-from bus.transport import BusListenError
+from bus.transport import BusListenError, StateNotSaved
 from cluster.bus_bridge import BusBridge
 from cluster.commands import all_commands
 from cluster.config.store import Configuration
 from cluster.cron import Cron
 from cluster.keyspace.memory import MemoryAccount
-from cluster.log import Log
+from cluster.log import PRIMARY, REPLICA, Log
 from cluster.network.listeners import ListenError, open_listeners
 from cluster.network.migrator import Migrator
 from cluster.network.reactor import Reactor
@@ -39,6 +39,13 @@ from cluster.version import VERSION
 
 def _collect() -> None:
     gc.collect()
+
+
+def _first_cause(error: BaseException) -> str:
+    """The text of what nurseries wrapped into groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
 
 
 class Node:
@@ -69,6 +76,7 @@ class Node:
         shell.crash = lambda: os.kill(os.getpid(), signal.SIGKILL)
         shell.stall = time.sleep
         shell.process_id = os.getpid()
+        log.role = lambda: REPLICA if server.is_replica else PRIMARY
         shell.purge_memory = _collect
 
     def _request_shutdown(self, how: frozenset[str]) -> None:
@@ -89,6 +97,8 @@ class Node:
         mode = "cluster" if self.config.cluster_enabled else "standalone"
         log("notice", f"Running mode={mode}, port={self.config.port}.")
         log("notice", f"PID: {os.getpid()}.")
+        if self.config.appendonly:
+            log("warning", "appendonly yes: there is no append-only file yet; snapshots (save) keep the data.")
         try:
             if self.bridge is not None:
                 self.bridge.load()
@@ -101,7 +111,12 @@ class Node:
         except (ListenError, BusListenError, StorageError, RdbError, OSError) as error:
             log("warning", str(error))
             return 1
-        status = await self._serve()
+        try:
+            status = await self._serve()
+        except* StateNotSaved as unsaved:
+            # What it promised the others would be forgotten by the next start: it must not go on.
+            log("warning", _first_cause(unsaved))
+            status = 1
         log("warning", "cluster-node is now ready to exit, bye bye...")
         return status
 
@@ -179,8 +194,12 @@ class Node:
         return not called_off
 
     def _write_pid_file(self) -> None:
-        if self.config.pidfile:
+        if not self.config.pidfile:
+            return
+        try:
             Path(self.config.pidfile).write_text(f"{os.getpid()}\n")
+        except OSError as error:
+            self.log("warning", f"Failed to write PID file: {error.strerror}")
 
     def _remove_files(self) -> None:
         for path in (self.config.pidfile, self.config.unixsocket):

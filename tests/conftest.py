@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LONG_RUN_SEEDS = "5000"
+LONG_RUN_EXAMPLES = "500"
 
 hypothesis.settings.register_profile(
     # Examples take what they take on a busy machine; the same examples each run, so that a failure is one to keep.
@@ -36,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("long" if long_run else "usual")
     if long_run:
         os.environ.setdefault("CLUSTER_NODE_SEEDS", LONG_RUN_SEEDS)
+        os.environ.setdefault("DIFFERENTIAL_EXAMPLES", LONG_RUN_EXAMPLES)
     if config.option.basetemp is None:
         config.option.basetemp = _own_directory(ROOT / ".pytest_tmp")
 

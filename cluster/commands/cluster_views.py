@@ -289,7 +289,8 @@ def _shard_node(ctx: Context, view: ClusterView, node: NodeInfo) -> bytes:
     if node.tls_port:
         fields["tls-port"] = replies.integer(node.tls_port)
     fields["ip"] = replies.text(node.ip)
-    fields["endpoint"] = _endpoint(ctx, node)
+    hidden = ctx.config.cluster_preferred_endpoint_type == "unknown-endpoint"
+    fields["endpoint"] = replies.text("") if hidden else _endpoint(ctx, node)
     if node.hostname:
         fields["hostname"] = replies.text(node.hostname)
     fields["role"] = replies.text("master" if node.role == "primary" else "replica")

@@ -37,7 +37,7 @@ def test_levels_have_their_marks_and_the_low_ones_are_left_out() -> None:
 def test_level_and_role_change_while_it_runs() -> None:
     log, stream = make()
     log.level = "verbose"
-    log.role = REPLICA
+    log.role = lambda: REPLICA
     log("verbose", "now")
     assert log.level == "verbose"
     assert stream.getvalue().startswith(b"42:S ")

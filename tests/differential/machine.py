@@ -17,7 +17,7 @@ from tests.differential.grammar import Command, Commands
 from tests.differential.oracle import Oracle
 from tests.differential.resp import Reply, decode
 
-EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "25"))
 STEPS = 30
 DIRECTIVES = [("databases", "2"), ("proto-max-bulk-len", "1048576")]
 """Of both servers. A far offset is to be an error, and not half a gigabyte of zeros."""
