@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bus import events
 from bus.core import BusCore
+from bus.nodes_conf import parse_state
 from bus.transport import LinkFacts
 from cluster.bus_bridge import BusBridge, bus_config
 from cluster.config.files import rewrite_configuration
@@ -28,14 +29,14 @@ LONG_ENOUGH_MS = 5_000
 class CoreBridge(BusBridge):
     """The bridge with a core, and without a transport: `sent` holds the effects that are the transport's."""
 
-    def __init__(self, server: Server, seed: int) -> None:
+    def __init__(self, server: Server, seed: int, nodes_conf: str) -> None:
         super().__init__(server, random.Random(seed))
         self.sent: list[events.Effect] = []
         self.facts: list[LinkFacts] = []
         self.dropped_kind: int | None = None
         self.killed: list[tuple[str, str]] = []
         now = server.clock_ms()
-        self._core = BusCore(bus_config(server), self._rng, None, now - START_MS, now)
+        self._core = BusCore(bus_config(server), self._rng, parse_state(nodes_conf), now - START_MS, now)
         self._effects(self._core.start())
 
     def _effects(self, effects: list[events.Effect]) -> list[events.Effect]:
@@ -78,9 +79,9 @@ class CoreBridge(BusBridge):
 
 
 class WholeNode(InProcessNode):
-    """`directory` is the node's `dir`, where its snapshot goes."""
+    """`directory` is the node's `dir`, where its snapshot goes; `nodes_conf` what the bus knew."""
 
-    def __init__(self, directory: Path, *directives: tuple[str, str], seed: int = 1) -> None:
+    def __init__(self, directory: Path, *directives: tuple[str, str], seed: int = 1, nodes_conf: str = "") -> None:
         super().__init__(("dir", str(directory)), ("enable-debug-command", "yes"), *directives, seed=seed)
         server = self.server
         server.replication = Replication(server)
@@ -98,7 +99,7 @@ class WholeNode(InProcessNode):
         shell.request_shutdown = self.shutdowns.append
         shell.rewrite_configuration = lambda: rewrite_configuration(server.config)
         shell.clock_us = lambda: self.now_ms * 1000
-        self.bus = CoreBridge(server, seed) if server.cluster_enabled else None
+        self.bus = CoreBridge(server, seed, nodes_conf) if server.cluster_enabled else None
 
     def _hang_up(self, session: Session) -> None:
         self.hung_up.append(session)
@@ -112,6 +113,11 @@ class WholeNode(InProcessNode):
 
     def _purge(self) -> None:
         self.purged = True
+
+    @property
+    def core_bridge(self) -> CoreBridge:
+        assert self.bus is not None
+        return self.bus
 
     def tick(self, milliseconds: int = 0) -> None:
         """Let time pass, and the bus notice."""
