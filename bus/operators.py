@@ -127,7 +127,7 @@ def _del_slots(s: State, event: DelSlots) -> str:
 def _set_slot(s: State, event: SetSlot) -> str:
     slot = event.slot
     if not s.me.is_primary:
-        raise Refused("ERR You can use SETSLOT only with masters.")
+        raise Refused("ERR Please use SETSLOT only with masters.")
     if event.kind == "migrating":
         if s.owners[slot] != s.me.node_id:
             raise Refused(f"ERR I'm not the owner of hash slot {slot}")

@@ -97,7 +97,7 @@ def setslot(ctx: Context, slot: bytes, action: bytes, *node: bytes) -> bytes:
     bus_of(ctx)
     kind = action.lower().decode("ascii", "replace")
     if ctx.server.is_replica:
-        raise CommandError("ERR You can use SETSLOT only with masters.")
+        raise CommandError("ERR Please use SETSLOT only with masters.")
     number = _slot(slot)
     if kind not in ("migrating", "importing", "stable", "node") or len(node) != (kind != "stable"):
         raise CommandError(_BAD_SETSLOT)

@@ -113,7 +113,7 @@ def test_who_gives_its_last_slot_away_becomes_a_replica() -> None:
 
 
 def test_a_replica_has_no_say_about_slots() -> None:
-    assert Driver("d", SHARD).ask(events.SetSlot(0, "stable")) == "ERR You can use SETSLOT only with masters."
+    assert Driver("d", SHARD).ask(events.SetSlot(0, "stable")) == "ERR Please use SETSLOT only with masters."
 
 
 # -- who is who --------------------------------------------------------------------------------------------------

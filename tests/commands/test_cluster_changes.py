@@ -179,7 +179,7 @@ def test_a_replica_follows_and_is_refused_what_primaries_do(five: WholeNode) -> 
     assert five("ROLE")[:3] == [b"slave", b"10.0.0.2", 7001]
     assert f"{ME} 10.0.0.1:6379@16379,one.example myself,slave {SECOND} " in five("CLUSTER", "NODES").decode()
     assert five("CLUSTER", "MYSHARDID") == SECOND.encode()
-    assert five.error("CLUSTER", "SETSLOT", 1, "STABLE") == "ERR You can use SETSLOT only with masters."
+    assert five.error("CLUSTER", "SETSLOT", 1, "STABLE") == "ERR Please use SETSLOT only with masters."
     assert five.error("CLUSTER", "FORGET", SECOND) == "ERR Can't forget my master!"
     shard = next(flat(one) for one in five("CLUSTER", "SHARDS") if flat(one)[b"slots"][:1] == [8001])
     assert len(shard[b"nodes"]) == 3
