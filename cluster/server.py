@@ -26,7 +26,7 @@ from cluster.network.session import Session
 from cluster.pause import Pause
 from cluster.protocol.requests import RequestParser
 from cluster.shell import Shell
-from cluster.slots.router import Router
+from cluster.slots.router import SERVED, Router
 from cluster.stats import Stats, abridged
 
 if TYPE_CHECKING:
@@ -330,7 +330,7 @@ class Server:
         if command is None:
             return
         for (_, key), waits in list(self.waiting.by_key.items()):
-            if self.served[key_slot(key)]:
+            if self.served[key_slot(key)] == SERVED:
                 continue
             for wait in list(waits):
                 try:

@@ -48,7 +48,7 @@ class Command:
     __slots__ = (
         "arity", "calls", "categories", "deprecated", "failed", "flags", "full_name", "group", "handler", "history",
         "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "subcommands", "summary",
-        "tips", "usec", "complexity",
+        "takes_imports", "tips", "usec", "complexity",
     )
 
     def __init__(
@@ -88,6 +88,7 @@ class Command:
         self.usec = 0.0
         self.rejected = 0
         self.failed = 0
+        self.takes_imports = ASKING in self.flags  # runs in a slot that is on its way here
         self.road = self._road()
 
     def _road(self) -> int:

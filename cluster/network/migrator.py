@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import hiredis
 import trio
 
 from cluster.blocking import Wait
 from cluster.keyspace.events import DEL
+from cluster.keyspace.hashing import key_slot
+from cluster.keyspace.values import Value
 from cluster.persistence.rdb_writer import dump_payload
 from cluster.protocol import replies
 from cluster.slots.migration import Migration
@@ -30,6 +32,8 @@ READ_BYTES = 64 * 1024
 CACHED_LIMIT = 64
 """Connections kept for the next MIGRATE."""
 CACHED_SECONDS = 10.0
+PIECE_KEYS = 20
+"""Sent at once: the target restores one piece while the next is encoded and the last one's keys are deleted."""
 ROUNDS_LIMIT = 100
 """How often keys that keep changing are sent again before the client is told."""
 
@@ -46,13 +50,27 @@ class _Connection:
     fresh: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
+class _Sent(NamedTuple):
     """A key as it was sent. `payload` None: it is gone here, and has to go there."""
 
     key: bytes
+    slot: int
+    value: Value | None
     payload: bytes | None
-    deadline_ms: int | None = None
+    deadline_ms: int | None
+
+
+class _Outcome:
+    """How the exchange about a batch stands: how many keys are settled, which have to be sent again, and the first
+    refusal."""
+
+    __slots__ = ("again", "batch", "refusal", "settled")
+
+    def __init__(self, batch: list[_Sent]) -> None:
+        self.batch = batch
+        self.settled = 0
+        self.again: list[_Sent] = []
+        self.refusal = ""
 
 
 class _Failed(Exception):
@@ -101,23 +119,26 @@ class Migrator:
             return replies.simple("NOKEY")
         replace = migration.replace
         for _ in range(ROUNDS_LIMIT):
-            answers = await self._exchange(migration, batch, replace=replace)
+            outcome = _Outcome(batch)
+            await self._exchange(db, migration, outcome, replace=replace)
             replace = True  # what is sent again is there already
-            refusal = ""
-            again: list[_Sent] = []
-            for sent, answer in zip(batch, answers, strict=True):
-                if isinstance(answer, hiredis.ReplyError):
-                    refusal = refusal or str(answer)
-                elif not migration.copy and sent.payload is not None:
-                    changed = self._delete_if_same(db, sent)
-                    if changed is not None:
-                        again.append(changed)
-            if refusal:
-                raise _Failed(f"ERR Target instance replied with error: {refusal}")
-            if not again:
+            if outcome.refusal:
+                raise _Failed(f"ERR Target instance replied with error: {outcome.refusal}")
+            if not outcome.again:
                 return replies.OK
-            batch = again
+            batch = outcome.again
         raise _Failed("IOERR the keys keep changing faster than they can be moved")
+
+    def _settle(self, db: Database, migration: Migration, outcome: _Outcome, answer: object) -> None:
+        """The target's answer to the next key of the batch."""
+        sent = outcome.batch[outcome.settled]
+        outcome.settled += 1
+        if isinstance(answer, hiredis.ReplyError):
+            outcome.refusal = outcome.refusal or str(answer)
+        elif not migration.copy and sent.payload is not None:
+            changed = self._delete_if_same(db, sent)
+            if changed is not None:
+                outcome.again.append(changed)
 
     def _present(self, db: Database, keys: Sequence[bytes]) -> list[_Sent]:
         """The keys that are there and alive, as they are now."""
@@ -125,67 +146,76 @@ class Migrator:
         return [sent for sent in found if sent.payload is not None]
 
     def _as_it_is(self, db: Database, key: bytes) -> _Sent:
-        value, deadline = db.get(key), db.deadline(key)
+        slot = key_slot(key)
+        value, deadline = db.spaces[slot].get(key), db.deadlines[slot].get(key)
         if value is None or (deadline is not None and deadline <= self._server.clock_ms()):
-            return _Sent(key, None)
-        return _Sent(key, dump_payload(value, self._server.config), deadline)
+            return _Sent(key, slot, None, None, None)
+        return _Sent(key, slot, value, dump_payload(value, self._server.config), deadline)
 
     def _delete_if_same(self, db: Database, sent: _Sent) -> _Sent | None:
         """Delete a key that the target has now; or, when it was changed meanwhile, what has to be sent still."""
-        now = self._as_it_is(db, sent.key)
-        if now != sent:
-            return now
-        server = self._server
-        server.ctx.bind_database(db)
-        server.ctx.remove(sent.key, DEL)
-        server.journal.append(db.index, [b"DEL", sent.key])
+        key, slot = sent.key, sent.slot
+        value = db.spaces[slot].get(key)
+        # A string that is still the same object is unchanged; anything else is known by its serialisation only.
+        if type(value) is not bytes or value is not sent.value or db.deadlines[slot].get(key) != sent.deadline_ms:
+            now = self._as_it_is(db, key)
+            if (now.payload, now.deadline_ms) != (sent.payload, sent.deadline_ms):
+                return now
+        ctx = self._server.ctx
+        ctx.bind_database(db)
+        ctx.routed, ctx.slot = key, slot
+        ctx.remove(key, DEL)
+        self._server.journal.append(db.index, [b"DEL", key])
         return None
 
-    async def _exchange(self, migration: Migration, batch: list[_Sent], *, replace: bool) -> list[object]:
-        """Send a batch; the target's answers, one a key. A kept connection that has died is replaced by a new one."""
+    async def _exchange(self, db: Database, migration: Migration, outcome: _Outcome, *, replace: bool) -> None:
+        """Send a batch and settle each key. A kept connection that turns out dead is replaced by a new one."""
         with trio.move_on_after(migration.timeout_seconds):
             while True:
                 connection = await self._take_connection(migration)
                 try:
-                    answers = await self._converse(connection, migration, batch, replace)
+                    await self._converse(connection, db, migration, outcome, replace)
                 except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
                     await trio.aclose_forcefully(connection.stream)
-                    if connection.fresh:
+                    if connection.fresh or outcome.settled:
                         raise _Failed("IOERR error or timeout writing to target instance") from None
                     continue
                 except BaseException:
                     connection.stream.socket.close()
                     raise
                 await self._keep_connection(migration, connection)
-                return answers
+                return
         raise _Failed("IOERR error or timeout reading to target instance")
 
     async def _converse(
-        self, connection: _Connection, migration: Migration, batch: list[_Sent], replace: bool
-    ) -> list[object]:
+        self, connection: _Connection, db: Database, migration: Migration, outcome: _Outcome, replace: bool
+    ) -> None:
         prelude: list[bytes] = []
         if connection.fresh and migration.credentials:
             prelude.append(replies.request([b"AUTH", *migration.credentials]))
         if connection.db != migration.target_db:
             prelude.append(replies.request([b"SELECT", b"%d" % migration.target_db]))
-        requests: list[bytes] = []
         counts: list[int] = []
-        for sent in batch:
-            parts = self._requests(sent, replace)
-            requests += parts
-            counts.append(len(parts))
-        await connection.stream.send_all(b"".join([*prelude, *requests]))
+        parts = list(prelude)
+        for number, sent in enumerate(outcome.batch, 1):
+            requests = self._requests(sent, replace)
+            parts += requests
+            counts.append(len(requests))
+            if number % PIECE_KEYS == 0 or number == len(outcome.batch):
+                await connection.stream.send_all(b"".join(parts))
+                parts.clear()
         for _ in prelude:
             answer = await self._answer(connection)
             if isinstance(answer, hiredis.ReplyError):
                 raise _Failed(f"ERR Target instance replied with error: {answer}")
-        answers = []
+        gets = connection.reader.gets
         for count in counts:
             for _ in range(count):
-                answer = await self._answer(connection)
-            answers.append(answer)
+                answer = gets()
+                if answer is False:
+                    answer = await self._answer(connection)
+            self._settle(db, migration, outcome, answer)
         connection.db = migration.target_db
-        return answers
 
     def _requests(self, sent: _Sent, replace: bool) -> list[bytes]:
         in_cluster = self._server.cluster_enabled

@@ -31,6 +31,7 @@ from cluster.keyspace.hashing import SLOT_MASK, key_slot
 from cluster.network.transaction import Transaction
 from cluster.protocol import replies
 from cluster.protocol.requests import RequestParser
+from cluster.slots.router import IMPORTED, SERVED
 
 if TYPE_CHECKING:
     from cluster.blocking import Wait
@@ -163,7 +164,8 @@ class Session:
                     key = arguments[1]
                     ctx.routed = key
                     ctx.slot = slot = crc_hqx(key, 0) & SLOT_MASK if b"{" not in key else key_slot(key)
-                    ours = served[slot] != 0
+                    state = served[slot]
+                    ours = state == SERVED or (state == IMPORTED and command.takes_imports)
                 if not ours:
                     command = self._run_unusual(arguments, started)
                     if self.wait is not None or self.closing:

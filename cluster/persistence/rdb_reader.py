@@ -28,6 +28,8 @@ LZF_MOST_EXPANSION = 100
 """LZF cannot make more than about 88 bytes of one."""
 FOOTER_BYTES = 10
 _DOUBLE = struct.Struct("<d")
+_SHORT_STRING = 64
+"""Lengths below it are one byte."""
 
 __all__ = ["Entry", "RdbError", "Reader", "load_payload", "load_rdb"]
 
@@ -285,6 +287,8 @@ def load_payload(payload: bytes) -> Value:
     """The value in a payload that is whole. Raises RdbError."""
     if not payload[1:2] or len(payload) <= FOOTER_BYTES:
         raise RdbError("An empty payload")
+    if payload[0] == rdb.STRING and payload[1] == len(payload) - FOOTER_BYTES - 2 < _SHORT_STRING:
+        return payload[2:-FOOTER_BYTES]  # most of what MIGRATE moves, without a reader
     body = io.BytesIO(payload[:-FOOTER_BYTES])
     reader = Reader(body.read)
     value = reader.value(reader.byte())

@@ -1,7 +1,8 @@
 """Which node serves a command: the answer is 'this one', or a redirect.
 
 `served` has one byte a slot: 1 where this node serves the slot without question (it owns it, it is not open, the
-cluster is up and this node is a primary). The session's fast road looks only there. Everything else comes to
+cluster is up and this node is a primary), 2 where the slot is on its way here, which is enough for RESTORE-ASKING
+of MIGRATE, and 0 elsewhere. The session's fast road looks only there. Everything else comes to
 `check`, which follows redis-server's order of questions (Redis Cluster specification, 'Redirection and
 resharding').
 """
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cluster.config.store import Configuration
     from cluster.network.session import Session
 
+SERVED, IMPORTED = 1, 2
 _FLAG_WRITE = "write"
 _SHARDED_PUBSUB = frozenset({"ssubscribe", "sunsubscribe", "spublish"})
 
@@ -49,8 +51,10 @@ class Router:
         for start, end in view.nodes[me].slots:
             served[start : end + 1] = b"\1" * (end - start + 1)
         self.served[:] = served
-        for slot in (*view.migrating, *view.importing):
+        for slot in view.migrating:
             self.served[slot] = 0
+        for slot in view.importing:
+            self.served[slot] = 0 if view.owners[slot] == me else IMPORTED
 
     def check(self, client: Session, command: Command, arguments: list[bytes]) -> None:
         """Raise the redirect or refusal that `arguments` deserve; return when this node executes them."""
@@ -64,7 +68,7 @@ class Router:
         for key in keys[1:]:
             if key_slot(key) != slot:
                 raise CommandError(errors.CROSSSLOT)
-        if self.served[slot]:
+        if self.served[slot] == SERVED:
             return
         self._check_slot(client, command, keys, slot, writes)
 
@@ -103,21 +107,21 @@ class Router:
         importing = slot in view.importing
         if target is None and not importing:
             return mine
-        keys = list(dict.fromkeys(keys))
-        missing = sum(not self._has_key(key) for key in keys) if command.name not in _SHARDED_PUBSUB else 0
-        if (target is not None or importing) and command.name == "migrate":
+        if command.name == "migrate":
             return True
+        if not mine and not (client.asking or "asking" in command.flags):
+            return False
+        if command.name in _SHARDED_PUBSUB or (target is None and len(keys) == 1):
+            return True
+        keys = list(dict.fromkeys(keys))
+        missing = sum(not self._has_key(key) for key in keys)
         if target is not None and missing:
             if len(keys) > 1 and missing != len(keys):
                 raise CommandError(errors.TRYAGAIN)
             raise self.redirect("ASK", slot, view.nodes[target])
-        if mine:
-            return True
-        if client.asking or "asking" in command.flags:
-            if len(keys) > 1 and missing:
-                raise CommandError(errors.TRYAGAIN)
-            return True
-        return False
+        if not mine and len(keys) > 1 and missing:
+            raise CommandError(errors.TRYAGAIN)
+        return True
 
     def redirect(self, kind: str, slot: int, node: NodeInfo) -> CommandError:
         """MOVED or ASK to `node`, at the endpoint that cluster-preferred-endpoint-type names."""
