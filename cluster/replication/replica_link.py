@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cluster.errors import ProtocolError
+from cluster.commands.registry import ROAD_WRITE
+from cluster.errors import CommandError, ProtocolError
 from cluster.keyspace.database import Database
 from cluster.network.session import Session
 from cluster.persistence.rdb_reader import RdbError, load_rdb
@@ -315,13 +316,59 @@ class ReplicaLink:
         assert session is not None
         self._server.start_batch()
         self._unapplied += data
-        for arguments in self._parser.feed(data):
-            self._applied += _encoded_length(arguments)
+        commands: list[list[bytes]] = []
+        broken: ProtocolError | None = None
+        try:
+            commands.extend(self._parser.feed(data))
+        except ProtocolError as error:
+            broken = error  # what came before it counts
+        counted = 0
+        for index, arguments in enumerate(commands):
+            if session.transaction is None and self._apply_plain(session, arguments):
+                continue
+            # It may ask for the offset (REPLCONF GETACK), which does not hold this command itself yet.
+            self._count(commands[counted:index])
             session.run_one(arguments)
             session.out.clear()
-            if session.transaction is None:
-                self._advance()
+            counted = index + 1
+            self._count([arguments])
+        if session.transaction is None and broken is None and not self._parser.pending_bytes:
+            self._applied = len(self._unapplied)  # a chunk of whole commands: all of it, without adding them up
+            self._advance()
+        else:
+            self._count(commands[counted:])
         self._server.shell.end_batch()
+        if broken is not None:
+            raise broken
+
+    def _apply_plain(self, session: Session, arguments: list[bytes]) -> bool:
+        """A write to one key, which is most of any stream, straight to its handler. Whether it was one."""
+        server = self._server
+        command = server.table.fast.get(arguments[0])
+        if command is None or command.road != ROAD_WRITE or server.monitors:
+            return False
+        if not command.minimum <= len(arguments) <= command.maximum:
+            return False
+        ctx = server.ctx
+        ctx.bind(session)
+        ctx.command = command
+        command.calls += 1
+        try:
+            command.handler(ctx, *arguments[1:])  # type: ignore[misc]
+        except CommandError as error:
+            command.failed += 1
+            server.log("warning", f"The master sent a command that fails here: {error.message}")
+        server.journal.append(session.db.index, arguments)
+        if server.has_followups:
+            server.follow_up()
+        return True
+
+    def _count(self, commands: list[list[bytes]]) -> None:
+        """These have been run: outside of a transaction their bytes are passed on."""
+        self._applied += sum(map(_encoded_length, commands))
+        assert self._session is not None
+        if self._applied and self._session.transaction is None:
+            self._advance()
 
     def _advance(self) -> None:
         done, self._unapplied = self._unapplied[: self._applied], self._unapplied[self._applied :]
