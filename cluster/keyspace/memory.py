@@ -15,7 +15,7 @@ import math
 import random
 import sys
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import compress, islice
 from typing import TYPE_CHECKING
 
 from cluster.keyspace.database import Database
@@ -64,7 +64,7 @@ def _sampled(elements: Iterator[bytes], count: int, samples: int, each: int) -> 
 
 
 class MemoryAccount:
-    """`used` is what maxmemory is compared with."""
+    """`used` is the process's memory as far as it is known, `limited_bytes` what maxmemory is compared with."""
 
     def __init__(self, server: Server, resident_bytes: Callable[[], int]) -> None:
         self._server = server
@@ -128,6 +128,12 @@ class MemoryAccount:
             used = self._base + self._sum
         self.peak_bytes = max(self.peak_bytes, used)
         return used
+
+    @property
+    def limited_bytes(self) -> int:
+        """What maxmemory is compared with: what the process grew by. The empty interpreter and its empty slots are
+        tens of megabytes that no eviction could free."""
+        return max(0, self.used - self.startup_bytes)
 
     @property
     def dataset_bytes(self) -> int:
@@ -207,17 +213,17 @@ class MemoryAccount:
         """Evict until `used` fits maxmemory; False when it cannot."""
         server = self._server
         limit = server.config.maxmemory
-        if not limit or self.used <= limit:
+        if not limit or self.limited_bytes <= limit:
             return True
         if self.policy == "noeviction":
             return False
         for _ in range(EVICTIONS_PER_TRY):
             victim = self._victim()
             if victim is None:
-                return self.used <= limit
+                return self.limited_bytes <= limit
             db, key, slot = victim
             server.evict_now(db, key, slot)
-            if self.used <= limit:
+            if self.limited_bytes <= limit:
                 return True
         return True
 
@@ -246,6 +252,8 @@ class MemoryAccount:
         known = {(index, key) for _, index, key in self._pool}
         score = self._score()
         for db in self._server.databases:
+            if self._pass is None and not self._sizes[db.index]:
+                continue  # empty: looking for a key in it would pass over all its slots
             for _, key in _sample(_tables(db, volatile), self._server.config.maxmemory_samples, self._server.rng):
                 if (db.index, key) not in known:
                     known.add((db.index, key))
@@ -272,11 +280,10 @@ def _sample(
     """Up to `count` (slot, key) from random places; none when the tables are empty."""
     for _ in range(count):
         start = rng.randrange(SLOT_COUNT)
-        for slot in (*range(start, SLOT_COUNT), *range(start)):
-            table = tables[slot]
-            if table:
-                at = rng.randrange(min(len(table), OFFSET_LIMIT))
-                yield slot, next(islice(table, at, None))
-                break
-        else:
+        slot = next(compress(range(start, SLOT_COUNT), islice(tables, start, None)), None)
+        if slot is None:
+            slot = next(compress(range(start), tables), None)
+        if slot is None:
             return
+        table = tables[slot]
+        yield slot, next(islice(table, rng.randrange(min(len(table), OFFSET_LIMIT)), None))
