@@ -99,7 +99,7 @@ def popped(ctx: Context, key: bytes, value: ListValue, count: int, *, left: bool
 def _pop(ctx: Context, key: bytes, options: tuple[bytes, ...], *, left: bool) -> bytes:
     if len(options) > 1:
         raise wrong_arity("lpop" if left else "rpop")
-    count = _positive(options[0]) if options else 1
+    count = positive_count(options[0]) if options else 1
     value = ctx.typed_for_write(key, ListValue)
     if value is None:
         return ctx.null_array if options else ctx.null
@@ -109,7 +109,7 @@ def _pop(ctx: Context, key: bytes, options: tuple[bytes, ...], *, left: bool) ->
     return replies.bulk_array(found) if options else replies.bulk(found[0])
 
 
-def _positive(text: bytes) -> int:
+def positive_count(text: bytes) -> int:
     try:
         count = parse_integer(text)
     except CommandError:

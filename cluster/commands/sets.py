@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from cluster.commands.context import Context
 from cluster.commands.deadlines import deletion
 from cluster.commands.keys import FIRST_READ, KeySpec, first_key
+from cluster.commands.lists import positive_count
 from cluster.commands.random_elements import parse_count, sample
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.commands.scan_commands import scan_options, scan_reply
-from cluster.errors import CommandError, SyntaxFault, WrongType
+from cluster.errors import SyntaxFault, WrongType
 from cluster.keyspace.events import Event
-from cluster.keyspace.numbers import parse_integer
 from cluster.keyspace.scan import parse_cursor, scan_collection
 from cluster.keyspace.values import SetValue
 from cluster.protocol import replies
@@ -122,7 +122,7 @@ def smembers(ctx: Context, key: bytes) -> bytes:
 def spop(ctx: Context, key: bytes, *options: bytes) -> bytes:
     if len(options) > 1:
         raise SyntaxFault
-    count = _pop_count(options[0]) if options else 1
+    count = positive_count(options[0]) if options else 1
     value = ctx.typed_for_write(key, SetValue)
     if value is None:
         return members_reply([], ctx.resp) if options else ctx.null
@@ -139,16 +139,6 @@ def spop(ctx: Context, key: bytes, *options: bytes) -> bytes:
             value.discard(member)
         ctx.propagate(b"SREM", key, *taken)
     return members_reply(taken, ctx.resp) if options else replies.bulk(taken[0])
-
-
-def _pop_count(text: bytes) -> int:
-    try:
-        count = parse_integer(text)
-    except CommandError:
-        count = -1
-    if count < 0:
-        raise CommandError("ERR value is out of range, must be positive")
-    return count
 
 
 @command("SRANDMEMBER", arity=-2, flags={READONLY}, keys=FIRST_READ, group="set", since="1.0.0", tips=_RANDOM,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from cluster.commands.context import Context
 from cluster.commands.keys import KeySpec, NumKeys, first_key
+from cluster.commands.lists import positive_count
 from cluster.commands.registry import BLOCKING, FAST, MOVABLE_KEYS, NOSCRIPT, WRITE, command
 from cluster.commands.sorted_sets import scored_reply
 from cluster.commands.waiting import parse_numkeys, parse_pop_count, served_or_waiting, timeout_ms
-from cluster.errors import CommandError, SyntaxFault
+from cluster.errors import SyntaxFault
 from cluster.keyspace.events import Event
-from cluster.keyspace.numbers import parse_integer
 from cluster.keyspace.values import SortedSetValue
 from cluster.protocol import replies
 
@@ -36,14 +36,7 @@ def _popped(ctx: Context, key: bytes, value: SortedSetValue, count: int, *, lowe
 def _pop(ctx: Context, key: bytes, options: tuple[bytes, ...], *, lowest: bool) -> bytes:
     if len(options) > 1:
         raise SyntaxFault
-    count = 1
-    if options:
-        try:
-            count = parse_integer(options[0])
-        except CommandError:
-            count = -1
-        if count < 0:
-            raise CommandError("ERR value is out of range, must be positive")
+    count = positive_count(options[0]) if options else 1
     value = ctx.typed_for_write(key, SortedSetValue)
     if value is None or not count:
         return replies.EMPTY_ARRAY
