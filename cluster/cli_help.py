@@ -32,7 +32,7 @@ line on stderr and status 1. docs/directives.md says more about each.
 
 Examples:
   cluster-node --port 7000
-  cluster-node --port 7001 --dir /var/lib/node1 --appendonly yes --maxmemory 256mb --maxmemory-policy allkeys-lru
+  cluster-node --port 7001 --dir /var/lib/node1 --maxmemory 256mb --maxmemory-policy allkeys-lru
   cluster-node /etc/redis/redis.conf --loglevel verbose
   echo "port 6380" | cluster-node - --save ""
   cluster-node --config cluster.yaml --port 7002
