@@ -10,7 +10,6 @@ from bus.view import ClusterView, PersistentState
 
 LinkId = int
 DownReason = Literal["closed", "refused", "timeout"]
-SetSlotKind = Literal["migrating", "importing", "stable", "node"]
 
 
 @dataclass(slots=True)

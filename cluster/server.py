@@ -24,7 +24,6 @@ from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.scan import ScanCache
 from cluster.network.session import Session
 from cluster.pause import Pause
-from cluster.protocol.requests import RequestParser
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
 from cluster.stats import Stats, abridged
@@ -141,9 +140,6 @@ class Server:
         if not self.awake:
             self.shell.wake()
         self.awake[session] = None
-
-    def new_parser(self, *, authenticated: bool) -> RequestParser:
-        return RequestParser(authenticated=authenticated, bulk_limit_bytes=self.config.proto_max_bulk_len)
 
     # -- the road --------------------------------------------------------------------------------------------
 

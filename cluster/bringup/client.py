@@ -76,9 +76,6 @@ class RespClient:
     def send(self, *arguments: Argument) -> None:
         self._socket.sendall(_pack(arguments))
 
-    def send_raw(self, data: bytes) -> None:
-        self._socket.sendall(data)
-
     def receive(self) -> object:
         """The next reply; an error reply is returned, not raised."""
         while (reply := self._reader.gets()) is False:

@@ -26,7 +26,6 @@ NOSCRIPT = "noscript"
 BLOCKING = "blocking"
 LOADING = "loading"
 STALE = "stale"
-SKIP_MONITOR = "skip_monitor"
 SKIP_SLOWLOG = "skip_slowlog"
 ASKING = "asking"
 FAST = "fast"
@@ -36,7 +35,6 @@ NO_MULTI = "no_multi"
 MOVABLE_KEYS = "movablekeys"
 ALLOW_BUSY = "allow_busy"
 NO_ASYNC_LOADING = "no_async_loading"
-NO_MANDATORY_KEYS = "no_mandatory_keys"
 
 # How the session may run a command (`Command.road`): the first two go straight from the table to the handler.
 ROAD_NO_KEY, ROAD_READ, ROAD_WRITE, ROAD_ROUTED = range(4)

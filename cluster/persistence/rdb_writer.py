@@ -30,7 +30,6 @@ COMPRESS_ABOVE_BYTES = 20
 _LIST_NODE_BYTES = {-1: 4096, -2: 8192, -3: 16384, -4: 32768, -5: 65536}
 _SAFE_NODE_BYTES = 8192
 _DOUBLE = struct.Struct("<d")
-_FOOTER = struct.Struct("<HQ")
 
 
 def length(count: int) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from time import perf_counter_ns
 from traceback import format_exc
 from typing import TYPE_CHECKING
 
@@ -352,13 +353,20 @@ class ReplicaLink:
         ctx = server.ctx
         ctx.bind(session)
         ctx.command = command
-        command.calls += 1
+        started = perf_counter_ns()
         try:
             command.handler(ctx, *arguments[1:])  # type: ignore[misc]
         except CommandError as error:
             command.failed += 1
+            server.stats.count_error(error.message)
             server.log("warning", f"The master sent a command that fails here: {error.message}")
-        server.journal.append(session.db.index, arguments)
+        elapsed = perf_counter_ns() - started
+        command.calls += 1
+        command.usec += elapsed
+        if elapsed > server.slow_ns:
+            server.note_slow(session, command, arguments, elapsed)
+        if not command.own_effects:
+            server.journal.append(session.db.index, arguments)
         if server.has_followups:
             server.follow_up()
         return True
