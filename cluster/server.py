@@ -450,7 +450,7 @@ class Server:
         self.ctx.hits = self.ctx.misses = 0
         for one in self.table.every():
             one.calls = one.rejected = one.failed = 0
-            one.usec = 0.0
+            one.spent_ns = 0
 
 
 _NAMED = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}

@@ -170,7 +170,7 @@ def _modules(_server: Server) -> Fields:
 def _commandstats(server: Server) -> Fields:
     for one in server.table.every():
         if one.calls or one.rejected or one.failed:
-            usec = one.usec / 1000
+            usec = one.spent_ns / 1000
             yield f"cmdstat_{one.full_name}", (
                 f"calls={one.calls},usec={int(usec)},usec_per_call={usec / max(1, one.calls):.2f},"
                 f"rejected_calls={one.rejected},failed_calls={one.failed}"

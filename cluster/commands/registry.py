@@ -45,8 +45,8 @@ class Command:
 
     __slots__ = (
         "arity", "calls", "categories", "deprecated", "failed", "flags", "full_name", "group", "handler", "history",
-        "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "subcommands", "summary",
-        "takes_imports", "tips", "usec", "complexity",
+        "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "spent_ns", "subcommands",
+        "summary", "takes_imports", "tips", "complexity",
     )
 
     def __init__(
@@ -83,7 +83,7 @@ class Command:
         self.own_effects = own_effects
         self.subcommands: dict[bytes, Command] = {}
         self.calls = 0
-        self.usec = 0.0
+        self.spent_ns = 0
         self.rejected = 0
         self.failed = 0
         self.takes_imports = ASKING in self.flags  # runs in a slot that is on its way here

@@ -7,17 +7,19 @@ all checks; each command's bytes are counted, since the offset must be the prima
 from __future__ import annotations
 
 import os
+from binascii import crc_hqx
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from time import perf_counter_ns
 from traceback import format_exc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from cluster.commands.registry import ROAD_WRITE
 from cluster.errors import CommandError, ProtocolError
 from cluster.keyspace.database import Database
+from cluster.keyspace.hashing import BRACE, SLOT_MASK, key_slot
 from cluster.network.session import Session
 from cluster.persistence.rdb_reader import RdbError, load_rdb
 from cluster.protocol import replies
@@ -36,6 +38,7 @@ LINE_LIMIT_BYTES = 1024
 KEYS_PER_SLICE = 2_000
 """Keys loaded of a snapshot before the clients have a turn."""
 EOF_MARK_BYTES = 40
+_CLOSED = "I/O error reading from the master: connection closed"
 
 
 class LinkError(Exception):
@@ -200,7 +203,7 @@ class ReplicaLink:
         if patience.cancelled_caught:
             raise LinkError("MASTER timeout: no data nor PING received...")
         if not data:
-            raise LinkError("I/O error reading from the master: connection closed")
+            raise LinkError(_CLOSED)
         self.heard_ms = self._server.clock_ms()
         self._server.stats.replication_input_bytes += len(data)
         self._buffer += data
@@ -295,21 +298,48 @@ class ReplicaLink:
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_acks, stream)
+            nursery.start_soon(self._watch_silence, nursery.cancel_scope)
             try:
                 await self._read_stream(stream)
             except (LinkError, ProtocolError, OSError, trio.BrokenResourceError) as error:
                 failure = error  # raised again outside, where no nursery wraps it into a group
             nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        raise failure or LinkError("MASTER timeout: no data nor PING received...")
 
     async def _read_stream(self, stream: trio.SocketStream) -> None:
+        """Apply what comes, until the connection ends (LinkError, OSError).
+
+        It reads past the stream object: under a load of small writes two passes of trio a chunk and a deadline for
+        each cost more than the writes.
+        """
+        stats = self._server.stats
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        if data:
+            self._apply(data)
+        fd = stream.socket.fileno()
         while True:
-            if self._buffer:
-                data = bytes(self._buffer)
-                self._buffer.clear()
-                self._apply(data)
-            await self._more(stream)
+            await trio.lowlevel.wait_readable(fd)
+            try:
+                data = os.read(fd, READ_BYTES)
+            except BlockingIOError:
+                continue
+            if not data:
+                raise LinkError(_CLOSED)
+            self.heard_ms = self._server.clock_ms()
+            stats.replication_input_bytes += len(data)
+            self._apply(data)
+
+    async def _watch_silence(self, scope: trio.CancelScope) -> None:
+        """End the link when the primary says nothing for repl-timeout. It is asked twice: after a halt of this process
+        there may be bytes waiting."""
+        silent = False
+        while True:
+            await trio.sleep(ACK_SECONDS)
+            was_silent = silent
+            silent = self._server.clock_ms() - self.heard_ms > self._server.config.repl_timeout * 1000
+            if silent and was_silent:
+                scope.cancel()
 
     def _apply(self, data: bytes) -> None:
         """Run the commands that `data` completes, and pass their bytes on. Within MULTI nothing counts until EXEC."""
@@ -323,16 +353,19 @@ class ReplicaLink:
             commands.extend(self._parser.feed(data))
         except ProtocolError as error:
             broken = error  # what came before it counts
-        counted = 0
-        for index, arguments in enumerate(commands):
-            if session.transaction is None and self._apply_plain(session, arguments):
-                continue
+        counted = index = 0
+        while index < len(commands):
+            if session.transaction is None:
+                index = self._apply_plain(session, commands, index)
+                if index == len(commands):
+                    break
             # It may ask for the offset (REPLCONF GETACK), which does not hold this command itself yet.
             self._count(commands[counted:index])
-            session.run_one(arguments)
+            session.run_one(commands[index])
             session.out.clear()
-            counted = index + 1
-            self._count([arguments])
+            self._count([commands[index]])
+            index += 1
+            counted = index
         if session.transaction is None and broken is None and not self._parser.pending_bytes:
             self._applied = len(self._unapplied)  # a chunk of whole commands: all of it, without adding them up
             self._advance()
@@ -342,34 +375,49 @@ class ReplicaLink:
         if broken is not None:
             raise broken
 
-    def _apply_plain(self, session: Session, arguments: list[bytes]) -> bool:
-        """A write to one key, which is most of any stream, straight to its handler. Whether it was one."""
+    def _apply_plain(self, session: Session, commands: list[list[bytes]], index: int) -> int:
+        """From `index` on, run the writes to one key, which is most of any stream, straight by their handlers. The
+        index of the first command that is none."""
         server = self._server
-        command = server.table.fast.get(arguments[0])
-        if command is None or command.road != ROAD_WRITE or server.monitors:
-            return False
-        if not command.minimum <= len(arguments) <= command.maximum:
-            return False
         ctx = server.ctx
+        fast = {} if server.monitors else server.table.fast
+        entries = server.journal.entries
+        db = session.db.index
         ctx.bind(session)
-        ctx.command = command
         started = perf_counter_ns()
-        try:
-            command.handler(ctx, *arguments[1:])  # type: ignore[misc]
-        except CommandError as error:
-            command.failed += 1
-            server.stats.count_error(error.message)
-            server.log("warning", f"The master sent a command that fails here: {error.message}")
-        elapsed = perf_counter_ns() - started
-        command.calls += 1
-        command.usec += elapsed
-        if elapsed > server.slow_ns:
-            server.note_slow(session, command, arguments, elapsed)
-        if not command.own_effects:
-            server.journal.append(session.db.index, arguments)
-        if server.has_followups:
-            server.follow_up()
-        return True
+        while index < len(commands):
+            arguments = commands[index]
+            count = len(arguments)
+            command = fast.get(arguments[0])
+            if command is None or command.road != ROAD_WRITE or not command.minimum <= count <= command.maximum:
+                break
+            ctx.command = command
+            ctx.routed = key = arguments[1]
+            ctx.slot = key_slot(key) if BRACE in key else crc_hqx(key, 0) & SLOT_MASK
+            handler: Any = command.handler
+            try:
+                if count == 3:
+                    handler(ctx, key, arguments[2])
+                else:
+                    handler(ctx, *arguments[1:])
+            except CommandError as error:
+                command.failed += 1
+                server.stats.count_error(error.message)
+                server.log("warning", f"The master sent a command that fails here: {error.message}")
+            ended = perf_counter_ns()
+            elapsed = ended - started
+            started = ended
+            command.calls += 1
+            command.spent_ns += elapsed
+            if elapsed > server.slow_ns:
+                server.note_slow(session, command, arguments, elapsed)
+            if not command.own_effects:
+                entries.append((db, arguments))
+            if server.has_followups:
+                server.follow_up()
+                ctx.bind(session)
+            index += 1
+        return index
 
     def _count(self, commands: list[list[bytes]]) -> None:
         """These have been run: outside of a transaction their bytes are passed on."""
