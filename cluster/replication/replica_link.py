@@ -60,8 +60,8 @@ class ReplicaLink:
         self._buffer = bytearray()
         self._session: Session | None = None
         self._parser = RequestParser()
-        self._unapplied = b""
-        self._applied = 0
+        self._unapplied: list[bytes] = []  # pieces, joined once there is a whole command or transaction to pass on
+        self._open_bytes = 0  # those of them that are commands of a transaction without its EXEC
         self._ack = trio.Event()
         self._sync_left = -1
         self._anew = False  # do not ask for a continuation
@@ -283,7 +283,8 @@ class ReplicaLink:
 
     # -- the stream ------------------------------------------------------------------------------------------
 
-    async def _follow(self, stream: trio.SocketStream) -> None:
+    def begin_stream(self) -> None:
+        """What comes from now on is the primary's stream."""
         server = self._server
         self._session = server.connect(address=f"{self.host}:{self.port}")
         self._session.is_primary_link = True
@@ -291,10 +292,13 @@ class ReplicaLink:
         self._session.db = server.databases[self._replication.stream_db]
         self._session.refresh()
         self._parser = RequestParser(bulk_limit_bytes=1 << 62)
-        self._unapplied, self._applied = b"", 0
+        self._unapplied, self._open_bytes = [], 0
         self.state, self.up = "connected", True
         self._replication.need_backlog()
         self._replication.link_changed()
+
+    async def _follow(self, stream: trio.SocketStream) -> None:
+        self.begin_stream()
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_acks, stream)
@@ -316,7 +320,7 @@ class ReplicaLink:
         data = bytes(self._buffer)
         self._buffer.clear()
         if data:
-            self._apply(data)
+            self.apply(data)
         fd = stream.socket.fileno()
         while True:
             await trio.lowlevel.wait_readable(fd)
@@ -328,7 +332,7 @@ class ReplicaLink:
                 raise LinkError(_CLOSED)
             self.heard_ms = self._server.clock_ms()
             stats.replication_input_bytes += len(data)
-            self._apply(data)
+            self.apply(data)
 
     async def _watch_silence(self, scope: trio.CancelScope) -> None:
         """End the link when the primary says nothing for repl-timeout. It is asked twice: after a halt of this process
@@ -341,36 +345,41 @@ class ReplicaLink:
             if silent and was_silent:
                 scope.cancel()
 
-    def _apply(self, data: bytes) -> None:
+    def apply(self, data: bytes) -> None:
         """Run the commands that `data` completes, and pass their bytes on. Within MULTI nothing counts until EXEC."""
         session = self._session
         assert session is not None
         self._server.start_batch()
-        self._unapplied += data
+        self._unapplied.append(data)
         commands: list[list[bytes]] = []
         broken: ProtocolError | None = None
         try:
             commands.extend(self._parser.feed(data))
         except ProtocolError as error:
             broken = error  # what came before it counts
-        counted = index = 0
+        passed = closed = index = 0  # commands passed on; those that no open transaction holds back; those run
         while index < len(commands):
             if session.transaction is None:
-                index = self._apply_plain(session, commands, index)
+                closed = index = self._apply_plain(session, commands, index)
                 if index == len(commands):
                     break
-            # It may ask for the offset (REPLCONF GETACK), which does not hold this command itself yet.
-            self._count(commands[counted:index])
+                if commands[index][0].upper() == b"REPLCONF":
+                    # GETACK asks for the offset, which does not hold this command itself yet.
+                    self._pass_on(commands[passed:index])
+                    passed = index
             session.run_one(commands[index])
             session.out.clear()
-            self._count([commands[index]])
             index += 1
-            counted = index
+            if session.transaction is None:
+                closed = index
         if session.transaction is None and broken is None and not self._parser.pending_bytes:
-            self._applied = len(self._unapplied)  # a chunk of whole commands: all of it, without adding them up
-            self._advance()
+            self._open_bytes = 0
+            self._advance(sum(map(len, self._unapplied)))  # whole commands: all of it, without adding them up
+        elif closed:
+            self._pass_on(commands[passed:closed])
+            self._open_bytes = sum(map(_encoded_length, commands[closed:]))
         else:
-            self._count(commands[counted:])
+            self._open_bytes += sum(map(_encoded_length, commands))
         self._server.shell.end_batch()
         if broken is not None:
             raise broken
@@ -419,16 +428,17 @@ class ReplicaLink:
             index += 1
         return index
 
-    def _count(self, commands: list[list[bytes]]) -> None:
-        """These have been run: outside of a transaction their bytes are passed on."""
-        self._applied += sum(map(_encoded_length, commands))
-        assert self._session is not None
-        if self._applied and self._session.transaction is None:
-            self._advance()
+    def _pass_on(self, commands: list[list[bytes]]) -> None:
+        """These have been run, and so has what an open transaction held back before them."""
+        size = self._open_bytes + sum(map(_encoded_length, commands))
+        self._open_bytes = 0
+        if size:
+            self._advance(size)
 
-    def _advance(self) -> None:
-        done, self._unapplied = self._unapplied[: self._applied], self._unapplied[self._applied :]
-        self._applied = 0
+    def _advance(self, size: int) -> None:
+        held = b"".join(self._unapplied)
+        done = held[:size]
+        self._unapplied = [held[size:]] if len(held) > size else []
         assert self._session is not None
         self._replication.stream_db = self._session.db.index
         self._replication.stream(done)
