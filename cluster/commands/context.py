@@ -4,7 +4,8 @@ There is one Context in a node, pointed at a client for the time of its commands
 session's shell once a batch (`now_ms`), dice from `rng`. Key look-ups go through here because a key may have to
 die (lazy expiry), be counted (hits, access clock) or be announced (watchers, keyspace events, effects).
 
-On the hot path the session has computed the slot of the first key already and leaves it in `routed`/`slot`.
+On the hot path the session has computed the slot of the first key already and leaves it in `routed`/`slot`; of a
+command with several keys in one slot it says so by `one_slot`.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ _Typed = TypeVar("_Typed", ListValue, HashValue, SetValue, SortedSetValue)
 class Context:
     __slots__ = (
         "allows_blocking", "client", "command", "config", "db", "deadlines", "dirty", "hits", "misses", "now_ms",
-        "null", "null_array", "obeys_primary", "observed", "resp", "rng", "routed", "server", "slot", "spaces",
-        "tracks_access",
+        "null", "null_array", "obeys_primary", "observed", "one_slot", "resp", "rng", "routed", "server", "slot",
+        "spaces", "tracks_access",
     )
 
     def __init__(self, server: Server, config: Configuration, rng: random.Random) -> None:
@@ -49,6 +50,7 @@ class Context:
         self.obeys_primary = False  # the commands at hand come from our primary
         self.routed: bytes | None = None
         self.slot = 0
+        self.one_slot = False  # all keys of the command at hand lie in `slot`
         self.command: Command | None = None
         self.client: Session = cast("Session", None)
         self.bind_database(server.databases[0])
@@ -62,6 +64,7 @@ class Context:
         """From now on commands run for `client`."""
         self.client = client
         self.routed = None
+        self.one_slot = False
         if self.obeys_primary is not client.is_primary_link:
             self.obeys_primary = client.is_primary_link
         if self.db is not client.db:
@@ -84,7 +87,7 @@ class Context:
 
     def find(self, key: bytes) -> Value | None:
         """The value of `key` for a reader: counts a hit or a miss, lets an expired key die."""
-        slot = self.slot if key is self.routed else key_slot(key)
+        slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
         value = self.spaces[slot].get(key)
         if value is None:
             self._missed(key)
@@ -100,7 +103,7 @@ class Context:
 
     def find_for_write(self, key: bytes) -> Value | None:
         """As `find`, but counts neither hit nor miss: the command is about to change the key."""
-        slot = self.slot if key is self.routed else key_slot(key)
+        slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
         value = self.spaces[slot].get(key)
         if value is None:
             return None
@@ -167,7 +170,7 @@ class Context:
 
     def put(self, key: bytes, value: Value, *, keep_deadline: bool = False) -> None:
         """Set or replace the value of `key`. Says nothing to anybody: call `changed` after it."""
-        slot = self.slot if key is self.routed else key_slot(key)
+        slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
         self.spaces[slot][key] = value
         if not keep_deadline:
             deadlines = self.deadlines[slot]
@@ -180,7 +183,7 @@ class Context:
 
     def remove(self, key: bytes, event: Event = DEL, count: int = 1) -> bool:
         """Delete a key of any type, and say so (`changed`). Whether it was there."""
-        slot = self.slot if key is self.routed else key_slot(key)
+        slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
         if self.spaces[slot].pop(key, None) is None:
             return False
         if self.deadlines[slot]:

@@ -36,8 +36,8 @@ MOVABLE_KEYS = "movablekeys"
 ALLOW_BUSY = "allow_busy"
 NO_ASYNC_LOADING = "no_async_loading"
 
-# How the session may run a command (`Command.road`): the first two go straight from the table to the handler.
-ROAD_NO_KEY, ROAD_READ, ROAD_WRITE, ROAD_ROUTED = range(4)
+# How the session may run a command (`Command.road`): all but the last go straight from the table to the handler.
+ROAD_KEY, ROAD_KEYS, ROAD_NO_KEY, ROAD_ROUTED = range(4)
 
 
 class Command:
@@ -45,8 +45,8 @@ class Command:
 
     __slots__ = (
         "arity", "calls", "categories", "deprecated", "failed", "flags", "full_name", "group", "handler", "history",
-        "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "spent_ns", "subcommands",
-        "summary", "takes_imports", "tips", "complexity",
+        "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "spent_ns", "step",
+        "subcommands", "summary", "takes_imports", "tips", "complexity", "writes",
     )
 
     def __init__(
@@ -87,6 +87,8 @@ class Command:
         self.rejected = 0
         self.failed = 0
         self.takes_imports = ASKING in self.flags  # runs in a slot that is on its way here
+        self.writes = WRITE in self.flags
+        self.step = 1  # from one key to the next
         self.road = self._road()
 
     def _road(self) -> int:
@@ -95,8 +97,9 @@ class Command:
             return ROAD_ROUTED
         if len(self.keys) == 1 and plain:
             spec = self.keys[0]
-            if isinstance(spec, KeySpec) and spec.first == 1 and spec.last == 1:
-                return ROAD_WRITE if WRITE in self.flags else ROAD_READ
+            if isinstance(spec, KeySpec) and spec.first == 1 and spec.last in (1, -1):
+                self.step = spec.step
+                return ROAD_KEY if spec.last == 1 else ROAD_KEYS
         if not self.keys and plain and not (self.flags & {WRITE, MAY_REPLICATE}):
             return ROAD_NO_KEY
         return ROAD_ROUTED

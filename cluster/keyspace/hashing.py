@@ -18,3 +18,17 @@ def key_slot(key: bytes) -> int:
         if end > start:
             return crc_hqx(key[start:end], 0) & SLOT_MASK
     return crc_hqx(key, 0) & SLOT_MASK
+
+
+def common_slot(keys: list[bytes]) -> int | None:
+    """The slot of all `keys`, None when they lie in several."""
+    first = keys[0]
+    slot = key_slot(first)
+    # Keys that are the same up to the end of their hash tag need not be hashed each.
+    start = first.find(b"{") + 1
+    end = first.find(b"}", start) if start else 0
+    head = first[: end + 1] if end > start else b""
+    for key in keys:
+        if not (head and key.startswith(head)) and key_slot(key) != slot:
+            return None
+    return slot

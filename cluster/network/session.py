@@ -20,14 +20,15 @@ from cluster.commands.registry import (
     MAY_REPLICATE,
     NO_AUTH,
     NO_MULTI,
+    ROAD_KEY,
+    ROAD_KEYS,
     ROAD_NO_KEY,
-    ROAD_WRITE,
     STALE,
     WRITE,
     Command,
 )
 from cluster.errors import CommandError, ProtocolError
-from cluster.keyspace.hashing import BRACE, SLOT_MASK, key_slot
+from cluster.keyspace.hashing import BRACE, SLOT_MASK, common_slot, key_slot
 from cluster.network.transaction import Transaction
 from cluster.protocol import replies
 from cluster.protocol.requests import RequestParser
@@ -162,6 +163,8 @@ class Session:
                     ours = False
                 elif command.road == ROAD_NO_KEY:
                     ours = True
+                elif command.road == ROAD_KEYS and count > 1 + command.step:
+                    ours = self._takes_keys(arguments[1 :: command.step])
                 else:
                     key = arguments[1]
                     ctx.routed = key
@@ -191,7 +194,7 @@ class Session:
                 except CommandError as error:
                     reply = self._failed(command, error)
                 append(reply)
-                if command.road == ROAD_WRITE:
+                if command.writes:
                     if ctx.dirty != before and not command.own_effects:
                         entries.append((self.db.index, arguments))
                     if len(entries) - at > 1:
@@ -199,8 +202,10 @@ class Session:
                     if server.has_followups:
                         server.follow_up()
                         ctx.bind(self)
-                elif command.road == ROAD_NO_KEY:  # it may have changed how the next ones run (MULTI, ASKING)
-                    fast = _NO_COMMANDS if self.unusual or server.unusual else server.table.fast
+                if command.road != ROAD_KEY:
+                    ctx.one_slot = False
+                    if command.road == ROAD_NO_KEY:  # it may have changed how the next ones run (MULTI, ASKING)
+                        fast = _NO_COMMANDS if self.unusual or server.unusual else server.table.fast
                 ended = perf_counter_ns()
                 elapsed = ended - started
                 started = ended
@@ -215,6 +220,19 @@ class Session:
         self.last_used_ms = ctx.now_ms
         if command is not None:
             self.last_command = command
+
+    def _takes_keys(self, keys: list[bytes]) -> bool:
+        """Whether several keys may be served without a question; their slot is left in the context."""
+        ctx = self.server.ctx
+        ctx.routed = None
+        if not self.server.cluster_enabled:
+            return True
+        slot = common_slot(keys)
+        if slot is None or self.server.served[slot] != SERVED:
+            return False
+        ctx.slot = slot
+        ctx.one_slot = True
+        return True
 
     def _run_unusual(self, arguments: list[bytes], started: int) -> Command | None:
         """One command on the long road, with its accounting. The command, or None if it was not run."""
@@ -409,4 +427,4 @@ def _printable(argument: bytes) -> str:
     return argument[:128].decode("utf-8", "surrogateescape")
 
 
-__all__ = ["ROAD_WRITE", "Session"]
+__all__ = ["Session"]

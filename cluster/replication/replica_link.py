@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from cluster.commands.registry import ROAD_WRITE
+from cluster.commands.registry import ROAD_KEY
 from cluster.errors import CommandError, ProtocolError
 from cluster.keyspace.database import Database
 from cluster.keyspace.hashing import BRACE, SLOT_MASK, key_slot
@@ -385,8 +385,8 @@ class ReplicaLink:
             raise broken
 
     def _apply_plain(self, session: Session, commands: list[list[bytes]], index: int) -> int:
-        """From `index` on, run the writes to one key, which is most of any stream, straight by their handlers. The
-        index of the first command that is none."""
+        """From `index` on, run the writes to keys at plain positions, which is most of any stream, straight by their
+        handlers. The index of the first command that is none."""
         server = self._server
         ctx = server.ctx
         fast = {} if server.monitors else server.table.fast
@@ -398,11 +398,15 @@ class ReplicaLink:
             arguments = commands[index]
             count = len(arguments)
             command = fast.get(arguments[0])
-            if command is None or command.road != ROAD_WRITE or not command.minimum <= count <= command.maximum:
+            if command is None or not command.writes or not command.minimum <= count <= command.maximum:
                 break
             ctx.command = command
-            ctx.routed = key = arguments[1]
-            ctx.slot = key_slot(key) if BRACE in key else crc_hqx(key, 0) & SLOT_MASK
+            key = arguments[1]
+            if command.road == ROAD_KEY:
+                ctx.routed = key
+                ctx.slot = key_slot(key) if BRACE in key else crc_hqx(key, 0) & SLOT_MASK
+            else:
+                ctx.routed = None
             handler: Any = command.handler
             try:
                 if count == 3:
