@@ -77,6 +77,7 @@ class Server:
         self._slow_commands = 0
         self.requires_password = bool(config.requirepass)
         self.awake: dict[Session, None] = {}
+        self.unfinished: dict[Session, None] = {}
         self.paused_waits: list[tuple[Wait, Callable[[], bytes | None]]] = []
         self._next_client_id = 0
         self.started_ms = clock_ms()
@@ -123,6 +124,7 @@ class Server:
         self.unwatch(session)
         self.monitors.pop(session.id, None)
         self.awake.pop(session, None)
+        self.unfinished.pop(session, None)
         session.closing = True
         if session.is_replica_link:
             self.replication.replica_gone(session)
@@ -140,6 +142,19 @@ class Server:
         if not self.awake:
             self.shell.wake()
         self.awake[session] = None
+
+    def postpone(self, session: Session) -> None:
+        """`session` has commands left to run, and has had its turn in this batch."""
+        if not self.unfinished:
+            self.shell.wake()
+        self.unfinished[session] = None
+
+    def take_unfinished(self) -> dict[Session, None]:
+        """The sessions that go on in this batch."""
+        taken = self.unfinished
+        if taken:
+            self.unfinished = {}
+        return taken
 
     # -- the road --------------------------------------------------------------------------------------------
 
