@@ -12,16 +12,16 @@ best, until the data fits. The access clocks exist only under a policy that need
 from __future__ import annotations
 
 import math
-import random
 import sys
 from collections.abc import Callable, Iterator
-from itertools import compress, islice
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from cluster.keyspace.database import Database
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.list_value import ListValue
+from cluster.keyspace.sampling import KeySampler
 from cluster.keyspace.set_value import SetValue
 from cluster.keyspace.sorted_set import SortedSetValue
 from cluster.keyspace.values import Value
@@ -35,8 +35,6 @@ SIZED_PER_TICK = 5_000
 EVICTIONS_PER_TRY = 512
 """Keys evicted before one command at most; the rest follows with the ticks."""
 POOL_SIZE = 16
-OFFSET_LIMIT = 64
-"""How far into a slot's dict a sampled key may stand."""
 LFU_INITIAL = 5
 
 
@@ -74,6 +72,7 @@ class MemoryAccount:
         self._base = 0
         self._pass: Iterator[tuple[Database, bytes]] | None = None
         self._pool: list[tuple[float, int, bytes]] = []
+        self._samplers: list[KeySampler] = []
         self.clocks: list[dict[bytes, int]] = []
         """By database: key → seconds of the last use (LRU), or minutes << 8 | counter (LFU)."""
         self.startup_bytes = self.resident_bytes()
@@ -92,6 +91,7 @@ class MemoryAccount:
         self._sizes = [{} for _ in server.databases]
         self._sum = 0
         self._pool.clear()
+        self._samplers = [KeySampler() for _ in server.databases]
         limited = bool(server.config.maxmemory)
         self._pass = self._every_key() if limited else None
         ordered = self.policy.endswith(("lru", "lfu"))
@@ -228,38 +228,38 @@ class MemoryAccount:
         return True
 
     def _victim(self) -> tuple[Database, bytes, int] | None:
-        volatile = self.policy.startswith("volatile")
         if self.policy.endswith("random"):
-            for db in self._shuffled_databases():
-                for slot, key in _sample(_tables(db, volatile), 1, self._server.rng):
-                    return db, key, slot
-            return None
-        self._fill_pool(volatile)
+            databases = list(self._server.databases)
+            self._server.rng.shuffle(databases)
+            return next(((db, key, slot) for db in databases for slot, key in self._sample(db, 1)), None)
+        self._fill_pool()
         while self._pool:
             _, index, key = self._pool.pop()
             db, slot = self._server.databases[index], key_slot(key)
-            if key in _tables(db, volatile)[slot]:
+            if key in self._tables(db)[slot]:
                 return db, key, slot
         return None
 
-    def _shuffled_databases(self) -> list[Database]:
-        databases = [db for db in self._server.databases if any(db.spaces)]
-        self._server.rng.shuffle(databases)
-        return databases
-
-    def _fill_pool(self, volatile: bool) -> None:
+    def _fill_pool(self) -> None:
         """Add a sample to the pool, which stays sorted: the best victim is last."""
         known = {(index, key) for _, index, key in self._pool}
         score = self._score()
         for db in self._server.databases:
-            if self._pass is None and not self._sizes[db.index]:
-                continue  # empty: looking for a key in it would pass over all its slots
-            for _, key in _sample(_tables(db, volatile), self._server.config.maxmemory_samples, self._server.rng):
+            for _, key in self._sample(db, self._server.config.maxmemory_samples):
                 if (db.index, key) not in known:
                     known.add((db.index, key))
                     self._pool.append((score(db, key), db.index, key))
         self._pool.sort()
         del self._pool[:-POOL_SIZE]
+
+    def _sample(self, db: Database, count: int) -> list[tuple[int, bytes]]:
+        """(slot, key) of some keys that may be evicted."""
+        if self._pass is None and not self._sizes[db.index]:
+            return []  # empty: looking for a key in it would pass over all its slots
+        return self._samplers[db.index].sample(self._tables(db), count, self._server.rng)
+
+    def _tables(self, db: Database) -> list[dict[bytes, int]] | list[dict[bytes, Value]]:
+        return db.deadlines if self.policy.startswith("volatile") else db.spaces
 
     def _score(self) -> Callable[[Database, bytes], float]:
         """The higher, the sooner evicted."""
@@ -269,21 +269,3 @@ class MemoryAccount:
             return lambda db, key: -float(self.clocks[db.index].get(key, 0))
         return lambda db, key: -float(self.frequency(db, key))
 
-
-def _tables(db: Database, volatile: bool) -> list[dict[bytes, int]] | list[dict[bytes, Value]]:
-    return db.deadlines if volatile else db.spaces
-
-
-def _sample(
-    tables: list[dict[bytes, int]] | list[dict[bytes, Value]], count: int, rng: random.Random
-) -> Iterator[tuple[int, bytes]]:
-    """Up to `count` (slot, key) from random places; none when the tables are empty."""
-    for _ in range(count):
-        start = rng.randrange(SLOT_COUNT)
-        slot = next(compress(range(start, SLOT_COUNT), islice(tables, start, None)), None)
-        if slot is None:
-            slot = next(compress(range(start), tables), None)
-        if slot is None:
-            return
-        table = tables[slot]
-        yield slot, next(islice(table, rng.randrange(min(len(table), OFFSET_LIMIT)), None))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.commands.in_process import InProcessNode
 
 VALUE = b"v" * 1000
@@ -46,3 +48,28 @@ def test_only_keys_with_a_deadline_go_under_a_volatile_policy() -> None:
     assert node("GET", "stays") == VALUE
     assert node("GET", 1999) == VALUE
     assert node("GET", 0) is None, "the nearest to its end goes first"
+
+
+@pytest.mark.parametrize("name", ["%d", "{tag}%d"], ids=["in all slots", "in one slot"])
+def test_what_is_used_stays_wherever_it_lies(name: str) -> None:
+    node = limited("allkeys-lru")
+    used = [name % number for number in range(200)]
+    for key in used:
+        node("SET", key, VALUE)
+    for number in range(200, 3000):
+        node("SET", name % number, VALUE)
+        if number % 100 == 0:
+            node.advance(1000)
+            node("MGET", *used)
+    assert node("EXISTS", *used) > 190
+    assert node("DBSIZE") < 1000
+
+
+def test_any_key_may_go_under_a_random_policy() -> None:
+    node = limited("allkeys-random")
+    for number in range(3000):
+        node("SET", f"{{tag}}{number}", VALUE)
+    early = node("EXISTS", *(f"{{tag}}{number}" for number in range(1500)))
+    late = node("EXISTS", *(f"{{tag}}{number}" for number in range(2900, 3000)))
+    assert 50 < early < 500
+    assert 50 < late < 100
