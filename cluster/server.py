@@ -19,7 +19,7 @@ from cluster.commands.registry import Command, CommandTable
 from cluster.errors import CommandError
 from cluster.journal import Entry, Journal
 from cluster.keyspace.database import Database
-from cluster.keyspace.events import EVICTED, EXPIRED, Event
+from cluster.keyspace.events import DEL, EVICTED, EXPIRED, Event
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.scan import ScanCache
 from cluster.network.session import Session
@@ -239,7 +239,7 @@ class Server:
             if watching:
                 for session in watching:
                     session.client_flags.add("dirty_cas")
-            if self.config.maxmemory:
+            if self.config.maxmemory or self.ctx.tracks_access:
                 self.memory.measure(db, key)
 
     def watch(self, session: Session, key: bytes) -> None:
@@ -270,7 +270,7 @@ class Server:
         self.refresh_observed()
 
     def refresh_observed(self) -> None:
-        self.ctx.observed = bool(self.watchers or self.config.maxmemory)
+        self.ctx.observed = bool(self.watchers or self.config.maxmemory or self.ctx.tracks_access)
 
     def flush(self, databases: list[Database]) -> int:
         """Empty `databases`; how many keys there were."""
@@ -283,6 +283,8 @@ class Server:
             if keys:  # to clear many databases takes long enough to be felt
                 count += keys
                 db.clear()
+                if self.config.maxmemory or self.ctx.tracks_access:
+                    self.memory.emptied(db)
         self.scan_cache.clear()
         self.ctx.routed = None
         return count
@@ -297,8 +299,8 @@ class Server:
         one.deadlines, other.deadlines = other.deadlines, one.deadlines
         self.scan_cache.clear()
         self.ctx.bind_database(self.ctx.db)
-        if self.config.maxmemory:
-            self.memory.forget_all()
+        if self.config.maxmemory or self.ctx.tracks_access:
+            self.memory.swapped(first, second)
         for index, key in list(self.blocked_keys):
             if index in (first, second) and self.databases[index].get(key) is not None:
                 self.key_ready(self.databases[index], key)
@@ -308,11 +310,12 @@ class Server:
         db = self.databases[0]
         count = 0
         for slot in slots:
-            for key in list(db.spaces[slot]):
+            keys = list(db.spaces[slot])
+            count += db.clear_slot(slot)
+            for key in keys:
                 self.journal.append(0, [b"DEL", key])
                 if self.ctx.observed:
-                    self.announce(db, key, Event("g", "del"))
-            count += db.clear_slot(slot)
+                    self.announce(db, key, DEL)
         return count
 
     # -- waiting ---------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ limit is set, a pass over the keyspace (some keys a tick) sizes what is there; u
 size stands in; from then on each change moves the sum.
 
 Eviction follows redis-server: sample `maxmemory-samples` keys, keep the best candidates in a small pool, evict the
-best, until the data fits. The access clocks exist only under a policy that needs them.
+best, until the data fits. The access clocks exist only under an LRU or LFU policy.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class MemoryAccount:
         self._pass: Iterator[tuple[Database, bytes]] | None = None
         self._pool: list[tuple[float, int, bytes]] = []
         self._samplers: list[KeySampler] = []
-        self.clocks: list[dict[bytes, int]] = []
+        self._clocked = ""
+        self.clocks: list[dict[bytes, int]] = [{} for _ in server.databases]
         """By database: key → seconds of the last use (LRU), or minutes << 8 | counter (LFU)."""
         self.startup_bytes = self.resident_bytes()
         self.peak_bytes = self.startup_bytes
@@ -86,7 +87,8 @@ class MemoryAccount:
         return self._server.config.maxmemory_policy
 
     def configure(self) -> None:
-        """maxmemory or its policy was set (or the whole dataset was replaced): begin anew."""
+        """maxmemory or its policy was set (or the whole dataset was replaced): begin anew, but for the clocks, unless
+        they are to show something else from now on."""
         server = self._server
         self._sizes = [{} for _ in server.databases]
         self._sum = 0
@@ -94,9 +96,11 @@ class MemoryAccount:
         self._samplers = [KeySampler() for _ in server.databases]
         limited = bool(server.config.maxmemory)
         self._pass = self._every_key() if limited else None
-        ordered = self.policy.endswith(("lru", "lfu"))
-        server.ctx.tracks_access = ordered and (limited or self.policy.endswith("lfu"))
-        self.clocks = [{} for _ in server.databases]
+        clocked = self.policy[-3:] if self.policy.endswith(("lru", "lfu")) else ""
+        server.ctx.tracks_access = bool(clocked)
+        if clocked != self._clocked:
+            self._clocked = clocked
+            self.clocks = [{} for _ in server.databases]
         self._base = self.resident_bytes()
         if limited:
             self._size_some()
@@ -150,12 +154,29 @@ class MemoryAccount:
             self._sum -= sizes.pop(key, 0)
             self.clocks[db.index].pop(key, None)
             return
+        if not self._server.config.maxmemory:
+            return
         size = KEY_OVERHEAD_BYTES + sys.getsizeof(key) + value_bytes(value)
         self._sum += size - sizes.get(key, 0)
         sizes[key] = size
 
+    def emptied(self, db: Database) -> None:
+        """All keys of `db` are gone."""
+        self._sum -= sum(self._sizes[db.index].values())
+        self._sizes[db.index] = {}
+        self.clocks[db.index] = {}
+
+    def swapped(self, first: int, second: int) -> None:
+        """Two databases have exchanged their contents."""
+        for kept in (self._sizes, self.clocks):
+            kept[first], kept[second] = kept[second], kept[first]
+        self._pool.clear()
+        if self._pass is not None:
+            self.configure()  # it may have passed over some
+
     def forget_all(self) -> None:
-        """The databases were emptied."""
+        """The databases hold other data now."""
+        self.clocks = [{} for _ in self._server.databases]
         self.configure()
 
     def tick(self, now_ms: int) -> None:
@@ -165,17 +186,32 @@ class MemoryAccount:
 
     # -- access clocks ---------------------------------------------------------------------------------------
 
-    def touch(self, key: bytes, slot: int) -> None:
+    def touch(self, key: bytes) -> None:
         """`key` of the context's database was used."""
         server = self._server
         if server.ctx.client.no_touch:
             return
         clocks = self.clocks[server.ctx.db.index]
-        if self.policy.endswith("lru"):
+        if self._clocked == "lru":
             clocks[key] = server.ctx.now_ms // 1000
         else:
             minutes = server.ctx.now_ms // 60_000
             clocks[key] = minutes << 8 | self._counted(self.frequency(server.ctx.db, key))
+
+    def stored(self, key: bytes) -> None:
+        """`key` of the context's database was given a value. For a new one that is no use yet."""
+        if self._clocked == "lfu" and key not in self.clocks[self._server.ctx.db.index]:
+            self.set_frequency(self._server.ctx.db, key, LFU_INITIAL)
+        else:
+            self.touch(key)
+
+    def clock(self, db: Database, key: bytes) -> int | None:
+        """What is known of the use of `key`, to be given to `set_clock`."""
+        return self.clocks[db.index].get(key)
+
+    def set_clock(self, db: Database, key: bytes, clock: int | None) -> None:
+        if clock is not None:
+            self.clocks[db.index][key] = clock
 
     def _counted(self, counter: int) -> int:
         """Redis's logarithmic counter: the busier the key, the rarer it goes up."""
