@@ -73,7 +73,9 @@ class MemoryAccount:
         self._pass: Iterator[tuple[Database, bytes]] | None = None
         self._pool: list[tuple[float, int, bytes]] = []
         self._samplers: list[KeySampler] = []
-        self._clocked = ""
+        self.clocked = ""
+        """What the policy asks for: lru, lfu, or nothing."""
+        self._clocked_since = server.ctx.now_ms // 1000
         self.clocks: list[dict[bytes, int]] = [{} for _ in server.databases]
         """By database: key → seconds of the last use (LRU), or minutes << 8 | counter (LFU)."""
         self.startup_bytes = self.resident_bytes()
@@ -98,8 +100,9 @@ class MemoryAccount:
         self._pass = self._every_key() if limited else None
         clocked = self.policy[-3:] if self.policy.endswith(("lru", "lfu")) else ""
         server.ctx.tracks_access = bool(clocked)
-        if clocked != self._clocked:
-            self._clocked = clocked
+        if clocked != self.clocked:
+            self.clocked = clocked
+            self._clocked_since = server.ctx.now_ms // 1000
             self.clocks = [{} for _ in server.databases]
         self._base = self.resident_bytes()
         if limited:
@@ -174,9 +177,10 @@ class MemoryAccount:
         if self._pass is not None:
             self.configure()  # it may have passed over some
 
-    def forget_all(self) -> None:
-        """The databases hold other data now."""
-        self.clocks = [{} for _ in self._server.databases]
+    def replaced(self, clocks: list[dict[bytes, int]]) -> None:
+        """The databases hold other data now, and `clocks` what is known of its use."""
+        self.clocks = clocks
+        self._clocked_since = self._server.ctx.now_ms // 1000
         self.configure()
 
     def tick(self, now_ms: int) -> None:
@@ -192,7 +196,7 @@ class MemoryAccount:
         if server.ctx.client.no_touch:
             return
         clocks = self.clocks[server.ctx.db.index]
-        if self._clocked == "lru":
+        if self.clocked == "lru":
             clocks[key] = server.ctx.now_ms // 1000
         else:
             minutes = server.ctx.now_ms // 60_000
@@ -200,8 +204,8 @@ class MemoryAccount:
 
     def stored(self, key: bytes) -> None:
         """`key` of the context's database was given a value. For a new one that is no use yet."""
-        if self._clocked == "lfu" and key not in self.clocks[self._server.ctx.db.index]:
-            self.set_frequency(self._server.ctx.db, key, LFU_INITIAL)
+        if self.clocked == "lfu" and key not in self.clocks[self._server.ctx.db.index]:
+            self.set_clock(self._server.ctx.db, key, self.clock_of(None, LFU_INITIAL))
         else:
             self.touch(key)
 
@@ -212,6 +216,14 @@ class MemoryAccount:
     def set_clock(self, db: Database, key: bytes, clock: int | None) -> None:
         if clock is not None:
             self.clocks[db.index][key] = clock
+
+    def clock_of(self, idle_seconds: int | None, frequency: int | None) -> int | None:
+        """The clock of a key of which somebody says how it was used, if that is what the policy asks for."""
+        if self.clocked == "lru" and idle_seconds is not None:
+            return self._server.ctx.now_ms // 1000 - idle_seconds
+        if self.clocked == "lfu" and frequency is not None:
+            return self._server.ctx.now_ms // 60_000 << 8 | frequency
+        return None
 
     def _counted(self, counter: int) -> int:
         """Redis's logarithmic counter: the busier the key, the rarer it goes up."""
@@ -231,17 +243,10 @@ class MemoryAccount:
         return max(0, (known & 255) - (passed // decay if decay else 0))
 
     def idle_seconds(self, db: Database, key: bytes) -> int:
-        """Seconds since the last use, as far as it is tracked (OBJECT IDLETIME)."""
-        known = self.clocks[db.index].get(key)
-        return 0 if known is None else max(0, self._server.ctx.now_ms // 1000 - known)
-
-    def set_idle_seconds(self, db: Database, key: bytes, seconds: int) -> None:
-        if self.policy.endswith("lru"):
-            self.clocks[db.index][key] = self._server.ctx.now_ms // 1000 - seconds
-
-    def set_frequency(self, db: Database, key: bytes, counter: int) -> None:
-        if self.policy.endswith("lfu"):
-            self.clocks[db.index][key] = self._server.ctx.now_ms // 60_000 << 8 | counter
+        """Seconds since the last use (OBJECT IDLETIME), or since it is looked for; 0 where it is not."""
+        if self.clocked != "lru":
+            return 0
+        return max(0, self._server.ctx.now_ms // 1000 - self.clocks[db.index].get(key, self._clocked_since))
 
     # -- eviction --------------------------------------------------------------------------------------------
 
@@ -301,7 +306,7 @@ class MemoryAccount:
         """The higher, the sooner evicted."""
         if self.policy.endswith("ttl"):
             return lambda db, key: -float(db.deadline(key) or math.inf)
-        if self.policy.endswith("lru"):
+        if self.clocked == "lru":
             return lambda db, key: -float(self.clocks[db.index].get(key, 0))
         return lambda db, key: -float(self.frequency(db, key))
 
