@@ -19,7 +19,7 @@ from cluster.commands.registry import Command, CommandTable
 from cluster.errors import CommandError
 from cluster.journal import Entry, Journal
 from cluster.keyspace.database import Database
-from cluster.keyspace.events import EVICTED, EXPIRED, Event
+from cluster.keyspace.events import DEL, EVICTED, EXPIRED, Event
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.scan import ScanCache
 from cluster.network.session import Session
@@ -77,6 +77,7 @@ class Server:
         self._slow_commands = 0
         self.requires_password = bool(config.requirepass)
         self.awake: dict[Session, None] = {}
+        self.unfinished: dict[Session, None] = {}
         self.paused_waits: list[tuple[Wait, Callable[[], bytes | None]]] = []
         self._next_client_id = 0
         self.started_ms = clock_ms()
@@ -123,6 +124,7 @@ class Server:
         self.unwatch(session)
         self.monitors.pop(session.id, None)
         self.awake.pop(session, None)
+        self.unfinished.pop(session, None)
         session.closing = True
         if session.is_replica_link:
             self.replication.replica_gone(session)
@@ -140,6 +142,19 @@ class Server:
         if not self.awake:
             self.shell.wake()
         self.awake[session] = None
+
+    def postpone(self, session: Session) -> None:
+        """`session` has commands left to run, and has had its turn in this batch."""
+        if not self.unfinished:
+            self.shell.wake()
+        self.unfinished[session] = None
+
+    def take_unfinished(self) -> dict[Session, None]:
+        """The sessions that go on in this batch."""
+        taken = self.unfinished
+        if taken:
+            self.unfinished = {}
+        return taken
 
     # -- the road --------------------------------------------------------------------------------------------
 
@@ -224,7 +239,7 @@ class Server:
             if watching:
                 for session in watching:
                     session.client_flags.add("dirty_cas")
-            if self.config.maxmemory:
+            if self.config.maxmemory or self.ctx.tracks_access:
                 self.memory.measure(db, key)
 
     def watch(self, session: Session, key: bytes) -> None:
@@ -255,7 +270,7 @@ class Server:
         self.refresh_observed()
 
     def refresh_observed(self) -> None:
-        self.ctx.observed = bool(self.watchers or self.config.maxmemory)
+        self.ctx.observed = bool(self.watchers or self.config.maxmemory or self.ctx.tracks_access)
 
     def flush(self, databases: list[Database]) -> int:
         """Empty `databases`; how many keys there were."""
@@ -268,6 +283,8 @@ class Server:
             if keys:  # to clear many databases takes long enough to be felt
                 count += keys
                 db.clear()
+                if self.config.maxmemory or self.ctx.tracks_access:
+                    self.memory.emptied(db)
         self.scan_cache.clear()
         self.ctx.routed = None
         return count
@@ -282,8 +299,8 @@ class Server:
         one.deadlines, other.deadlines = other.deadlines, one.deadlines
         self.scan_cache.clear()
         self.ctx.bind_database(self.ctx.db)
-        if self.config.maxmemory:
-            self.memory.forget_all()
+        if self.config.maxmemory or self.ctx.tracks_access:
+            self.memory.swapped(first, second)
         for index, key in list(self.blocked_keys):
             if index in (first, second) and self.databases[index].get(key) is not None:
                 self.key_ready(self.databases[index], key)
@@ -293,11 +310,12 @@ class Server:
         db = self.databases[0]
         count = 0
         for slot in slots:
-            for key in list(db.spaces[slot]):
+            keys = list(db.spaces[slot])
+            count += db.clear_slot(slot)
+            for key in keys:
                 self.journal.append(0, [b"DEL", key])
                 if self.ctx.observed:
-                    self.announce(db, key, Event("g", "del"))
-            count += db.clear_slot(slot)
+                    self.announce(db, key, DEL)
         return count
 
     # -- waiting ---------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Context:
         self.hits = 0
         self.misses = 0
         self.observed = False  # somebody wants to hear of changed keys: WATCH, keyspace events, accounting
-        self.tracks_access = False  # the eviction policy (or OBJECT FREQ) needs to know when a key was used
+        self.tracks_access = False  # the eviction policy needs to know when a key was used
         self.allows_blocking = True  # False within MULTI/EXEC
         self.obeys_primary = False  # the commands at hand come from our primary
         self.routed: bytes | None = None
@@ -98,7 +98,7 @@ class Context:
             return None
         self.hits += 1
         if self.tracks_access:
-            self.server.memory.touch(key, slot)
+            self.server.memory.touch(key)
         return value
 
     def find_for_write(self, key: bytes) -> Value | None:
@@ -111,7 +111,7 @@ class Context:
         if deadlines and key in deadlines and self.is_expired(key, slot):
             return None
         if self.tracks_access:
-            self.server.memory.touch(key, slot)
+            self.server.memory.touch(key)
         return value
 
     def peek(self, key: bytes) -> Value | None:
@@ -179,7 +179,7 @@ class Context:
         if self.server.blocked_keys:
             self.server.key_ready(self.db, key)
         if self.tracks_access:
-            self.server.memory.touch(key, slot)
+            self.server.memory.stored(key)
 
     def remove(self, key: bytes, event: Event = DEL, count: int = 1) -> bool:
         """Delete a key of any type, and say so (`changed`). Whether it was there."""

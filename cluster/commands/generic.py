@@ -102,8 +102,10 @@ def renamenx(ctx: Context, key: bytes, new_key: bytes) -> bytes:
 
 def _rename(ctx: Context, key: bytes, new_key: bytes, value: Value) -> None:
     deadline = ctx.deadline(key)
+    clock = ctx.server.memory.clock(ctx.db, key)
     ctx.remove(key, RENAME_FROM, 0)
     ctx.put(new_key, value)
+    ctx.server.memory.set_clock(ctx.db, new_key, clock)
     ctx.set_deadline(new_key, deadline)
     ctx.changed(new_key, RENAME_TO)
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
 
 from cluster.commands.context import Context
 from cluster.commands.keys import FIRST, FIRST_READ, first_key
-from cluster.commands.random_elements import parse_count, sample
+from cluster.commands.random_elements import random_pairs
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
-from cluster.commands.scan_commands import scan_options, scan_reply
+from cluster.commands.scan_commands import scan_members
 from cluster.errors import CommandError, SyntaxFault
 from cluster.keyspace.events import Event
 from cluster.keyspace.numbers import parse_float
-from cluster.keyspace.scan import parse_cursor, scan_collection
 from cluster.keyspace.values import SortedSetValue
 from cluster.protocol import replies
 
@@ -194,33 +192,16 @@ def scored_reply(items: list[tuple[float, bytes]], resp: int, *, with_scores: bo
 @command("ZRANDMEMBER", arity=-2, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="6.2.0", tips=_RANDOM,
          summary="Answers random members.")
 def zrandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
-    if not options:
-        value = ctx.typed(key, SortedSetValue)
-        if value is None:
-            return ctx.null
-        return replies.bulk(next(islice(value.scores, ctx.rng.randrange(len(value)), None)))
-    with_scores = len(options) > 1
-    if len(options) > 2 or (with_scores and options[1].upper() != b"WITHSCORES"):
-        parse_count(options[0])
-        raise SyntaxFault
-    count = parse_count(options[0], pairs=with_scores)
-    value = ctx.typed(key, SortedSetValue)
-    if value is None:
-        return replies.EMPTY_ARRAY
-    items = sample(ctx.rng, value.stretch(0, len(value)), count)
-    return scored_reply(items, ctx.resp, with_scores=with_scores)
+    return random_pairs(
+        ctx, key, options, kind=SortedSetValue, word=b"WITHSCORES", elements=SortedSetValue.to_draw_from,
+        name=lambda item: item[1], companion=lambda _, item: replies.double(item[0], ctx.resp),
+    )
 
 
 @command("ZSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="2.8.0", tips=_RANDOM,
          summary="Goes through the members and scores, some at a time.")
 def zscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
-    at = parse_cursor(cursor)
-    value = ctx.typed(key, SortedSetValue)
-    if value is None:
-        return scan_reply(0, [])
-    effort, glob, _ = scan_options(options)
-    following, members = scan_collection(ctx.server.scan_cache, (ctx.db.index, key), value.scores, at, effort)
-    if glob is not None:
-        members = [member for member in members if glob.matches(member)]
-    parts = [part for member in members for part in (member, replies.format_double(value.scores[member]))]
-    return scan_reply(following, parts)
+    return scan_members(
+        ctx, key, cursor, options, kind=SortedSetValue, members=lambda value: value.scores,
+        shown=lambda value, member: (member, replies.format_double(value.scores[member])),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from sortedcontainers import SortedList
@@ -55,6 +55,11 @@ class SortedSetValue:
             return False
         self.ranking.remove((score, member))
         return True
+
+    def to_draw_from(self) -> Sequence[tuple[float, bytes]]:
+        """(score, member), lowest first; each is reached in O(log n)."""
+        ranking: Sequence[tuple[float, bytes]] = self.ranking
+        return ranking
 
     def rank(self, member: bytes) -> int:
         """The position of a member that is there. O(log n)."""

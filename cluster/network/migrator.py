@@ -4,10 +4,14 @@ redis-server stands still while it migrates. Here only the client that asked doe
 target. The keys under way stay in use meanwhile. When the target has answered, a key is deleted here only if it still
 is exactly what was sent (its serialisation and its deadline are compared); one that was changed in between is sent
 again, one that was deleted is deleted at the target too. Two nodes can migrate to each other without waiting.
+
+In a transaction nothing may come between its commands, so there a MIGRATE holds up the whole node, as it does in
+redis-server, for its timeout at most.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +20,7 @@ import hiredis
 import trio
 
 from cluster.blocking import Wait
+from cluster.errors import CommandError
 from cluster.keyspace.events import DEL
 from cluster.keyspace.hashing import key_slot
 from cluster.keyspace.values import Value
@@ -36,7 +41,9 @@ PIECE_KEYS = 20
 """Sent at once: the target restores one piece while the next is encoded and the last one's keys are deleted."""
 ROUNDS_LIMIT = 100
 """How often keys that keep changing are sent again before the client is told."""
-
+_CANNOT_CONNECT = "IOERR error or timeout connecting to the client"
+_CANNOT_WRITE = "IOERR error or timeout writing to target instance"
+_CANNOT_READ = "IOERR error or timeout reading to target instance"
 
 _Name = tuple[str, int, tuple[bytes, ...]]
 
@@ -89,6 +96,19 @@ class Migrator:
         self._server.park(wait)
         self._send.send_nowait((wait, client.db, migration))
 
+    def migrate_now(self, db: Database, migration: Migration) -> bytes:
+        """Migrate before anything else is done, over a connection of its own. Raises CommandError."""
+        outcome = _Outcome(self._present(db, migration.keys))
+        if not outcome.batch:
+            return replies.simple("NOKEY")
+        try:
+            self._exchange_now(db, migration, outcome)
+        except _Failed as failure:
+            raise CommandError(str(failure)) from None
+        if outcome.refusal:
+            raise CommandError(_refused(outcome.refusal))
+        return replies.OK
+
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._close_unused)
@@ -123,7 +143,7 @@ class Migrator:
             await self._exchange(db, migration, outcome, replace=replace)
             replace = True  # what is sent again is there already
             if outcome.refusal:
-                raise _Failed(f"ERR Target instance replied with error: {outcome.refusal}")
+                raise _Failed(_refused(outcome.refusal))
             if not outcome.again:
                 return replies.OK
             batch = outcome.again
@@ -178,23 +198,19 @@ class Migrator:
                 except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
                     await trio.aclose_forcefully(connection.stream)
                     if connection.fresh or outcome.settled:
-                        raise _Failed("IOERR error or timeout writing to target instance") from None
+                        raise _Failed(_CANNOT_WRITE) from None
                     continue
                 except BaseException:
                     connection.stream.socket.close()
                     raise
                 await self._keep_connection(migration, connection)
                 return
-        raise _Failed("IOERR error or timeout reading to target instance")
+        raise _Failed(_CANNOT_READ)
 
     async def _converse(
         self, connection: _Connection, db: Database, migration: Migration, outcome: _Outcome, replace: bool
     ) -> None:
-        prelude: list[bytes] = []
-        if connection.fresh and migration.credentials:
-            prelude.append(replies.request([b"AUTH", *migration.credentials]))
-        if connection.db != migration.target_db:
-            prelude.append(replies.request([b"SELECT", b"%d" % migration.target_db]))
+        prelude = _prelude(migration, fresh=connection.fresh, db=connection.db)
         counts: list[int] = []
         parts = list(prelude)
         for number, sent in enumerate(outcome.batch, 1):
@@ -207,7 +223,7 @@ class Migrator:
         for _ in prelude:
             answer = await self._answer(connection)
             if isinstance(answer, hiredis.ReplyError):
-                raise _Failed(f"ERR Target instance replied with error: {answer}")
+                raise _Failed(_refused(answer))
         gets = connection.reader.gets
         for count in counts:
             for _ in range(count):
@@ -216,6 +232,28 @@ class Migrator:
                     answer = await self._answer(connection)
             self._settle(db, migration, outcome, answer)
         connection.db = migration.target_db
+
+    def _exchange_now(self, db: Database, migration: Migration, outcome: _Outcome) -> None:
+        reader = hiredis.Reader()
+        prelude = _prelude(migration, fresh=True, db=0)
+        requests = [self._requests(sent, migration.replace) for sent in outcome.batch]
+        try:
+            sock = socket.create_connection((migration.host, migration.port), migration.timeout_seconds)
+        except OSError:
+            raise _Failed(_CANNOT_CONNECT) from None
+        with sock:
+            try:
+                sock.sendall(b"".join([*prelude, *(part for parts in requests for part in parts)]))
+            except OSError:
+                raise _Failed(_CANNOT_WRITE) from None
+            for _ in prelude:
+                answer = _answer_now(sock, reader)
+                if isinstance(answer, hiredis.ReplyError):
+                    raise _Failed(_refused(answer))
+            for parts in requests:
+                for _ in parts:
+                    answer = _answer_now(sock, reader)
+                self._settle(db, migration, outcome, answer)
 
     def _requests(self, sent: _Sent, replace: bool) -> list[bytes]:
         in_cluster = self._server.cluster_enabled
@@ -246,7 +284,7 @@ class Migrator:
         try:
             stream = await trio.open_tcp_stream(migration.host, migration.port)
         except OSError:
-            raise _Failed("IOERR error or timeout connecting to the client") from None
+            raise _Failed(_CANNOT_CONNECT) from None
         return _Connection(stream, hiredis.Reader())
 
     async def _keep_connection(self, migration: Migration, connection: _Connection) -> None:
@@ -267,3 +305,29 @@ class Migrator:
 
 def _name(migration: Migration) -> _Name:
     return migration.host, migration.port, migration.credentials
+
+
+def _refused(answer: object) -> str:
+    return f"ERR Target instance replied with error: {answer}"
+
+
+def _prelude(migration: Migration, *, fresh: bool, db: int) -> list[bytes]:
+    """What has to be said over a connection, on which `db` is selected, before the keys are sent."""
+    prelude: list[bytes] = []
+    if fresh and migration.credentials:
+        prelude.append(replies.request([b"AUTH", *migration.credentials]))
+    if db != migration.target_db:
+        prelude.append(replies.request([b"SELECT", b"%d" % migration.target_db]))
+    return prelude
+
+
+def _answer_now(sock: socket.socket, reader: hiredis.Reader) -> object:
+    try:
+        while (answer := reader.gets()) is False:
+            data = sock.recv(READ_BYTES)
+            if not data:
+                raise _Failed(_CANNOT_READ)
+            reader.feed(data)
+    except OSError:
+        raise _Failed(_CANNOT_READ) from None
+    return answer

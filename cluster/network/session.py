@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from binascii import crc_hqx
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     from cluster.keyspace.database import Database
     from cluster.server import Server
 
+SHORT_BYTES = 2048
+"""A chunk up to this size holds so few commands that they are run without looking at the clock between them."""
+COMMANDS_PER_LOOK = 64
+TURN_NS = 2_000_000
+"""How long the commands of one client may hold up the others, as far as they come in a pipeline."""
 _REDIRECTS = frozenset({"MOVED", "ASK", "CROSSSLOT", "TRYAGAIN", "CLUSTERDOWN"})
 _NO_COMMANDS: dict[bytes, Command] = {}
 _QUEUE_EXEMPT = frozenset({"exec", "discard", "multi", "watch", "quit", "reset"})
@@ -127,17 +133,39 @@ class Session:
         self.total_in += len(data)
         if self.wait is not None or self.rest is not None:
             self.held.append(data)
-            return
-        self._run(self.parser.feed(data))
+        elif len(data) <= SHORT_BYTES:
+            self._run(self.parser.feed(data))
+        else:
+            self._run_turn(iter(self.parser.feed(data)))
 
     def resume(self) -> None:
-        """Go on after a wait: the rest of the chunk it interrupted, then what came in meanwhile."""
+        """Go on after a wait, or in the next turn: the rest of the chunk at hand, then what came in meanwhile."""
         if self.rest is not None:
             rest, self.rest = self.rest, None
-            self._run(rest)
-        while self.held and self.wait is None and not self.closing:
+            self._run_turn(rest)
+        while self.held and not (self.is_waiting or self.is_unfinished or self.closing):
             held, self.held = b"".join(self.held), []
-            self._run(self.parser.feed(held))
+            self._run_turn(iter(self.parser.feed(held)))
+
+    def _run_turn(self, commands: Iterator[list[bytes]]) -> None:
+        """Run a pipeline for as long as a turn lasts; what is left then waits for the next batch."""
+        until = perf_counter_ns() + TURN_NS
+        while not self.closing:
+            try:
+                first = next(commands, None)
+            except ProtocolError as error:
+                self._break_off(error)
+                return
+            if first is None:
+                return
+            self._run(chain((first,), islice(commands, COMMANDS_PER_LOOK - 1)))
+            if self.wait is not None:
+                self.rest = commands
+                return
+            if perf_counter_ns() >= until:
+                self.rest = commands
+                self.server.postpone(self)
+                return
 
     def run_one(self, arguments: list[bytes]) -> None:
         """One command that was parsed elsewhere (the primary's stream, a file)."""
@@ -214,9 +242,7 @@ class Session:
                 if elapsed > server.slow_ns:
                     server.note_slow(self, command, arguments, elapsed)
         except ProtocolError as error:
-            server.log("verbose", f"Protocol error ({error.message}) from client: {self.address}")
-            append(error.encoded)
-            self.close_after_replies()
+            self._break_off(error)
         self.last_used_ms = ctx.now_ms
         if command is not None:
             self.last_command = command
@@ -233,6 +259,11 @@ class Session:
         ctx.slot = slot
         ctx.one_slot = True
         return True
+
+    def _break_off(self, error: ProtocolError) -> None:
+        self.server.log("verbose", f"Protocol error ({error.message}) from client: {self.address}")
+        self.out.append(error.encoded)
+        self.close_after_replies()
 
     def _run_unusual(self, arguments: list[bytes], started: int) -> Command | None:
         """One command on the long road, with its accounting. The command, or None if it was not run."""
@@ -389,6 +420,10 @@ class Session:
     @property
     def is_waiting(self) -> bool:
         return self.wait is not None
+
+    @property
+    def is_unfinished(self) -> bool:
+        return self.rest is not None
 
     def park(self, wait: Wait) -> None:
         self.wait = wait

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.persistence.rdb_reader import RdbError, load_rdb
-from cluster.persistence.rdb_writer import write_rdb
+from cluster.persistence.rdb_writer import Usage, frequency_part, idle_part, write_rdb
 from cluster.safe_file import write_safely
 from cluster.version import REDIS_VERSION
 
@@ -96,8 +96,9 @@ class Persistence:
                 if not merge and db.get(entry.key) is not None:
                     raise RdbError(f"{path}: the key {entry.key!r} is there already")
                 db.store(entry.key, entry.value, entry.deadline_ms)
+                server.memory.set_clock(db, entry.key, server.memory.clock_of(entry.idle_seconds, entry.frequency))
                 self._loaded += 1
-        server.memory.forget_all()
+        server.memory.configure()
         server.replication.restore(aux)
         server.flush_journal()
 
@@ -127,7 +128,16 @@ class Persistence:
             **server.replication.aux(),
             "aof-base": "0",
         }
-        return write_rdb(databases, server.config, aux)
+        return write_rdb(databases, server.config, aux, usage=self._usage())
+
+    def _usage(self) -> Usage | None:
+        """What the file is to say of the use of a key."""
+        memory = self._server.memory
+        if memory.clocked == "lru":
+            return lambda db, key: idle_part(memory.idle_seconds(db, key))
+        if memory.clocked == "lfu":
+            return lambda db, key: frequency_part(memory.frequency(db, key))
+        return None
 
     def save(self) -> bool:
         """Write the file now, holding everything else up."""

@@ -25,6 +25,8 @@ INLINE_LIMIT_BYTES = 64 * 1024
 MULTIBULK_LIMIT = 2**31 - 1
 UNAUTHENTICATED_MULTIBULK_LIMIT = 10
 UNAUTHENTICATED_BULK_LIMIT_BYTES = 16384
+SHORT_BYTES = 4096
+"""A longer chunk is taken for a part of a pipeline that goes on."""
 CARRY_TRIM_BYTES = 256 * 1024
 """A client whose chunks never end between two commands has its kept bytes trimmed to the boundary at this size."""
 
@@ -60,9 +62,13 @@ class RequestParser:
             return self._careful.pending_bytes
         return len(self._carry)
 
-    def feed(self, data: bytes) -> Iterable[Arguments]:
-        if self._careful is not None:
-            return self._continue_careful(data)
+    def feed(self, data: bytes, short: int = SHORT_BYTES) -> Iterable[Arguments]:
+        parser = self._careful
+        if parser is not None:
+            parser.append(data)
+            return self._drain(parser)
+        if len(data) > short:
+            return self._feed_long(data)
         carry = self._carry
         if not carry:
             if data[0] != 42 or not self.authenticated:
@@ -98,18 +104,35 @@ class RequestParser:
         except (hiredis.ProtocolError, TypeError, ValueError):
             return self._turn_careful(data)
         if not whole:
-            self._carry = carry + data
-            self._skip += len(commands)
-            if _LARGE_BULK.search(self._carry[-(len(data) + _LOOKBACK_BYTES):]) is not None:
-                # A value of a megabyte or more is on its way: gathering it is the careful parser's work. What is
-                # complete already must not be handed out twice.
-                self._skip -= len(commands)
-                self._carry = carry
+            if not self._keep(data, len(commands)):
                 return self._turn_careful(data)
         elif carry:
             self._carry = b""
             self._skip = 0
         return commands if all(commands) else [command for command in commands if command]
+
+    def _keep(self, data: bytes, complete: int) -> bool:
+        """`data` ends within a command, behind `complete` whole ones. False when a value of a megabyte or more is on
+        its way: gathering it is the careful parser's work, which skips only what was handed out before `data`."""
+        kept = self._carry + data
+        if _LARGE_BULK.search(kept[-(len(data) + _LOOKBACK_BYTES):]) is not None:
+            return False
+        self._carry = kept
+        self._skip += complete
+        return True
+
+    def _feed_long(self, data: bytes) -> Iterable[Arguments]:
+        """Part of a long pipeline, which ends anywhere. What begins with the last command's header is fed by itself:
+        what is before it then ends between two commands, and nothing of it is kept."""
+        cut = data.rfind(b"\r\n*") + 2
+        if cut < 2:
+            return self.feed(data, len(data))
+        commands = self.feed(data[:cut], cut)
+        if self._careful is not None:
+            self._careful.append(data[cut:])
+            return commands
+        rest = self.feed(data[cut:], len(data))
+        return [*commands, *rest] if isinstance(rest, list | tuple) else chain(commands, rest)
 
     def _turn_careful(self, data: bytes) -> Iterator[Arguments]:
         parser = _CarefulParser(self)
@@ -123,11 +146,6 @@ class RequestParser:
         for _ in range(skip):
             parser.next_command(count_empty=True)
         return self._drain(parser)
-
-    def _continue_careful(self, data: bytes) -> Iterator[Arguments]:
-        assert self._careful is not None
-        self._careful.append(data)
-        return self._drain(self._careful)
 
     def _drain(self, parser: _CarefulParser) -> Iterator[Arguments]:
         while (command := parser.next_command()) is not None:

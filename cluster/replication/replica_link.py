@@ -18,13 +18,13 @@ import trio
 
 from cluster.commands.registry import ROAD_KEY
 from cluster.errors import CommandError, ProtocolError
-from cluster.keyspace.database import Database
 from cluster.keyspace.hashing import BRACE, SLOT_MASK, key_slot
 from cluster.network.session import Session
-from cluster.persistence.rdb_reader import RdbError, load_rdb
+from cluster.persistence.rdb_reader import RdbError
 from cluster.protocol import replies
 from cluster.protocol.requests import RequestParser
 from cluster.replication.backlog import Backlog
+from cluster.replication.loading import load_snapshot
 
 if TYPE_CHECKING:
     from cluster.replication.role import Replication
@@ -35,8 +35,6 @@ RETRY_SECONDS = 0.2
 """Between two attempts: a failed-over shard should be whole again soon."""
 ACK_SECONDS = 1.0
 LINE_LIMIT_BYTES = 1024
-KEYS_PER_SLICE = 2_000
-"""Keys loaded of a snapshot before the clients have a turn."""
 EOF_MARK_BYTES = 40
 _CLOSED = "I/O error reading from the master: connection closed"
 
@@ -219,20 +217,21 @@ class ReplicaLink:
                 async for piece in self._snapshot_pieces(stream):
                     file.write(piece)
             server.log("notice", "MASTER <-> REPLICA sync: Loading DB in memory")
-            loaded, aux = await self._load(path)
+            # An empty line is how a replica says that it is still there.
+            snapshot = await load_snapshot(server, path, lambda: stream.send_all(b"\n"))
         finally:
             path.unlink(missing_ok=True)
         server.flush(server.databases)
-        for db, fresh in zip(server.databases, loaded, strict=True):
+        for db, fresh in zip(server.databases, snapshot.databases, strict=True):
             db.spaces[:] = fresh.spaces
             db.deadlines[:] = fresh.deadlines
-        server.memory.forget_all()
+        server.memory.replaced(snapshot.clocks)
         replication = self._replication
         self._anew = False
         replication.replid, replication.offset = replid, offset
         replication.second_replid, replication.second_offset = "0" * 40, -1
         replication.backlog = Backlog(server.config.repl_backlog_size, offset)
-        replication.stand_in(aux.get("repl-stream-db", ""))
+        replication.stand_in(snapshot.aux.get("repl-stream-db", ""))
         replication.disconnect_replicas()
         server.log("notice", "MASTER <-> REPLICA sync: Finished with success")
 
@@ -265,21 +264,6 @@ class ReplicaLink:
             del self._buffer[: len(piece)]
             self._sync_left -= len(piece)
             yield piece
-
-    async def _load(self, path: Path) -> tuple[list[Database], dict[str, str]]:
-        """The databases of a snapshot, loaded in slices, and its AUX fields. Raises RdbError."""
-        aux: dict[str, str] = {}
-        loaded = [Database(db.index) for db in self._server.databases]
-        count = 0
-        with path.open("rb") as file:
-            for entry in load_rdb(file.read, aux.__setitem__):
-                if entry.db >= len(loaded):
-                    raise LinkError(f"the master has a database {entry.db}, we have {len(loaded)}")
-                loaded[entry.db].store(entry.key, entry.value, entry.deadline_ms)
-                count += 1
-                if count % KEYS_PER_SLICE == 0:
-                    await trio.lowlevel.checkpoint()
-        return loaded, aux
 
     # -- the stream ------------------------------------------------------------------------------------------
 

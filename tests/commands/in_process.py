@@ -52,6 +52,9 @@ class Client:
         server.start_batch()
         self.session.receive(b"".join(request([as_bytes(one) for one in command]) for command in commands))
         self.node.end_batch()
+        if self.session in server.unfinished:  # it took its time, and is asked whether there is more
+            self.session.resume()
+            self.node.end_batch()
         return self.received()
 
     def received(self) -> bytes:

@@ -70,6 +70,22 @@ def test_random_members_are_drawn_evenly(node: InProcessNode) -> None:
         assert len(node(command, name, -20)) == 20
 
 
+def test_draws_from_large_collections_follow_their_changes(node: InProcessNode) -> None:
+    for add, remove, draw, width in (
+        ("SADD", "SREM", "SRANDMEMBER", 1), ("HSET", "HDEL", "HRANDFIELD", 2), ("ZADD", "ZREM", "ZRANDMEMBER", 2),
+    ):  # fmt: skip
+        node(add, draw, *(part for number in range(300) for part in [number] * width))
+        assert int(node(draw, draw)) < 300
+        node(remove, draw, *range(200))
+        node(add, draw, *(part for number in range(250, 350) for part in [number] * width))
+        seen = Counter(int(node(draw, draw)) for _ in range(5000))
+        assert sorted(seen) == list(range(200, 350))
+        assert max(seen.values()) < 4 * min(seen.values())
+        assert sorted(map(int, node(draw, draw, 1000))) == list(range(200, 350))
+        assert len({int(one) for one in node(draw, draw, 140)}) == 140
+        assert {int(one) for one in node(draw, draw, -1000)} <= set(range(200, 350))
+
+
 def test_pairs_nest_in_resp3_only(node: InProcessNode) -> None:
     node("ZADD", "z", 1.5, "a", 2, "b")
     node("HSET", "h", "f", "v")

@@ -39,6 +39,32 @@ def test_a_client_that_has_not_logged_in_is_parsed_alike(commands: list[list[byt
     assert parse(RequestParser(authenticated=False), split(data, cuts)) == commands
 
 
+long_values = st.builds(
+    lambda piece, times, end: piece * times + end,
+    st.sampled_from([b"\r\n*", b"*", b"\r\n*1\r\n$4\r\nPING\r\n", b"x"]), st.integers(0, 3000), st.binary(max_size=4),
+)  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(long_values, st.integers(0, 400)), min_size=1, max_size=4),
+    st.lists(st.integers(0, 100_000), max_size=4),
+)
+def test_a_long_pipeline_may_be_cut_anywhere(parts: list[tuple[bytes, int]], cuts: list[int]) -> None:
+    commands = [one for value, count in parts for one in ([b"SET", b"k", value], *[[b"GET", b"k"]] * count)]
+    data = b"".join(map(request, commands))
+    parser = RequestParser()
+    assert parse(parser, split(data, cuts)) == commands
+    assert parser.pending_bytes == 0
+
+
+def test_of_a_long_pipeline_only_the_last_command_is_kept() -> None:
+    data = request([b"GET", b"key"]) * 20_000
+    parser = RequestParser()
+    for at in range(0, len(data), 65_536):
+        list(parser.feed(data[at : at + 65_536]))
+        assert parser.pending_bytes < 22
+
+
 def test_a_large_value_arrives_in_pieces() -> None:
     value = bytes(range(256)) * 8192
     data = request([b"SET", b"key", value]) + request([b"PING"])
