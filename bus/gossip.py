@@ -245,7 +245,7 @@ def _move(s: State, peer: Peer, ip: str, port: int, bus_port: int) -> None:
     peer.retry_at = 0
     s.touch()
     if s.me.primary_id == peer.node_id:
-        s.out.append(FollowNode(peer.node_id, ip, port))
+        s.out.append(FollowNode(peer.node_id, ip, port, same_data=True))
 
 
 def on_announcement(s: State, link_id: LinkId, node_id: str, message: Announcement) -> None:

@@ -185,7 +185,7 @@ def test_a_node_that_moved_is_found_by_what_members_say() -> None:
 def test_a_replica_follows_its_primary_to_a_new_address() -> None:
     driver = Driver("d", cluster("abc", {"d": "b"}))
     driver.hear("b", replace(driver.announcement("b"), ip="10.0.7.7"))
-    assert driver.came(events.FollowNode) == [events.FollowNode(node_id("b"), "10.0.7.7", PORT)]
+    assert driver.came(events.FollowNode) == [events.FollowNode(node_id("b"), "10.0.7.7", PORT, same_data=True)]
 
 
 def test_a_node_learns_its_own_address_from_its_links() -> None:
