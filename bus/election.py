@@ -229,9 +229,9 @@ def on_paused(s: State, event: Paused) -> None:
 
 
 def on_primary_heartbeat(s: State, message: Heartbeat) -> None:
-    """Our primary says where its data ends."""
+    """Our primary says where its data ends. (It may still ask for acknowledgements: its last word counts.)"""
     manual = s.manual
-    if manual is None or manual.replica_id or manual.offset is not None or not message.flags & PAUSED:
+    if manual is None or manual.replica_id or manual.offset == message.offset or not message.flags & PAUSED:
         return
     manual.offset = message.offset
     s.log("notice", f"Received replication offset for paused master manual failover: {message.offset}")
@@ -239,11 +239,14 @@ def on_primary_heartbeat(s: State, message: Heartbeat) -> None:
 
 
 def on_offset(s: State) -> None:
-    """Our own offset moved: everything of the paused primary may have arrived."""
+    """Our own offset moved: everything of the paused primary may have arrived.
+
+    Only over a link that is up do the two offsets count the bytes of one history.
+    """
     manual = s.manual
     if manual is None or manual.replica_id or manual.can_start or manual.offset is None:
         return
-    if s.me.offset >= manual.offset:
+    if s.primary_link_up and s.me.offset == manual.offset:
         manual.can_start = True
         s.log("notice", "All master replication stream processed, manual failover can start.")
         tick(s)

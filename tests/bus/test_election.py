@@ -292,6 +292,31 @@ def test_a_failover_waits_for_the_primary_s_last_write() -> None:
     assert [message.forced for message in driver.sent(VoteRequest, "b")] == [True]
 
 
+def test_a_failover_waits_for_the_link_to_the_primary() -> None:
+    """Until it is up, this replica's offset counts another history's bytes, and may be greater by chance."""
+    driver = candidate()
+    driver.step(events.ReplicationOffset(500, False, 0))
+    driver.ask(events.Failover())
+    driver.hear("a", driver.heartbeat("a", offset=120, flags=PAUSED))
+    driver.step(events.ReplicationOffset(120, False, 0))
+    assert driver.sent(VoteRequest) == []
+    driver.step(events.ReplicationOffset(500, True))
+    assert driver.sent(VoteRequest) == [], "that is not where the primary's data end"
+    driver.step(events.ReplicationOffset(120, True))
+    assert driver.sent(VoteRequest)
+
+
+def test_a_failover_follows_a_paused_primary_that_still_asks_for_acknowledgements() -> None:
+    driver = candidate()
+    driver.step(events.ReplicationOffset(90))
+    driver.ask(events.Failover())
+    driver.hear("a", driver.heartbeat("a", offset=100, flags=PAUSED))
+    driver.step(events.ReplicationOffset(137))
+    assert driver.sent(VoteRequest) == []
+    driver.hear("a", driver.heartbeat("a", offset=137, flags=PAUSED))
+    assert driver.sent(VoteRequest)
+
+
 def test_a_failover_that_cannot_be_is_given_up() -> None:
     driver = candidate()
     driver.ask(events.Failover())
