@@ -97,6 +97,7 @@ class Link:
     outbound: bool
     address: str
     local_address: str
+    up_at: int
 
 
 @dataclass(slots=True)
