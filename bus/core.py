@@ -163,11 +163,7 @@ class BusCore:
                 return
             peer = s.peers.get(link.node_id)
             if peer is not None and peer.link == event.link_id:
-                peer.link = None
-                peer.ping_sent_at = 0
-                peer.retry_at = s.now  # a process that died is found out by connecting again at once
-                s.changed = True
-                gossip.tick(s)
+                gossip.link_lost(s, peer, link)
             return
         peer = s.peers.get(event.target)
         if peer is not None:

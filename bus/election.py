@@ -37,10 +37,10 @@ def tick(s: State) -> None:
         return
     manual = s.manual is not None and s.manual.can_start and not s.manual.replica_id
     if not manual and (not primary.fail or s.config.replica_no_failover):
-        if s.election is not None and not primary.fail:
-            s.election = None
+        if not primary.fail:
+            s.election, s.excuse = None, ""
         return
-    if not primary.slot_count or not (manual or _data_is_fresh(s)):
+    if not primary.slot_count or not (manual or _is_fit(s)):
         return
     election = s.election
     if election is None or s.now > election.start_at + 2 * _timeout(s):
@@ -58,14 +58,22 @@ def tick(s: State) -> None:
         election.over = True
 
 
-def _data_is_fresh(s: State) -> bool:
-    """Whether this replica's data is young enough (cluster-replica-validity-factor)."""
+def _is_fit(s: State) -> bool:
+    """Whether this replica's data are its primary's and young enough (cluster-replica-validity-factor)."""
     factor = s.config.replica_validity_factor
     if not factor:
         return True
-    timeout = s.config.node_timeout_ms
-    age = max(0, s.data_age_ms - timeout)
-    return age <= REPLICATION_PING_MS + timeout * factor
+    timeout, age = s.config.node_timeout_ms, s.data_age_ms
+    if age is None:
+        excuse = "the link to the primary was never up, so the data here may not be its"
+    elif age - timeout > REPLICATION_PING_MS + timeout * factor:
+        excuse = f"the link to the primary has been down for too long (cluster-replica-validity-factor is {factor})"
+    else:
+        excuse = ""
+    if excuse and excuse != s.excuse:
+        s.log("warning", f"Not standing for election: {excuse}.")
+    s.excuse = excuse
+    return not excuse
 
 
 def _rank(s: State, primary: Peer) -> int:
@@ -221,9 +229,9 @@ def on_paused(s: State, event: Paused) -> None:
 
 
 def on_primary_heartbeat(s: State, message: Heartbeat) -> None:
-    """Our primary says where its data ends."""
+    """Our primary says where its data ends. (It may still ask for acknowledgements: its last word counts.)"""
     manual = s.manual
-    if manual is None or manual.replica_id or manual.offset is not None or not message.flags & PAUSED:
+    if manual is None or manual.replica_id or manual.offset == message.offset or not message.flags & PAUSED:
         return
     manual.offset = message.offset
     s.log("notice", f"Received replication offset for paused master manual failover: {message.offset}")
@@ -231,11 +239,14 @@ def on_primary_heartbeat(s: State, message: Heartbeat) -> None:
 
 
 def on_offset(s: State) -> None:
-    """Our own offset moved: everything of the paused primary may have arrived."""
+    """Our own offset moved: everything of the paused primary may have arrived.
+
+    Only over a link that is up do the two offsets count the bytes of one history.
+    """
     manual = s.manual
     if manual is None or manual.replica_id or manual.can_start or manual.offset is None:
         return
-    if s.me.offset >= manual.offset:
+    if s.primary_link_up and s.me.offset == manual.offset:
         manual.can_start = True
         s.log("notice", "All master replication stream processed, manual failover can start.")
         tick(s)

@@ -153,11 +153,14 @@ class ConfigChanged:
 
 @dataclass(frozen=True, slots=True)
 class ReplicationOffset:
-    """How far this node's data is. On a replica also whether its link is up, and how old the data is (ms)."""
+    """How far this node's data is. On a replica also whether its link is up, and how old the data is (ms).
+
+    `data_age_ms` None: the link to this primary was never up, so the data may be anybody's, and `offset` is 0.
+    """
 
     offset: int
     primary_link_up: bool = True
-    data_age_ms: int = 0
+    data_age_ms: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +236,13 @@ class BecomePrimary:
 
 @dataclass(frozen=True, slots=True)
 class FollowNode:
-    """Replicate from that node from now on (also when only its address changed)."""
+    """Replicate from that node from now on (also when only its address changed). `same_data`: what this node took from
+    the primary before is that node's too."""
 
     node_id: str
     ip: str
     port: int
+    same_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from bus.messages import (
     Vote,
     VoteRequest,
 )
+from bus.names import address_fault, host_name_fault
 from bus.view import SLOT_COUNT
 
 PROTOCOL_VERSION = 1
@@ -122,6 +123,18 @@ def _check_text(value: Any) -> str:
     return value
 
 
+def _check_address(value: Any) -> str:
+    if address_fault(text := _check_text(value)):
+        raise FrameError("an address that is none")
+    return text
+
+
+def _check_host_name(value: Any) -> str:
+    if host_name_fault(text := _check_text(value)):
+        raise FrameError("a host name that is none")
+    return text
+
+
 def _check_flag(value: Any) -> bool:
     if type(value) is not bool:
         raise FrameError("a flag that is none")
@@ -190,7 +203,7 @@ def _check_members(value: Any) -> tuple[Member, ...]:
     found = []
     for one in _list(value, MEMBERS_LIMIT):
         node_id, ip, port, bus_port = _exactly(_list(one, 4), 4)
-        found.append(Member(check_id(node_id), _check_text(ip), _check_port(port), _check_port(bus_port)))
+        found.append(Member(check_id(node_id), _check_address(ip), _check_port(port), _check_port(bus_port)))
     return tuple(found)
 
 
@@ -203,6 +216,8 @@ def _exactly(values: list[Any], count: int) -> list[Any]:
 _COUNT: Codec = (_same, _check_count)
 _PORT: Codec = (_same, _check_port)
 _TEXT: Codec = (_same, _check_text)
+_ADDRESS: Codec = (_same, _check_address)
+_HOST_NAME: Codec = (_same, _check_host_name)
 _FLAG: Codec = (_same, _check_flag)
 _DIGEST: Codec = (_same, _check_digest)
 _NODE: Codec = (bytes.fromhex, check_id)
@@ -220,8 +235,8 @@ _SHAPES: tuple[tuple[type[Any], dict[str, Codec]], ...] = (
         "want": _COUNT, "flags": _COUNT,
     }),
     (Announcement, {
-        "epoch": _COUNT, "config_epoch": _COUNT, "ip": _TEXT, "port": _PORT, "bus_port": _PORT, "tls_port": _PORT,
-        "hostname": _TEXT, "human_name": _TEXT, "shard_id": _NODE, "primary_id": _OPTIONAL_NODE,
+        "epoch": _COUNT, "config_epoch": _COUNT, "ip": _ADDRESS, "port": _PORT, "bus_port": _PORT, "tls_port": _PORT,
+        "hostname": _HOST_NAME, "human_name": _TEXT, "shard_id": _NODE, "primary_id": _OPTIONAL_NODE,
         "nofailover": _FLAG, "slots": _SLOTS, "cluster_id": _OPTIONAL_NODE, "offset": _COUNT, "meet": _FLAG,
     }),
     (Members, {"members": (_pack_members, _check_members)}),

@@ -24,6 +24,8 @@ from bus.state import Handshake, Link, Peer, State, announcement_digest, random_
 
 RETRY_MS = 100
 """Between two attempts to connect to a node that cannot be reached; grows with the size of the cluster."""
+SETTLED_MS = 1_000
+"""A link that ends before it is that old was not wanted by the other side."""
 SAMPLE_PERIOD_MS = 1_000
 SAMPLE_SIZE = 5
 HANDSHAKE_MIN_MS = 1_000
@@ -63,7 +65,7 @@ def ping(s: State, peer: Peer, *, want: int = 0) -> None:
 def tick(s: State) -> None:
     """Connect to whom there is no link, and ping whom it is time for."""
     half = s.config.node_timeout_ms // 2
-    retry = max(RETRY_MS, min(half // 2, 10 * len(s.peers)))
+    retry = _retry_ms(s)
     for peer in list(s.others()):
         if peer.link is None:
             if not peer.connecting and s.now >= peer.retry_at and peer.ip:
@@ -83,6 +85,10 @@ def tick(s: State) -> None:
             if s.now - oldest.heard_at >= SAMPLE_PERIOD_MS:
                 ping(s, oldest)
     _tick_handshakes(s)
+
+
+def _retry_ms(s: State) -> int:
+    return max(RETRY_MS, min(s.config.node_timeout_ms // 4, 10 * len(s.peers)))
 
 
 def _tick_handshakes(s: State) -> None:
@@ -120,10 +126,22 @@ def start_handshake(s: State, one: Handshake) -> None:
 # -- links -------------------------------------------------------------------------------------------------------
 
 
+def link_lost(s: State, peer: Peer, link: Link) -> None:
+    """Our link to `peer` has ended: a process that died is found out by connecting again at once.
+
+    Not so where the peer hangs up on every link as soon as it is there: that would go round and round.
+    """
+    peer.link = None
+    peer.ping_sent_at = 0
+    peer.retry_at = s.now if s.now - link.up_at >= SETTLED_MS else s.now + _retry_ms(s)
+    s.changed = True
+    tick(s)
+
+
 def link_up(
     s: State, link_id: LinkId, node_id: str, address: str, outbound: bool, target: str, local_address: str
 ) -> None:
-    s.links[link_id] = Link(node_id, outbound, address, local_address)
+    s.links[link_id] = Link(node_id, outbound, address, local_address, s.now)
     if not s.me.ip and not s.config.announce_ip and local_address:
         s.me.ip = local_address
         s.touch()
@@ -245,7 +263,7 @@ def _move(s: State, peer: Peer, ip: str, port: int, bus_port: int) -> None:
     peer.retry_at = 0
     s.touch()
     if s.me.primary_id == peer.node_id:
-        s.out.append(FollowNode(peer.node_id, ip, port))
+        s.out.append(FollowNode(peer.node_id, ip, port, same_data=True))
 
 
 def on_announcement(s: State, link_id: LinkId, node_id: str, message: Announcement) -> None:

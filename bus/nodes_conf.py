@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from bus.names import address_fault, host_name_fault
 from bus.view import SLOT_COUNT, ClusterView, NodeInfo, PersistentState, Ranges
 
 _ID = re.compile(r"[0-9a-f]{40}")
@@ -184,13 +185,15 @@ def _parse_node(parsed: _Parsed, words: list[str]) -> None:
 def _parse_address(text: str) -> tuple[str, int, int, dict[str, str], str]:
     address, *extras = text.split(",")
     match = _ADDRESS.fullmatch(address)
-    if match is None:
+    if match is None or address_fault(match["ip"]):
         raise ValueError(f"bad address {address!r}")
     port = int(match["port"])
     bus_port = int(match["bus"]) if match["bus"] else port + _BUS_PORT_INCREMENT
     if port > 65535 or bus_port > 65535:
         raise ValueError(f"bad port in {address!r}")
     hostname = extras[0] if extras else ""
+    if host_name_fault(hostname):
+        raise ValueError(f"bad host name {hostname!r}")
     auxiliary = dict(extra.partition("=")[::2] for extra in extras[1:])
     return match["ip"], port, bus_port, auxiliary, hostname
 

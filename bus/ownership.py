@@ -117,6 +117,7 @@ def _succeed_in_moves(s: State, sender: Peer) -> None:
 def follow(s: State, primary: Peer) -> None:
     """Become (or stay) a replica of `primary`."""
     me = s.me
+    same_data = me.primary_id is not None and me.shard_id == primary.shard_id
     s.release(me)
     s.migrating.clear()
     s.importing.clear()
@@ -125,10 +126,12 @@ def follow(s: State, primary: Peer) -> None:
     primary.had_replicas = True
     s.election = None
     s.primary_link_up = False
+    if not same_data:
+        me.offset, s.data_age_ms = 0, None
     if s.manual is not None:
         end_manual(s)
     s.touch(announce=True)
-    s.out.append(FollowNode(primary.node_id, primary.ip, primary.port))
+    s.out.append(FollowNode(primary.node_id, primary.ip, primary.port, same_data))
 
 
 def end_manual(s: State) -> None:

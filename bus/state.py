@@ -97,6 +97,7 @@ class Link:
     outbound: bool
     address: str
     local_address: str
+    up_at: int
 
 
 @dataclass(slots=True)
@@ -155,7 +156,8 @@ class State:
         self.election: Election | None = None
         self.manual: ManualFailover | None = None
         self.primary_link_up = False
-        self.data_age_ms = 0
+        self.data_age_ms: int | None = None  # of a replica; None: its data may be another shard's, or none
+        self.excuse = ""  # why this replica does not stand for election, as last logged
         self.state_ok = False
         self.down_reason = "starting"
         self.minority_at: int | None = None

@@ -222,18 +222,7 @@ class BusTransport:
             self._nursery.start_soon(self._serve_stranger, stream)
 
     async def _serve_stranger(self, stream: trio.SocketStream) -> None:
-        link = self._new_link(stream, None)
-        try:
-            with link.scope:
-                try:
-                    reason = await self._greet(link, HANDSHAKE_SECONDS)
-                finally:
-                    self._strangers -= 1
-                if reason is None:
-                    await self._talk(link)
-        finally:
-            self._release(link)
-        self._report(link)
+        await self._live(self._new_link(stream, None), HANDSHAKE_SECONDS)
 
     async def _connect(self, effect: events.Connect) -> None:
         """One attempt, from the connection to the link's end.
@@ -248,14 +237,7 @@ class BusTransport:
                 reason = stream
                 break
             link = self._new_link(stream, effect.target)
-            try:
-                with link.scope:
-                    reason = await self._greet(link, min(HANDSHAKE_SECONDS, self._connect_seconds()))
-                    if reason is None:
-                        await self._talk(link)
-            finally:
-                self._release(link)
-            self._report(link)
+            reason = await self._live(link, min(HANDSHAKE_SECONDS, self._connect_seconds()))
             if reason != "closed" or link.heard:
                 break
         if reason is not None:
@@ -274,6 +256,10 @@ class BusTransport:
         except OSError as error:
             sock.close()
             return "refused" if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET) else "timeout"
+        except ValueError as error:  # an address that no resolver can be asked for (UnicodeError is one of these)
+            sock.close()
+            self._complain(effect.ip, f"Cannot connect to a cluster node at {effect.ip!r}: {error}")
+            return "timeout"
         except BaseException:
             sock.close()
             raise
@@ -287,14 +273,30 @@ class BusTransport:
         self._next_id += 1
         return link
 
-    def _release(self, link: Link) -> None:
-        link.release()
-        self._links.pop(link.link_id, None)
+    async def _live(self, link: Link, greeting_seconds: float) -> events.DownReason | None:
+        """A connection from its greeting to its end: None if it was a link, or why it became none.
 
-    def _report(self, link: Link) -> None:
-        """The link is at its end: the core hears of that if it had heard of the link."""
+        This is the edge of a link: a fault of ours in here costs that link and a line in the log, not the node.
+        """
+        reason: events.DownReason | None = "closed"
+        try:
+            with link.scope:
+                try:
+                    reason = await self._greet(link, greeting_seconds)
+                finally:
+                    self._strangers -= not link.outbound
+                if reason is None:
+                    await self._talk(link)
+        except Exception as error:
+            if _says_not_saved(error):
+                raise
+            self._reject(link, f"a fault of this node ({_cause(error)})")
+        finally:
+            link.release()
+            self._links.pop(link.link_id, None)
         if link.up:
             self.post(events.LinkDown(link.link_id, "closed"))
+        return reason
 
     async def _greet(self, link: Link, seconds: float) -> events.DownReason | None:
         """Let both sides say who they are: None when they have, or why not."""
@@ -338,10 +340,7 @@ class BusTransport:
         except StateNotSaved:
             raise
         except Exception as error:
-            # The edge of a link: a fault of ours that a peer's message brings to light costs that link, not the node.
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            cause = f"{type(error).__name__}: {error}, {where.name}:{where.lineno}"
-            raise FrameError(f"a message that cannot be taken in ({cause})") from error
+            raise FrameError(f"a message that cannot be taken in ({_cause(error)})") from error
 
     def _queue(self, link_id: int, message: Message) -> None:
         link = self._links.get(link_id)
@@ -394,3 +393,18 @@ class BusTransport:
 
 def _packet_type(message: Message, name: str) -> int | None:
     return PACKET_TYPES.get("meet" if isinstance(message, Announcement) and message.meet else name)
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong and where, in one line; of a nursery's group the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error}, {where.name}:{where.lineno}"
+
+
+def _says_not_saved(error: Exception) -> bool:
+    """Whether this is, or holds, the one error that has to end the node."""
+    if isinstance(error, ExceptionGroup):
+        return error.subgroup(StateNotSaved) is not None
+    return isinstance(error, StateNotSaved)

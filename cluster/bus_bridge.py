@@ -139,6 +139,8 @@ class BusBridge:
         up = replication.link_up
         offset = replication.offset
         age = 0 if up else replication.data_age_ms(self._server.clock_ms())
+        if age is None:
+            offset = 0  # of another history, perhaps: not to be compared with this shard's
         if up and self._reported == (offset, up):
             return
         self._reported = (offset, up)
@@ -208,7 +210,7 @@ class BusBridge:
                 if effect.node_id != self._following:
                     self._following = effect.node_id
                     server.is_replica = True
-                server.replication.follow(effect.ip, effect.port)
+                server.replication.follow(effect.ip, effect.port, same_data=effect.same_data)
                 server.refresh_road()
             case events.BecomePrimary():
                 self._following = None

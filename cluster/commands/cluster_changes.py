@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from bus import events
+from bus.names import address_fault
 from cluster.commands.cluster_views import bus_of
 from cluster.commands.context import Context
 from cluster.commands.registry import ADMIN, NO_ASYNC_LOADING, NOSCRIPT, STALE, command
@@ -115,7 +116,7 @@ def meet(ctx: Context, host: bytes, port: bytes, *bus_port: bytes) -> bytes:
     bus = _port(bus_port[0], "bus") if bus_port else number + _BUS_PORT_INCREMENT
     try:
         address = str(ipaddress.ip_address(_text(host)))
-        valid = 0 < number <= 65535 and 0 < bus <= 65535
+        valid = 0 < number <= 65535 and 0 < bus <= 65535 and not address_fault(address)
     except ValueError:
         valid = False
     if not valid:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from bus.names import MAX_HOST_NAME, address_fault, host_name_fault
 from cluster.config.values import BadValue
 
-MAX_HOST_NAME = 255
 _TITLE_FIELDS = frozenset(("title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"))
 
 
+def address_check(text: str) -> None:
+    _refuse(address_fault(text))
+
+
 def host_name_check(text: str) -> None:
-    if len(text) > MAX_HOST_NAME:
-        raise BadValue("Hostnames must be less than 256 characters")
-    if not re.fullmatch(r"[0-9A-Za-z.-]*", text):
-        raise BadValue("Hostnames may only contain alphanumeric characters, hyphens or dots")
+    _refuse(host_name_fault(text))
+
+
+def _refuse(fault: str) -> None:
+    if fault:
+        raise BadValue(fault)
 
 
 def human_name_check(text: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster.config.checks import host_name_check, human_name_check
+from cluster.config.checks import address_check, host_name_check, human_name_check
 from cluster.config.compound import Lines
 from cluster.config.directive import ACCEPTED, Directive, Section
 from cluster.config.values import LONG_MAX, ULONG_MAX, Choice, Integer, Memory, Text, YesNo
@@ -57,7 +57,10 @@ CLUSTER = Section(
             name="cluster-link-sendbuf-limit", kind=Memory(0, ULONG_MAX), default="0",
             about="bytes a link of the bus may leave unsent; 0: no limit of its own",
         ),
-        Directive(name="cluster-announce-ip", kind=Text(), default="", about="the address told to clients and nodes"),
+        Directive(
+            name="cluster-announce-ip", kind=Text(address_check), default="",
+            about="the address told to clients and nodes",
+        ),
         Directive(name="cluster-announce-port", kind=PORT, default="0", about="the port told to them"),
         Directive(name="cluster-announce-bus-port", kind=PORT, default="0", about="the bus port told to nodes"),
         Directive(

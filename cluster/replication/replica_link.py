@@ -44,7 +44,12 @@ class LinkError(Exception):
 
 
 class ReplicaLink:
-    def __init__(self, server: Server, replication: Replication, host: str, port: int) -> None:
+    """`in_step_ms`: when the primary was last heard over a link that was up, for as long as this node's data are known
+    to be its; None: never."""
+
+    def __init__(
+        self, server: Server, replication: Replication, host: str, port: int, in_step_ms: int | None = None
+    ) -> None:
         self._server = server
         self._replication = replication
         self.host = host
@@ -52,6 +57,7 @@ class ReplicaLink:
         self.up = False
         self.state = "connect"
         self.heard_ms = server.clock_ms()
+        self.in_step_ms = in_step_ms
         self.down_since_ms = self.heard_ms
         self._stopped = False
         self._scope: trio.CancelScope | None = None
@@ -203,6 +209,8 @@ class ReplicaLink:
         if not data:
             raise LinkError(_CLOSED)
         self.heard_ms = self._server.clock_ms()
+        if self.up:
+            self.in_step_ms = self.heard_ms
         self._server.stats.replication_input_bytes += len(data)
         self._buffer += data
 
@@ -278,6 +286,7 @@ class ReplicaLink:
         self._parser = RequestParser(bulk_limit_bytes=1 << 62)
         self._unapplied, self._open_bytes = [], 0
         self.state, self.up = "connected", True
+        self.in_step_ms = self.heard_ms
         self._replication.need_backlog()
         self._replication.link_changed()
 

@@ -223,12 +223,14 @@ class Replication:
 
     # -- roles -----------------------------------------------------------------------------------------------
 
-    def follow(self, host: str, port: int) -> None:
-        """Be a replica of that node from now on."""
+    def follow(self, host: str, port: int, *, same_data: bool = False) -> None:
+        """Be a replica of that node from now on. `same_data`: what was taken from the primary before is its too."""
         if self.link is not None and (self.link.host, self.link.port) == (host, port):
             return
         self._server.log("notice", f"Connecting to MASTER {host}:{port}")
+        in_step_ms: int | None = None
         if self.link is not None:
+            in_step_ms = self.link.in_step_ms if same_data else None
             self.link.stop()
         else:
             self._server.flush_journal()
@@ -236,7 +238,7 @@ class Replication:
             if self.second_offset == self.offset + 1:
                 # Nothing was written under our own id: whoever continues the earlier history continues ours.
                 self.replid, self.second_replid = self.second_replid, self.replid
-        self.link = ReplicaLink(self._server, self, host, port)
+        self.link = ReplicaLink(self._server, self, host, port, in_step_ms)
         self.disconnect_replicas()
         self._role_changed()
 
@@ -286,9 +288,11 @@ class Replication:
     def link_up(self) -> bool:
         return self.link is not None and self.link.up
 
-    def data_age_ms(self, now_ms: int) -> int:
-        """How long ago the primary was last heard."""
-        return 0 if self.link is None else max(0, now_ms - self.link.heard_ms)
+    def data_age_ms(self, now_ms: int) -> int | None:
+        """How long ago this node was last in step with its primary; None if it never was: the data may be anybody's."""
+        if self.link is None:
+            return 0
+        return None if self.link.in_step_ms is None else max(0, now_ms - self.link.in_step_ms)
 
     # -- history across restarts ----------------------------------------------------------------------------
 

@@ -46,11 +46,12 @@ def cluster(primaries: str = "abc", replicas: Mapping[str, str] | None = None) -
 
 
 class Driver:
-    """`me` is the core's node; all others are linked both ways unless `linked` is False."""
+    """`me` is the core's node; all others are linked both ways unless `linked` is False. A replica is in step with its
+    primary unless `in_step` is False."""
 
     def __init__(
         self, me: str = "a", nodes: Mapping[str, NodeInfo] | None = None, *, linked: bool = True,
-        config: BusConfig | None = None, state: PersistentState | None = None,
+        in_step: bool = True, config: BusConfig | None = None, state: PersistentState | None = None,
     ) -> None:
         self.nodes = dict(cluster() if nodes is None else nodes)
         self.config = config or BusConfig(node_timeout_ms=TIMEOUT_MS, port=PORT, bus_port=BUS_PORT)
@@ -65,6 +66,8 @@ class Driver:
         self._take(self.core.start())
         self.links: dict[str, tuple[int, int]] = {}
         self.tick(0)
+        if self.node(me).role == "replica" and in_step:
+            self.step(events.ReplicationOffset(0))
         if linked:
             for name in self.nodes:
                 if node_id(name) != self.core.my_id:

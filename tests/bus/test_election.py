@@ -9,7 +9,7 @@ import pytest
 
 from bus import events
 from bus.core import BusConfig, BusCore
-from bus.messages import PAUSED, Fail, ManualFailoverStart, Update, Vote, VoteRequest
+from bus.messages import PAUSED, Announcement, Fail, ManualFailoverStart, Update, Vote, VoteRequest
 from bus.view import PersistentState
 from tests.bus.driver import BUS_PORT, CLUSTER, PORT, START_MS, TIMEOUT_MS, Driver, cluster, node_id
 
@@ -113,12 +113,12 @@ def test_who_serves_no_slots_has_no_vote() -> None:
 # -- candidates --------------------------------------------------------------------------------------------------
 
 
-def candidate(**changes: object) -> Driver:
+def candidate(*, in_step: bool = True, **changes: object) -> Driver:
     """Node d, replica of the failed a; b and c are the other primaries."""
     config = BusConfig(node_timeout_ms=TIMEOUT_MS, port=PORT, bus_port=BUS_PORT)
     for name, value in changes.items():
         setattr(config, name, value)
-    return Driver("d", SHARD, config=config)
+    return Driver("d", SHARD, config=config, in_step=in_step)
 
 
 def ask_for_votes(driver: Driver) -> list[VoteRequest]:
@@ -216,6 +216,59 @@ def test_factor_zero_takes_data_of_any_age() -> None:
     assert ask_for_votes(driver)
 
 
+def test_who_was_never_in_step_with_its_primary_does_not_take_over() -> None:
+    driver = candidate(in_step=False)
+    assert ask_for_votes(driver) == []
+    driver.step(events.ReplicationOffset(0, False, None))
+    driver.tick(20_000, alive="bce")
+    assert driver.sent(VoteRequest) == []
+    said = [effect.text for effect in driver.came(events.Log) if "Not standing for election" in effect.text]
+    assert len(said) == 1, "once, not at every tick"
+
+
+def test_factor_zero_takes_even_data_that_were_never_in_step() -> None:
+    assert ask_for_votes(candidate(in_step=False, replica_validity_factor=0))
+
+
+def test_an_operator_may_choose_a_replica_that_was_never_in_step() -> None:
+    driver = candidate(in_step=False)
+    driver.ask(events.Failover("force"))
+    assert driver.sent(VoteRequest)
+    driver = candidate(in_step=False)
+    driver.ask(events.Failover("takeover"))
+    assert driver.node("d").role == "primary"
+
+
+def test_another_shard_s_data_do_not_count() -> None:
+    driver = candidate()
+    driver.step(events.ReplicationOffset(1_000))
+    driver.ask(events.Replicate(node_id("b")))
+    assert driver.came(events.FollowNode)[-1] == events.FollowNode(node_id("b"), "10.0.0.12", PORT, same_data=False)
+    assert driver.sent(Announcement, "b")[-1].offset == driver.node("d").repl_offset == 0
+    driver.hear("c", Fail(node_id("b")))
+    driver.tick(1_000, alive="ace")
+    assert driver.sent(VoteRequest) == []
+
+
+def test_the_shard_s_data_still_count_under_its_new_primary() -> None:
+    driver = candidate()
+    driver.step(events.ReplicationOffset(1_000))
+    driver.hear("e", driver.announcement("e", config_epoch=4, slots=SHARD["a"].slots, shard="a"))
+    assert driver.came(events.FollowNode)[-1] == events.FollowNode(node_id("e"), "10.0.0.15", PORT, same_data=True)
+    assert driver.node("d").repl_offset == 1_000
+    driver.hear("b", Fail(node_id("e")))
+    driver.tick(1_000, alive="bc")
+    assert driver.sent(VoteRequest)
+
+
+def test_who_was_a_primary_does_not_count_as_in_step_with_its_successor() -> None:
+    driver = Driver("a", SHARD)
+    driver.step(events.ReplicationOffset(1_000))
+    driver.hear("d", driver.announcement("d", config_epoch=4, slots=SHARD["a"].slots))
+    assert driver.came(events.FollowNode)[-1].same_data is False
+    assert driver.node("a").repl_offset == 0
+
+
 def test_a_replica_told_not_to_does_not_take_over() -> None:
     assert ask_for_votes(candidate(replica_no_failover=True)) == []
 
@@ -237,6 +290,31 @@ def test_a_failover_waits_for_the_primary_s_last_write() -> None:
     assert driver.sent(VoteRequest) == []
     driver.step(events.ReplicationOffset(120))
     assert [message.forced for message in driver.sent(VoteRequest, "b")] == [True]
+
+
+def test_a_failover_waits_for_the_link_to_the_primary() -> None:
+    """Until it is up, this replica's offset counts another history's bytes, and may be greater by chance."""
+    driver = candidate()
+    driver.step(events.ReplicationOffset(500, False, 0))
+    driver.ask(events.Failover())
+    driver.hear("a", driver.heartbeat("a", offset=120, flags=PAUSED))
+    driver.step(events.ReplicationOffset(120, False, 0))
+    assert driver.sent(VoteRequest) == []
+    driver.step(events.ReplicationOffset(500, True))
+    assert driver.sent(VoteRequest) == [], "that is not where the primary's data end"
+    driver.step(events.ReplicationOffset(120, True))
+    assert driver.sent(VoteRequest)
+
+
+def test_a_failover_follows_a_paused_primary_that_still_asks_for_acknowledgements() -> None:
+    driver = candidate()
+    driver.step(events.ReplicationOffset(90))
+    driver.ask(events.Failover())
+    driver.hear("a", driver.heartbeat("a", offset=100, flags=PAUSED))
+    driver.step(events.ReplicationOffset(137))
+    assert driver.sent(VoteRequest) == []
+    driver.hear("a", driver.heartbeat("a", offset=137, flags=PAUSED))
+    assert driver.sent(VoteRequest)
 
 
 def test_a_failover_that_cannot_be_is_given_up() -> None:

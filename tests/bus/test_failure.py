@@ -130,6 +130,7 @@ def test_a_connection_that_times_out_proves_nothing() -> None:
 
 def test_a_closed_link_is_made_again_at_once() -> None:
     driver = Driver()
+    driver.tick(1_000, alive="bc")
     driver.step(events.LinkDown(driver.links["c"][0], "closed"))
     assert driver.came(events.Connect) == [events.Connect(node_id("c"), driver.ip("c"), BUS_PORT)]
 

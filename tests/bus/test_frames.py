@@ -28,6 +28,9 @@ COUNTS = st.integers(0, (1 << 63) - 1)
 PORTS = st.integers(0, 65535)
 DIGESTS = st.binary(min_size=8, max_size=8)
 TEXTS = st.text(st.characters(codec="ascii", exclude_categories=["Cc"], exclude_characters=" ,"), max_size=60)
+LABELS = st.from_regex(r"[0-9A-Za-z-]{1,9}", fullmatch=True)
+HOST_NAMES = st.one_of(st.just(""), st.lists(LABELS, min_size=1, max_size=4).map(".".join))
+ADDRESSES = st.one_of(HOST_NAMES, st.ip_addresses().map(str))
 SLOTS = st.sets(st.integers(0, 16383), max_size=30).map(lambda slots: ranges_of_bits(bits_of_slots(slots)))
 
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
@@ -37,11 +40,11 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         want=COUNTS, flags=COUNTS,
     ),
     st.builds(
-        Announcement, epoch=COUNTS, config_epoch=COUNTS, ip=TEXTS, port=PORTS, bus_port=PORTS, tls_port=PORTS,
-        hostname=TEXTS, human_name=TEXTS, shard_id=IDS, primary_id=OPTIONAL_IDS, nofailover=st.booleans(),
+        Announcement, epoch=COUNTS, config_epoch=COUNTS, ip=ADDRESSES, port=PORTS, bus_port=PORTS, tls_port=PORTS,
+        hostname=HOST_NAMES, human_name=TEXTS, shard_id=IDS, primary_id=OPTIONAL_IDS, nofailover=st.booleans(),
         slots=SLOTS, cluster_id=OPTIONAL_IDS, offset=COUNTS, meet=st.booleans(),
     ),
-    st.builds(Members, st.lists(st.builds(Member, IDS, TEXTS, PORTS, PORTS), max_size=20).map(tuple)),
+    st.builds(Members, st.lists(st.builds(Member, IDS, ADDRESSES, PORTS, PORTS), max_size=20).map(tuple)),
     st.builds(Fail, IDS),
     st.builds(Update, IDS, COUNTS, SLOTS),
     st.builds(VoteRequest, COUNTS, COUNTS, SLOTS, st.booleans()),
@@ -134,6 +137,10 @@ def test_hostile_bodies_are_refused(body: bytes) -> None:
     [2, [[b"i" * 20, "a,b", 1, 1]]],
     [2, [[b"i" * 20, "a\nb", 1, 1]]],
     [2, [[b"i" * 20, "a" * 256, 1, 1]]],
+    [2, [[b"i" * 20, "a..b", 1, 1]]],
+    [2, [[b"i" * 20, "1.1.1.1:5", 1, 1]]],
+    [1, 1, 1, "a..b", 1, 1, 0, "", "", b"i" * 20, b"", False, [], b"", 0, False],
+    [1, 1, 1, "1.1.1.1", 1, 1, 0, "a_b", "", b"i" * 20, b"", False, [], b"", 0, False],
     [2, [[b"i" * 20, "1.1.1.1", 1, 1]] * 129],
     [0, 2, 1, 1, 1, b"d" * 8, b"m" * 8, [], True, 0, 0],
     [0, 0, 1, 1, 1, b"d" * 7, b"m" * 8, [], True, 0, 0],

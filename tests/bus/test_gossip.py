@@ -127,6 +127,17 @@ def test_a_link_on_which_nothing_comes_is_made_anew() -> None:
     assert node_id("c") in {effect.target for effect in driver.came(events.Connect)}
 
 
+def test_who_hangs_up_as_soon_as_a_link_is_there_is_not_connected_to_without_end() -> None:
+    driver = Driver()
+    for _ in range(5):
+        driver.clear()
+        driver.step(events.LinkDown(driver.links["b"][0], "closed"))
+        assert driver.came(events.Connect) == []
+        driver.tick(100, alive="c")
+        assert [effect.target for effect in driver.came(events.Connect)] == [node_id("b")]
+        driver.link("b")
+
+
 def test_an_unknown_digest_is_asked_about_and_a_known_one_is_not() -> None:
     driver = Driver()
     driver.hear("b", driver.heartbeat("b"))
@@ -185,7 +196,7 @@ def test_a_node_that_moved_is_found_by_what_members_say() -> None:
 def test_a_replica_follows_its_primary_to_a_new_address() -> None:
     driver = Driver("d", cluster("abc", {"d": "b"}))
     driver.hear("b", replace(driver.announcement("b"), ip="10.0.7.7"))
-    assert driver.came(events.FollowNode) == [events.FollowNode(node_id("b"), "10.0.7.7", PORT)]
+    assert driver.came(events.FollowNode) == [events.FollowNode(node_id("b"), "10.0.7.7", PORT, same_data=True)]
 
 
 def test_a_node_learns_its_own_address_from_its_links() -> None:

@@ -20,6 +20,7 @@ A, B, C, SHARD = "aa" * 20, "bb" * 20, "cc" * 20, "dd" * 20
 IDS = st.binary(min_size=20, max_size=20).map(bytes.hex)
 TIMES = st.integers(0, 1 << 42)
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-._", max_size=20)
+HOST_NAMES = st.from_regex(r"(|[a-z0-9-]{1,9}(\.[a-z0-9-]{1,9}){0,3})", fullmatch=True)
 SLOT_SETS = st.sets(st.integers(0, 16383), max_size=30).map(lambda slots: ranges_of_bits(bits_of_slots(slots)))
 
 
@@ -33,7 +34,7 @@ def states(draw: st.DrawFn) -> PersistentState:
         nodes[node_id] = NodeInfo(
             node_id=node_id, ip=draw(st.sampled_from(["", "10.0.0.1", "fe80::1"])), port=draw(st.integers(0, 65535)),
             bus_port=draw(st.integers(0, 65535)), shard_id=draw(IDS), role="replica" if primary_id else "primary",
-            primary_id=primary_id, tls_port=draw(st.integers(0, 65535)), hostname=draw(NAMES),
+            primary_id=primary_id, tls_port=draw(st.integers(0, 65535)), hostname=draw(HOST_NAMES),
             human_name=draw(NAMES), flags=frozenset(flags | ({"myself"} if node_id == ids[0] else set())),
             ping_sent_ms=draw(TIMES), pong_received_ms=draw(TIMES),
             config_epoch=0 if primary_id else draw(st.integers(0, 1 << 60)), slots=draw(SLOT_SETS),
@@ -131,6 +132,8 @@ GOOD = f"{A} 10.0.0.1:6379@16379 myself,master - 0 0 1 connected\n"
     (GOOD.replace("myself,", ""), "no line has the flag 'myself'"),
     (GOOD.replace(A, "short"), "line 1: bad node id 'short'"),
     (GOOD.replace("10.0.0.1:6379@16379", "nowhere"), "line 1: bad address 'nowhere'"),
+    (GOOD.replace("10.0.0.1", "a..b"), "line 1: bad address 'a..b:6379@16379'"),
+    (GOOD.replace("@16379", "@16379,a..b"), "line 1: bad host name 'a..b'"),
     (GOOD.replace(":6379", ":66379"), "line 1: bad port in '10.0.0.1:66379@16379'"),
     (GOOD.replace("connected\n", "connected 16384\n"), "line 1: slot 16384 is out of range"),
     (GOOD.replace("connected\n", "connected 5-4\n"), "line 1: bad slot range '5-4'"),

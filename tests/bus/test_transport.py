@@ -178,6 +178,17 @@ async def test_a_refused_connection_is_told_as_such() -> None:
         assert await a.until(LinkDown) == [LinkDown(None, "refused", B)]
 
 
+@pytest.mark.parametrize("address", ["a..b", "x" * 70, "a\0b"])
+async def test_an_address_that_no_resolver_takes_is_a_failed_connection(address: str) -> None:
+    async with linked() as (a, _, _, _):
+        for count in (1, 2):
+            a.effects(events.Connect(B, address, 1))
+            assert (await a.until(LinkDown, count))[-1] == LinkDown(None, "timeout", B)
+        assert len(a.log) == 1
+        assert a.log[0].startswith(f"Cannot connect to a cluster node at {address!r}: ")
+        assert len(a.transport.links()) == 1, "the other links go on"
+
+
 async def test_a_peer_that_takes_the_connection_and_says_nothing_is_silent() -> None:
     a = Side(A, connect_seconds=lambda: 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -172,6 +172,24 @@ async def test_a_fault_that_a_message_brings_to_light_costs_the_link_only() -> N
         assert "KeyError: 'slot', fault:" in b.log[0]
 
 
+async def test_a_fault_that_a_link_s_beginning_brings_to_light_costs_the_link_only() -> None:
+    def answer(event: Event) -> list[Effect]:
+        if isinstance(event, LinkUp):
+            raise KeyError("nobody")
+        return []
+
+    a, b = Side(A, SECRET), Side(B, SECRET)
+    b.core.answer = answer
+    async with running(a, b):
+        for count in (1, 2):
+            a.connect(b.port)
+            [*_, up] = await b.until(LinkUp, count)
+            assert (await b.until(LinkDown, count))[-1] == LinkDown(up.link_id, "closed")
+        assert b.transport.links() == []
+        assert len(b.log) == 1
+        assert "a fault of this node (KeyError: 'nobody', answer:" in b.log[0]
+
+
 async def test_a_link_cut_within_a_frame_is_a_closed_link() -> None:
     a = Side(A, SECRET)
     async with running(a):

@@ -149,6 +149,7 @@ def test_meet_begins_a_handshake(single: WholeNode) -> None:
         ("10.0.0.9 x", "ERR Invalid TCP base port specified: x"),
         ("10.0.0.9 7000 x", "ERR Invalid TCP bus port specified: x"),
         ("nowhere 7000", "ERR Invalid node address specified: nowhere:7000"),
+        ("fe80::1%a,b 7000", "ERR Invalid node address specified: fe80::1%a,b:7000"),
         ("10.0.0.9 0", "ERR Invalid node address specified: 10.0.0.9:0"),
         ("10.0.0.9 60000", "ERR Invalid node address specified: 10.0.0.9:60000"),
     ],

@@ -60,6 +60,8 @@ def test_sizes_are_written_short_and_read_back() -> None:
         ("shutdown-on-sigint", ["save", "nosave"], "shutdown options SAVE and NOSAVE can't be used simultaneously"),
         ("cluster-announce-hostname", ["a_b"], "Hostnames may only contain alphanumeric characters, hyphens or dots"),
         ("cluster-announce-hostname", ["x" * 256], "Hostnames must be less than 256 characters"),
+        ("cluster-announce-hostname", ["a..b"], "Hostnames must have 1 to 63 characters between their dots"),
+        ("cluster-announce-ip", ["x,y"], "The address must be an IP address or the name of a host"),
     ],
 )
 def test_refusals_have_the_texts_of_redis(name: str, words: list[str], message: str) -> None:

@@ -292,6 +292,25 @@ def test_a_replica_without_its_primary_cannot_be_synced_from(node: InProcessNode
     assert node.error("PSYNC", "?", -1).startswith("NOMASTERLINK")
 
 
+def test_data_are_of_no_age_until_the_link_to_their_primary_was_up(node: InProcessNode) -> None:
+    """What a former primary, or a snapshot, left here must not pass for fresh data of the primary followed now."""
+    role = node.server.replication
+    assert role.data_age_ms(node.now_ms) == 0, "a primary's own"
+    role.follow("127.0.0.1", 1)
+    assert role.link is not None
+    assert role.data_age_ms(node.now_ms) is None
+    role.link.heard_ms = node.now_ms  # as it moves during the handshake and the full sync
+    assert role.data_age_ms(node.now_ms) is None
+    role.link.in_step_ms = node.now_ms
+    node.advance(700)
+    role.link.heard_ms = node.now_ms
+    assert role.data_age_ms(node.now_ms) == 700
+    role.follow("127.0.0.1", 2, same_data=True)
+    assert role.data_age_ms(node.now_ms) == 700
+    role.follow("127.0.0.1", 3)
+    assert role.data_age_ms(node.now_ms) is None
+
+
 def test_a_full_sync_that_takes_too_long_is_given_up_before_it_fills_the_memory(node: InProcessNode) -> None:
     node("CONFIG", "SET", "client-output-buffer-limit", "replica 1000 0 0")
     hung_up: list[Session] = []

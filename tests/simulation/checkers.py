@@ -78,6 +78,8 @@ class Safety:
             self.violations.append(f"{node.node_id} speaks of config epoch {config_epoch} before that is on disk")
 
     def _check_winner(self, node: SimNode) -> None:
+        if node.synced_at is None and node.sim.now > node.forced_until:
+            self.violations.append(f"{node.node_id} took over, and was never in step with its primary")
         epoch = node.info.config_epoch
         winner = self._winners.setdefault(epoch, node.node_id)
         if winner != node.node_id:

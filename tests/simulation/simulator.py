@@ -12,6 +12,7 @@ from typing import Protocol
 
 from bus import events
 from bus.core import TICK_MS, BusConfig, BusCore
+from bus.election import MANUAL_TIMEOUT_MS
 from bus.frames import LENGTH_BYTES, encode
 from bus.state import random_id
 from bus.view import SLOT_COUNT, NodeInfo, PersistentState, Ranges
@@ -20,6 +21,8 @@ from tests.simulation.network import Clock, End, Network
 WALL_OFFSET_MS = 1_700_000_000_000
 PORT = 7000
 BUS_PORT = 17000
+SYNC_LIMIT_MS = 1_500
+"""A replica is in step with its primary after less than that."""
 WRITE_LIMIT = 10
 """A primary's offset grows by less than that in a tick."""
 
@@ -47,8 +50,10 @@ class SimNode:
         self.ends: dict[int, End] = {}
         self.following: str | None = None
         self.offset = 0
-        self.synced_at = 0
+        self.synced_at: int | None = None
+        self.forced_until = 0
         self.paused_until = 0
+        self._sync_ends_at: int | None = None
         self.bytes_sent = 0
         self._held: list[events.Event] = []
         self._tick_at = 0
@@ -81,6 +86,7 @@ class SimNode:
         self.core = BusCore(self.config, rng, self.disk, now, WALL_OFFSET_MS + now)
         self.following = None
         self.paused_until = 0
+        self._sync_from_now()
         self.carry_out(None, self.core.start())
         self._tick_by(now + self.sim.rng.randrange(TICK_MS))
 
@@ -123,6 +129,8 @@ class SimNode:
         """An operator's word; the answer, or "down"."""
         if self.core is None or self.stopped:
             return "down"
+        if isinstance(event, events.Failover) and event.mode:
+            self.forced_until = self.sim.now + MANUAL_TIMEOUT_MS + TICK_MS
         reply = next(effect for effect in self._step(event) if isinstance(effect, events.Reply))
         return reply.error or reply.text
 
@@ -151,12 +159,22 @@ class SimNode:
             self.step(events.ReplicationOffset(self.offset))
             return
         primary = self.sim.by_id(self.following)
-        up = primary is not None and not primary.stopped and primary.following is None
-        if up and primary is not None and self.sim.network.connected(self, primary):
-            self.offset, self.synced_at = primary.offset, now
+        if primary is None or primary.stopped or primary.following or not self.sim.network.connected(self, primary):
+            self._sync_ends_at, up = None, False
         else:
-            up = False
-        self.step(events.ReplicationOffset(self.offset, up, now - self.synced_at))
+            if self._sync_ends_at is None:
+                self._sync_ends_at = now + self.sim.sync_rng.randrange(SYNC_LIMIT_MS)
+            up = now >= self._sync_ends_at
+            if up:
+                self.offset, self.synced_at = primary.offset, now
+        if self.synced_at is None:
+            self.step(events.ReplicationOffset(0, False, None))
+        else:
+            self.step(events.ReplicationOffset(self.offset, up, now - self.synced_at))
+
+    def _sync_from_now(self) -> None:
+        """What this node holds is not known to be its primary's."""
+        self.synced_at = self._sync_ends_at = None
 
     # -- effects ---------------------------------------------------------------------------------------------
 
@@ -178,6 +196,10 @@ class SimNode:
                 case events.CloseLink():
                     network.close(self, effect.link_id)
                 case events.FollowNode():
+                    if effect.node_id != self.following:
+                        self._sync_ends_at = None
+                        if not effect.same_data:
+                            self._sync_from_now()
                     self.following = effect.node_id
                 case events.BecomePrimary():
                     self.following = None
@@ -200,6 +222,7 @@ class Simulation:
 
     def __init__(self, seed: int, nodes: int, *, node_timeout_ms: int = 1_000, counts_bytes: bool = False) -> None:
         self.rng = random.Random(seed)
+        self.sync_rng = random.Random(f"sync {seed}")
         self.clock = Clock()
         self.network = Network(self.clock, self.rng, node_timeout_ms // 2)
         self.observers: list[Observer] = []

@@ -17,19 +17,24 @@ DEADLINE_S = 30.0
 def cluster(harness: Harness) -> Cluster:
     """Three primaries, the first with two replicas."""
     cluster = Cluster.create(harness, 3)
-    primary = cluster.servers[0]
-    added = [harness.server(start=False) for _ in range(2)]
+    for server in join(cluster, 2):
+        make_replica(server, cluster.servers[0])
+    cluster.wait_whole()
+    return cluster
+
+
+def join(cluster: Cluster, count: int) -> list[Server]:
+    """That many empty nodes more."""
+    first = cluster.servers[0]
+    added = [cluster.harness.server(start=False) for _ in range(count)]
     for server in added:
         server.start(wait=False)
     for server in added:
         server.wait_answering()
-        server.call("CLUSTER", "MEET", primary.host, primary.port)
+        server.call("CLUSTER", "MEET", first.host, first.port)
     cluster.servers += added
     cluster.wait_whole()
-    for server in added:
-        make_replica(server, primary)
-    cluster.wait_whole()
-    return cluster
+    return added
 
 
 def make_replica(server: Server, primary: Server) -> None:
@@ -123,3 +128,22 @@ def test_a_cut_link_is_mended_by_what_was_missed(cluster: Cluster) -> None:
     primary.call("SET", key, "after")
     wait_value(replica, key, "after")
     assert stats(primary) == (full, partial + 1)
+
+
+def test_a_replica_that_never_got_its_primary_s_data_does_not_take_over(harness: Harness) -> None:
+    """It would serve nothing, and the primary that comes back with its data would take over that."""
+    cluster = Cluster.create(harness, 3)
+    primary, other = cluster.servers[:2]
+    [empty] = join(cluster, 1)
+    key, own_id = own_key(cluster, primary), primary.text("CLUSTER", "MYID")
+    primary.call("SET", key, "kept")
+    primary.call("SAVE")
+    primary.freeze()
+    assert empty.call("CLUSTER", "REPLICATE", own_id) == "OK"
+    wait_until(lambda: cluster.member(empty, other).primary_id == own_id, DEADLINE_S, "the others know of it")
+    primary.kill()
+    wait_until(lambda: "cluster_state:fail" in other.text("CLUSTER", "INFO"), DEADLINE_S, "it has failed")
+    primary.start()
+    cluster.wait_whole()
+    assert cluster.get(key) == "kept"
+    wait_value(empty, key, "kept")
