@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from cluster.persistence.snapshot import Persistence
     from cluster.replication.role import Replication
 
+ATTACK_LOG_MS = 60_000
+"""At most one line in this time tells of clients that speak HTTP: a browser tries many times."""
 STALL_MS = 1_000
 """Batches and ticks follow each other more closely, unless the process stood still."""
 LogSink = Callable[[str, str], None]
@@ -75,6 +77,7 @@ class Server:
         self._start_flags()
         self.slow_log: list[tuple[int, int, int, list[bytes], str, bytes]] = []
         self._slow_commands = 0
+        self._attack_noted_ms = 0
         self.requires_password = bool(config.requirepass)
         self.awake: dict[Session, None] = {}
         self.unfinished: dict[Session, None] = {}
@@ -450,6 +453,17 @@ class Server:
         ))
         self._slow_commands += 1
         del self.slow_log[self.config.slowlog_max_len :]
+
+    def note_attack(self, address: str) -> None:
+        """Log that a client sent HTTP; tools look for the first words of the line."""
+        now = self.ctx.now_ms
+        if now - self._attack_noted_ms < ATTACK_LOG_MS:
+            return
+        self._attack_noted_ms = now
+        self.log(
+            "warning", f"Possible SECURITY ATTACK detected. {address} sent POST or Host: for a command, as a browser "
+            "does that somebody's page tricks into talking to this port (cross-protocol scripting). Connection closed."
+        )
 
     def feed_monitors(self, client: Session, command: Command, arguments: list[bytes]) -> None:
         """One line to each MONITOR client, in the form `time [db address] "arg" …`."""

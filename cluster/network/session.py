@@ -45,6 +45,8 @@ SHORT_BYTES = 2048
 COMMANDS_PER_LOOK = 64
 TURN_NS = 2_000_000
 """How long the commands of one client may hold up the others, as far as they come in a pipeline."""
+_HTTP_WORDS = frozenset({b"post", b"host:"})
+"""What the lines of a browser's request begin with, when a page made it send one to this port."""
 _REDIRECTS = frozenset({"MOVED", "ASK", "CROSSSLOT", "TRYAGAIN", "CLUSTERDOWN"})
 _NO_COMMANDS: dict[bytes, Command] = {}
 _QUEUE_EXEMPT = frozenset({"exec", "discard", "multi", "watch", "quit", "reset"})
@@ -297,6 +299,8 @@ class Session:
         ctx.command = None
         try:
             command = self._resolve(arguments)
+            if command is None:
+                return None
             ctx.command = command
             if not self._admit(command, arguments):
                 return None
@@ -343,9 +347,13 @@ class Session:
             return None
         return None
 
-    def _resolve(self, arguments: list[bytes]) -> Command:
+    def _resolve(self, arguments: list[bytes]) -> Command | None:
+        """The command; None when there is none, and the client is closed for it."""
         command = self.server.table.find(arguments[0])
         if command is None:
+            if arguments[0].lower() in _HTTP_WORDS:
+                self._abort_cross_protocol()
+                return None
             shown = "".join(f"'{_printable(one)}' " for one in arguments[1:21])[:128]
             raise CommandError(
                 f"ERR unknown command '{_printable(arguments[0])}', with args beginning with: {shown}"
@@ -361,6 +369,13 @@ class Session:
         if not command.minimum <= len(arguments) <= command.maximum or command.handler is None:
             raise errors.wrong_arity(command.full_name)
         return command
+
+    def _abort_cross_protocol(self) -> None:
+        """Close a client that speaks HTTP, without a word: whatever else its request holds must not be run, nor what
+        has been answered so far be seen by the page behind it."""
+        self.server.note_attack(self.address)
+        self.out.clear()
+        self.close_after_replies()
 
     def _admit(self, command: Command, arguments: list[bytes]) -> bool:
         """Raise the error that keeps `command` from running; False when it has to wait (CLIENT PAUSE)."""

@@ -213,7 +213,8 @@ class _CarefulParser:
 
     def _next_inline(self) -> Arguments | None:
         end = self._buffer.find(b"\n", self._position)
-        if end < 0:
+        # To redis-server a NUL ends the text before any line break behind it: the line never becomes complete.
+        if end < 0 or self._buffer.find(b"\0", self._position, end) >= 0:
             if len(self._buffer) - self._position > INLINE_LIMIT_BYTES:
                 raise ProtocolError("too big inline request")
             return None
@@ -272,7 +273,7 @@ def _number(text: bytes) -> int | None:
 
 
 _ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
-_BLANKS = b" \n\r\t\v\f\0"
+_BLANKS = b" \n\r\t\v\f"
 
 
 def split_arguments(line: bytes) -> Arguments | None:
