@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.stop or options.status:
             plan = _as_started(plan, options)
         plan = _adjusted(plan, options.nodes, options.replicas)
-        nodes = plan_processes(plan)
+        nodes = plan_processes(plan, lenient=options.stop or options.status or options.fresh)
         if options.stop:
             return _stop(nodes, screen)
         if options.status:
@@ -113,6 +113,8 @@ def _start(plan: ClusterPlan, nodes: list[NodeProcess], screen: Screen, options:
     if options.fresh:
         remove_data(plan, nodes)
     formed = is_formed(plan, nodes)
+    if not formed:  # The files that were there are gone.
+        nodes = plan_processes(plan)
     require_free_ports(nodes)
     try:
         _bring_up(plan, nodes, screen, formed=formed)

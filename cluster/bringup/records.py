@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cluster.bringup.errors import BringUpError
+from cluster.bringup.node_conf import NODE_CONF
 from cluster.bringup.processes import NodeProcess
 from cluster.config.yaml_config import ClusterPlan
 
@@ -102,6 +103,7 @@ def remove_data(plan: ClusterPlan, nodes: Sequence[NodeProcess]) -> None:
             node.config.cluster_config_file,
             node.config.dbfilename,
             node.config.appenddirname,
+            NODE_CONF,
             "node.log",
             "node.pid",
         )

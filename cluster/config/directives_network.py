@@ -123,7 +123,8 @@ TLS = Section(
 PROCESS = Section(
     "Process and log",
     [
-        Directive(name="daemonize", kind=YesNo(), default="no", immutable=True, about="run in the background"),
+        Directive(name="daemonize", kind=YesNo(), default="no", immutable=True,
+                  about="run in the background; the nodes of scripts/bring-up, which watches them, do not"),
         Directive(
             name="supervised", kind=Choice(("upstart", "systemd", "auto", "no")), default="no", immutable=True,
             effect=ACCEPTED, about="the process stays in front, which every supervisor understands",

@@ -41,6 +41,12 @@ class Site:
         assert run.returncode == status, output
         return output
 
+    def look(self) -> str:
+        """What --status says, whatever that is."""
+        return subprocess.run(
+            self.command("--status"), capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        ).stdout
+
     def start_in_front(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             self.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -181,3 +187,46 @@ def test_passwords_are_used_and_not_shown(harness: Harness, site: Site) -> None:
     pid = int((site.directory / "data" / str(site.ports[0]) / "node.pid").read_text())
     assert b"sesame" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     protected.run("--stop")
+
+
+def test_config_rewrite_lasts_and_cluster_yaml_wins(site: Site) -> None:
+    site = Site(site.directory, site.ports[:2])
+    site.file.write_text(site.file.read_text().replace("  node_timeout_ms: 2000\n", "  directives: {timeout: 77}\n"))
+    site.run("--detach")
+    tool = ["redis-cli", "--cluster", "set-timeout", f"127.0.0.1:{site.ports[0]}", "3000"]
+    said = subprocess.run(tool, capture_output=True, text=True, timeout=DEADLINE_S, check=False).stdout
+    assert "2 OK, 0 ERR" in said
+    site.call(0, "CONFIG", "SET", "timeout", "88", "maxmemory", "50mb")
+    assert site.call(0, "CONFIG", "REWRITE") == "OK"
+    conf = site.directory / "data" / str(site.ports[0]) / "redis.conf"
+    assert conf.stat().st_mode & 0o077 == 0
+    site.run("--stop")
+
+    site.run("--detach")
+    assert site.call(1, "CONFIG", "GET", "cluster-node-timeout") == ["cluster-node-timeout", "3000"]
+    assert site.call(0, "CONFIG", "GET", "maxmemory") == ["maxmemory", str(50 << 20)]
+    assert site.call(0, "CONFIG", "GET", "timeout") == ["timeout", "77"]
+    site.run("--stop")
+
+    conf.write_text(conf.read_text() + "nonsense yes\n")
+    refused = site.run(status=1)
+    assert refused.startswith(f"bring-up: {conf}:{len(conf.read_text().splitlines())}: 'nonsense yes': Bad directive")
+    assert site.run("--status", status=1).count(" down") == 2
+    site.run("--detach", "--fresh")
+    assert site.call(0, "CONFIG", "GET", "maxmemory") == ["maxmemory", "0"]
+
+
+def test_a_node_that_was_started_by_hand_is_one_of_the_cluster(site: Site) -> None:
+    site.run("--detach")
+    directory = site.directory / "data" / str(site.ports[0])
+    os.kill(int((directory / "node.pid").read_text()), signal.SIGKILL)
+    by_hand = [sys.executable, "-m", "cluster", str(directory / "redis.conf")]
+    with (directory / "node.log").open("ab") as log:
+        process = subprocess.Popen(by_hand, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: "The cluster is whole" in site.look(), DEADLINE_S, "the node takes part again")
+        site.run("--stop")
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
