@@ -199,6 +199,7 @@ def stop_all(nodes: Sequence[NodeProcess], deadline_s: float = STOP_DEADLINE_S) 
     """SIGTERM to every running node at once, SIGKILL to those that do not end; the names of the latter."""
     running = {node.name: (node, pid) for node in nodes if (pid := node.pid()) is not None}
     _signal_all(running.values(), signal.SIGTERM)
+    _signal_all(running.values(), signal.SIGCONT)  # One that somebody stopped would not hear of it.
     _wait_ended(running, deadline_s)
     killed = list(running)
     _signal_all(running.values(), signal.SIGKILL)

@@ -59,11 +59,11 @@ def read_record(plan: ClusterPlan) -> Record | None:
         raise BringUpError(f"{_path(plan)} cannot be read ({error}); --fresh starts over") from None
 
 
-def is_formed(plan: ClusterPlan, nodes: Sequence[NodeProcess]) -> bool:
+def is_formed(plan: ClusterPlan, nodes: Sequence[NodeProcess], asked: str = "") -> bool:
     """Whether the plan's cluster is there to be started again.
 
-    Raises BringUpError when the directories hold another one. What a start that did not get to its end left
-    behind is removed: no slot was ever served from it.
+    Raises BringUpError when the directories hold another one; `asked` is what was typed to have another one, as
+    ``--nodes 3``. What a start that did not get to its end left behind is removed: no slot was ever served from it.
     """
     record = read_record(plan)
     wanted = _record_of(plan, nodes, formed=True)
@@ -78,10 +78,12 @@ def is_formed(plan: ClusterPlan, nodes: Sequence[NodeProcess]) -> bool:
         return False
     if (record.directories, record.replicas) != (wanted.directories, wanted.replicas):
         ports = ", ".join(record.directories)
-        raise BringUpError(
-            f"{plan.directory} holds the cluster of nodes {ports} with {record.replicas} replicas per primary, "
-            "not the one asked for; --fresh removes it and starts over"
-        )
+        replicas = "1 replica" if record.replicas == 1 else f"{record.replicas} replicas"
+        count = len(record.directories)
+        there = f"{plan.directory} holds a cluster of {count} nodes ({ports}) with {replicas} per primary"
+        if asked:  # Whoever mistyped must not be told to remove the data.
+            raise BringUpError(f"{asked}: {there}; without {asked} it is started again")
+        raise BringUpError(f"{there}, not the one asked for; --fresh removes it and starts over")
     missing = [node for node in nodes if not _state_file(node).exists()]
     if missing:
         names = ", ".join(str(_state_file(node)) for node in missing)

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cluster.bringup.formation import Report, Row
+from cluster.bringup.formation import Report
+from cluster.bringup.look import Row
 
 _PLAIN_WIDTH = 160
 """No terminal has a width: wide enough that no row of the table is broken."""

@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cluster.bringup.client import RespClient
+from cluster.bringup.look import PROBE_TIMEOUT_S
 from tests.system.harness import Harness, ServerKind
 from tests.system.waiting import wait_until
 
@@ -110,6 +112,7 @@ def test_a_cluster_comes_up_goes_down_and_comes_back(site: Site) -> None:
     site.run("--stop")
     assert site.nobody_listens()
     assert site.run("--status", status=1).count(" down") == 6
+    assert "none of its nodes runs" in site.look()
 
     again = site.run("--detach")
     assert "Forming" not in again
@@ -163,8 +166,10 @@ def test_a_node_that_dies_while_starting_is_named_with_its_last_words(site: Site
 def test_data_of_another_topology_is_not_touched(site: Site) -> None:
     site.run("--detach")
     site.run("--stop")
-    refused = site.run("--nodes", "3", "--replicas", "0", status=1)
-    assert "not the one asked for; --fresh removes it and starts over" in refused
+    for typed in ("--nodes 3 --replicas 0", "--nodes 2"):
+        refused = site.run(*typed.split(), status=1)
+        assert refused.startswith(f"bring-up: {typed}: {site.directory}/data holds a cluster of 6 nodes")
+        assert "--fresh" not in refused
     assert site.nobody_listens()
     output = site.run("--nodes", "3", "--replicas", "0", "--fresh", "--detach")
     assert len(_table(output)) == 3
@@ -230,3 +235,37 @@ def test_a_node_that_was_started_by_hand_is_one_of_the_cluster(site: Site) -> No
     finally:
         process.kill()
         process.wait()
+
+
+def test_stopped_and_dead_nodes_are_told_in_words_and_at_once(site: Site) -> None:
+    site.run("--detach")
+    pids = [int((site.directory / "data" / str(port) / "node.pid").read_text()) for port in site.ports]
+    for stopped in pids[1:5]:
+        os.kill(stopped, signal.SIGSTOP)
+    os.kill(pids[5], signal.SIGKILL)
+    begun = time.monotonic()
+    output = site.run("--status", status=1)
+    assert time.monotonic() - begun < 4 * PROBE_TIMEOUT_S, "one after the other"
+    assert [" up " in f"{row} " for row in _table(output)] == [True, False, False, False, False, False]
+    assert f"node {site.ports[1]} runs, but does not answer" in output
+    assert f"node {site.ports[5]} is down" in output
+    assert "Errno" not in output
+    assert "did not end in time" not in site.run("--stop")
+    assert site.nobody_listens()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("--nodes -1", "--nodes -1: there has to be at least 1"),
+        ("--nodes 0", "--nodes 0: there has to be at least 1"),
+        ("--nodes 1", "--nodes 1: a primary and its replicas are 2 nodes, and there are 1"),
+        ("--replicas -2", "--replicas -2: it cannot be less than 0"),
+        ("--replicas 9", "--replicas 9: a primary and its replicas are 10 nodes, and there are 6"),
+        ("--nodes 99999", "--nodes 99999: the last would have port "),
+    ],
+)
+def test_an_impossible_number_is_named(site: Site, typed: str, said: str) -> None:
+    output = site.run(*typed.split(), status=1)
+    assert output.startswith(f"bring-up: {said}")
+    assert len(output.splitlines()) == 1
