@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cluster.commands import info_sections
+from cluster.commands.client_memory import clients_memory
 from cluster.commands.context import Context
 from cluster.commands.keys import READ, KeySpec
 from cluster.commands.registry import (
@@ -154,15 +155,14 @@ def memory_stats(ctx: Context) -> bytes:
     keys = sum(map(len, ctx.server.databases))
     dataset = memory.dataset_bytes
     used = memory.used
+    ordinary, replicas = clients_memory(ctx.server)
     fields = {
         "peak.allocated": replies.integer(memory.peak_bytes),
         "total.allocated": replies.integer(used),
         "startup.allocated": replies.integer(memory.startup_bytes),
         "replication.backlog": replies.integer(ctx.server.replication.backlog_bytes),
-        "clients.slaves": replies.integer(sum(c.out_bytes for c in ctx.server.clients.values() if c.is_replica_link)),
-        "clients.normal": replies.integer(
-            sum(c.out_bytes for c in ctx.server.clients.values() if not c.is_replica_link)
-        ),
+        "clients.slaves": replies.integer(replicas),
+        "clients.normal": replies.integer(ordinary),
         "aof.buffer": replies.ZERO,
         "overhead.total": replies.integer(max(0, used - dataset)),
         "keys.count": replies.integer(keys),

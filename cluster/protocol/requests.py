@@ -25,8 +25,6 @@ INLINE_LIMIT_BYTES = 64 * 1024
 MULTIBULK_LIMIT = 2**31 - 1
 UNAUTHENTICATED_MULTIBULK_LIMIT = 10
 UNAUTHENTICATED_BULK_LIMIT_BYTES = 16384
-SHORT_BYTES = 4096
-"""A longer chunk is taken for a part of a pipeline that goes on."""
 CARRY_TRIM_BYTES = 256 * 1024
 """A client whose chunks never end between two commands has its kept bytes trimmed to the boundary at this size."""
 
@@ -62,19 +60,21 @@ class RequestParser:
             return self._careful.pending_bytes
         return len(self._carry)
 
-    def feed(self, data: bytes, short: int = SHORT_BYTES) -> Iterable[Arguments]:
-        parser = self._careful
-        if parser is not None:
-            parser.append(data)
-            return self._drain(parser)
-        if len(data) > short:
-            return self._feed_long(data)
+    def memory(self) -> tuple[int, int, int]:
+        """(bytes not parsed yet, bytes of buffer free for more, bytes of the arguments of a command half there)."""
+        if self._careful is not None:
+            return self._careful.memory()
+        return len(self._carry), 0, 0
+
+    def feed(self, data: bytes) -> Iterable[Arguments]:
+        if self._careful is not None:
+            return self._continue_careful(data)
         carry = self._carry
         if not carry:
             if data[0] != 42 or not self.authenticated:
                 return self._turn_careful(data)
             # With one '*' and a one-digit count there is no large count to look for.
-            if (len(data) < 4 or data[2] != 13 or 42 in data[1:]) and _LARGE_COUNT.search(data) is not None:
+            if (data[2:3] != b"\r" or data.count(b"*") > 1) and _LARGE_COUNT.search(data) is not None:
                 return self._turn_careful(data)
         else:
             seam = carry[-_LOOKBACK_BYTES:] + data
@@ -104,35 +104,18 @@ class RequestParser:
         except (hiredis.ProtocolError, TypeError, ValueError):
             return self._turn_careful(data)
         if not whole:
-            if not self._keep(data, len(commands)):
+            self._carry = carry + data
+            self._skip += len(commands)
+            if _LARGE_BULK.search(self._carry[-(len(data) + _LOOKBACK_BYTES):]) is not None:
+                # A value of a megabyte or more is on its way: gathering it is the careful parser's work. What is
+                # complete already must not be handed out twice.
+                self._skip -= len(commands)
+                self._carry = carry
                 return self._turn_careful(data)
         elif carry:
             self._carry = b""
             self._skip = 0
         return commands if all(commands) else [command for command in commands if command]
-
-    def _keep(self, data: bytes, complete: int) -> bool:
-        """`data` ends within a command, behind `complete` whole ones. False when a value of a megabyte or more is on
-        its way: gathering it is the careful parser's work, which skips only what was handed out before `data`."""
-        kept = self._carry + data
-        if _LARGE_BULK.search(kept[-(len(data) + _LOOKBACK_BYTES):]) is not None:
-            return False
-        self._carry = kept
-        self._skip += complete
-        return True
-
-    def _feed_long(self, data: bytes) -> Iterable[Arguments]:
-        """Part of a long pipeline, which ends anywhere. What begins with the last command's header is fed by itself:
-        what is before it then ends between two commands, and nothing of it is kept."""
-        cut = data.rfind(b"\r\n*") + 2
-        if cut < 2:
-            return self.feed(data, len(data))
-        commands = self.feed(data[:cut], cut)
-        if self._careful is not None:
-            self._careful.append(data[cut:])
-            return commands
-        rest = self.feed(data[cut:], len(data))
-        return [*commands, *rest] if isinstance(rest, list | tuple) else chain(commands, rest)
 
     def _turn_careful(self, data: bytes) -> Iterator[Arguments]:
         parser = _CarefulParser(self)
@@ -146,6 +129,11 @@ class RequestParser:
         for _ in range(skip):
             parser.next_command(count_empty=True)
         return self._drain(parser)
+
+    def _continue_careful(self, data: bytes) -> Iterator[Arguments]:
+        assert self._careful is not None
+        self._careful.append(data)
+        return self._drain(self._careful)
 
     def _drain(self, parser: _CarefulParser) -> Iterator[Arguments]:
         while (command := parser.next_command()) is not None:
@@ -171,6 +159,10 @@ class _CarefulParser:
     def pending_bytes(self) -> int:
         held = sum(map(len, self._arguments)) if self._remaining else 0
         return len(self._buffer) - self._position + held
+
+    def memory(self) -> tuple[int, int, int]:
+        unparsed = len(self._buffer) - self._position
+        return unparsed, self._buffer.__alloc__() - unparsed, self.pending_bytes - unparsed
 
     def append(self, data: bytes) -> None:
         if self._position:
