@@ -60,6 +60,12 @@ class RequestParser:
             return self._careful.pending_bytes
         return len(self._carry)
 
+    @property
+    def is_between_commands(self) -> bool:
+        """Whether nothing of a further command has come yet. (No pending bytes do not say so: a header that was read
+        may be all there is of it.)"""
+        return not self._carry if self._careful is None else self._careful.is_between_commands
+
     def memory(self) -> tuple[int, int, int]:
         """(bytes not parsed yet, bytes of buffer free for more, bytes of the arguments of a command half there)."""
         if self._careful is not None:
@@ -138,7 +144,7 @@ class RequestParser:
     def _drain(self, parser: _CarefulParser) -> Iterator[Arguments]:
         while (command := parser.next_command()) is not None:
             yield command
-        if parser.pending_bytes == 0 and self.authenticated:
+        if parser.is_between_commands and self.authenticated:
             self._careful = None
 
 
@@ -159,6 +165,10 @@ class _CarefulParser:
     def pending_bytes(self) -> int:
         held = sum(map(len, self._arguments)) if self._remaining else 0
         return len(self._buffer) - self._position + held
+
+    @property
+    def is_between_commands(self) -> bool:
+        return self._remaining == 0 and self._position == len(self._buffer)
 
     def memory(self) -> tuple[int, int, int]:
         unparsed = len(self._buffer) - self._position
