@@ -25,8 +25,8 @@ INLINE_LIMIT_BYTES = 64 * 1024
 MULTIBULK_LIMIT = 2**31 - 1
 UNAUTHENTICATED_MULTIBULK_LIMIT = 10
 UNAUTHENTICATED_BULK_LIMIT_BYTES = 16384
-CARRY_TRIM_BYTES = 256 * 1024
-"""A client whose chunks never end between two commands has its kept bytes trimmed to the boundary at this size."""
+CARRY_LIMIT_BYTES = 256 * 1024
+"""A command that is still incomplete at this size is gathered by the careful parser, which copies nothing twice."""
 
 _LARGE_COUNT = re.compile(rb"\*\d{5}")
 _LARGE_BULK = re.compile(rb"\$\d{7}")
@@ -43,14 +43,13 @@ class RequestParser:
     breaks, after the good commands before it. `authenticated` and `bulk_limit_bytes` may change while iterating.
     """
 
-    __slots__ = ("_careful", "_carry", "_reader", "_skip", "authenticated", "bulk_limit_bytes")
+    __slots__ = ("_careful", "_carry", "_reader", "authenticated", "bulk_limit_bytes")
 
     def __init__(self, *, authenticated: bool = True, bulk_limit_bytes: int = 512 * 1024 * 1024) -> None:
         self.authenticated = authenticated
         self.bulk_limit_bytes = bulk_limit_bytes
         self._reader: hiredis.Reader | None = None
-        self._carry = b""  # raw bytes since the last known boundary, when the last chunk ended within a command
-        self._skip = 0  # commands already handed out of `_carry`
+        self._carry = b""  # what came of a command that is not complete yet; the reader has taken it in
         self._careful: _CarefulParser | None = None
 
     @property
@@ -72,20 +71,21 @@ class RequestParser:
             return self._careful.memory()
         return len(self._carry), 0, 0
 
-    def feed(self, data: bytes) -> Iterable[Arguments]:
+    def feed(self, data: bytes, *, again: bool = False) -> Iterable[Arguments]:
+        """`again`: the chunk has been in the careful parser's hands already, and is not to come back a second time."""
         if self._careful is not None:
             return self._continue_careful(data)
         carry = self._carry
         if not carry:
             if data[0] != 42 or not self.authenticated:
-                return self._turn_careful(data)
+                return self._turn_careful(data, again)
             # With one '*' and a one-digit count there is no large count to look for.
             if (data[2:3] != b"\r" or data.count(b"*") > 1) and _LARGE_COUNT.search(data) is not None:
-                return self._turn_careful(data)
+                return self._turn_careful(data, again)
         else:
             seam = carry[-_LOOKBACK_BYTES:] + data
-            if _LARGE_COUNT.search(seam) is not None or len(carry) > CARRY_TRIM_BYTES:
-                return self._turn_careful(data)
+            if _LARGE_COUNT.search(seam) is not None or len(carry) > CARRY_LIMIT_BYTES:
+                return self._turn_careful(data, again)
         reader = self._reader
         if reader is None:
             reader = self._reader = hiredis.Reader()
@@ -108,44 +108,47 @@ class RequestParser:
                 first = gets()
             b"".join(chain.from_iterable(commands))
         except (hiredis.ProtocolError, TypeError, ValueError):
-            return self._turn_careful(data)
-        if not whole:
-            self._carry = carry + data
-            self._skip += len(commands)
-            if _LARGE_BULK.search(self._carry[-(len(data) + _LOOKBACK_BYTES):]) is not None:
-                # A value of a megabyte or more is on its way: gathering it is the careful parser's work. What is
-                # complete already must not be handed out twice.
-                self._skip -= len(commands)
-                self._carry = carry
-                return self._turn_careful(data)
-        elif carry:
+            return self._turn_careful(data, again)
+        given = commands if all(commands) else [command for command in commands if command]
+        if whole:
             self._carry = b""
-            self._skip = 0
-        return commands if all(commands) else [command for command in commands if command]
+            return given
+        self._carry = carry = (carry + data)[_sent_size(commands) :]
+        if _LARGE_BULK.search(carry[-(len(data) + _LOOKBACK_BYTES) :]) is not None:
+            # A value of a megabyte or more is on its way: gathering it is the careful parser's work.
+            return chain(given, self._turn_careful(b"", again))
+        return given
 
-    def _turn_careful(self, data: bytes) -> Iterator[Arguments]:
+    def _turn_careful(self, data: bytes, again: bool) -> Iterator[Arguments]:
         parser = _CarefulParser(self)
-        skip = self._skip
         self._careful = parser
         parser.append(self._carry)
         parser.append(data)
         self._carry = b""
-        self._skip = 0
         self._reader = None
-        for _ in range(skip):
-            parser.next_command(count_empty=True)
-        return self._drain(parser)
+        return self._drain(parser, may_return=not again)
 
     def _continue_careful(self, data: bytes) -> Iterator[Arguments]:
         assert self._careful is not None
         self._careful.append(data)
-        return self._drain(self._careful)
+        return self._drain(self._careful, may_return=True)
 
-    def _drain(self, parser: _CarefulParser) -> Iterator[Arguments]:
+    def _drain(self, parser: _CarefulParser, *, may_return: bool) -> Iterator[Arguments]:
         while (command := parser.next_command()) is not None:
             yield command
+            if may_return and self.authenticated and parser.is_at_a_multibulk:
+                self._careful = None
+                yield from self.feed(parser.rest(), again=True)
+                return
         if parser.is_between_commands and self.authenticated:
             self._careful = None
+
+
+def _sent_size(commands: list[Arguments]) -> int:
+    """How many bytes these were: hiredis takes a number in one spelling only, as we do."""
+    lengths = list(map(len, chain.from_iterable(commands)))
+    counts = "".join(map(str, map(len, commands)))
+    return sum(lengths) + len("".join(map(str, lengths))) + 5 * len(lengths) + len(counts) + 3 * len(commands)
 
 
 class _CarefulParser:
@@ -170,6 +173,14 @@ class _CarefulParser:
     def is_between_commands(self) -> bool:
         return self._remaining == 0 and self._position == len(self._buffer)
 
+    @property
+    def is_at_a_multibulk(self) -> bool:
+        """Whether the next command has begun, and as the fast parser wants it."""
+        return self._remaining == 0 and self._buffer[self._position : self._position + 1] == b"*"
+
+    def rest(self) -> bytes:
+        return bytes(self._buffer[self._position :])
+
     def memory(self) -> tuple[int, int, int]:
         unparsed = len(self._buffer) - self._position
         return unparsed, self._buffer.__alloc__() - unparsed, self.pending_bytes - unparsed
@@ -180,7 +191,7 @@ class _CarefulParser:
             self._position = 0
         self._buffer += data
 
-    def next_command(self, *, count_empty: bool = False) -> Arguments | None:
+    def next_command(self) -> Arguments | None:
         """The next complete command, or None when bytes are missing."""
         while True:
             if self._remaining == 0:
@@ -188,14 +199,12 @@ class _CarefulParser:
                     return None
                 if self._buffer[self._position] != 42:
                     inline = self._next_inline()
-                    if inline is None or inline or count_empty:
+                    if inline is None or inline:
                         return inline
                     continue
                 if not self._read_multibulk_header():
                     return None
                 if self._remaining == 0:
-                    if count_empty:
-                        return []
                     continue
             if not self._read_arguments():
                 return None

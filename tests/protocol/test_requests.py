@@ -79,7 +79,7 @@ def test_a_stream_that_passes_from_one_parser_to_the_other(
         for one in ([command, [b"PING"]] if unusual and unusual[at % len(unusual)] == b"PING\r\n" else [command])
     ]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(requests, "CARRY_TRIM_BYTES", 24)
+        patch.setattr(requests, "CARRY_LIMIT_BYTES", 24)
         parser = RequestParser()
         assert parse(parser, split(data, cuts)) == expected
         assert parser.is_between_commands
