@@ -134,6 +134,7 @@ def _start(plan: ClusterPlan, nodes: list[NodeProcess], screen: Screen, options:
     formed = is_formed(plan, nodes, asked=_asked(options))
     if not formed:  # The files that were there are gone.
         nodes = plan_processes(plan)
+    _require_logins(plan, nodes)
     require_free_ports(nodes)
     try:
         _bring_up(plan, nodes, screen, formed=formed)
@@ -148,6 +149,18 @@ def _start(plan: ClusterPlan, nodes: list[NodeProcess], screen: Screen, options:
         raise
     _end(nodes, screen)
     return status
+
+
+def _require_logins(plan: ClusterPlan, nodes: Sequence[NodeProcess]) -> None:
+    """Any node may become the replica of any other, and has to be able to log in there."""
+    if not plan.replicas or not any(node.config.requirepass for node in nodes):
+        return
+    mute = [node.name for node in nodes if not node.config.masterauth]
+    if mute:
+        raise BringUpError(
+            f"requirepass without masterauth in {', '.join(mute)}: replicas could not log in to their primaries; the "
+            "key password in cluster.yaml sets both"
+        )
 
 
 def _bring_up(plan: ClusterPlan, nodes: list[NodeProcess], screen: Screen, *, formed: bool) -> None:

@@ -116,4 +116,7 @@ def wait_agreed(nodes: Sequence[NodeProcess], report: Report) -> None:
             report(f"waiting: {why}")
         return not why
 
-    wait_until(agreed, AGREEMENT_DEADLINE_S, nodes=nodes, otherwise=lambda: why)
+    wait_until(
+        agreed, AGREEMENT_DEADLINE_S, nodes=nodes,
+        otherwise=lambda: f"{why}; the log of each node, as {nodes[0].log_path}, may tell more",
+    )

@@ -62,16 +62,16 @@ def _look_at_one(node: NodeProcess) -> Sight:
             cluster = info_fields(client.text("CLUSTER", "INFO"))
             replication = info_fields(client.text("INFO", "replication"))
     except ReplyError as error:
-        return Sight(node, "answers an error", f"{node.name} answers: {error}")
+        return Sight(node, "error", f"{node.name} answers: {error}")
     except TimeoutError:
-        return Sight(node, "running, no answer", f"{node.name} runs, but does not answer: it is stopped or very busy")
+        return Sight(node, "no answer", f"{node.name} runs, but does not answer: it is stopped or very busy")
     except (OSError, ValueError) as error:
         if node.pid() is None:
             return Sight(node, DOWN, f"{node.name} is down")
         if isinstance(error, ConnectionRefusedError):
-            return Sight(node, "running, no answer", f"{node.name} runs, but does not listen on its port")
+            return Sight(node, "no answer", f"{node.name} runs, but does not listen on its port")
         why = (isinstance(error, OSError) and error.strerror) or str(error)
-        return Sight(node, "running, no answer", f"{node.name} cannot be asked: {why}")
+        return Sight(node, "no answer", f"{node.name} cannot be asked: {why}")
     return Sight(
         node,
         node_id=next((member.node_id for member in members.values() if "myself" in member.flags), ""),

@@ -92,10 +92,14 @@ class NodeProcess:
 
     def pid(self) -> int | None:
         """The pid of the running node, by whomever it was started."""
-        if self.popen is not None:
-            return self.popen.pid if self.popen.poll() is None else None
+        if self.popen is not None and self.popen.poll() is None:
+            return self.popen.pid
+        found = (self._believed(path) for path in (self.pid_path, self.directory / self.config.pidfile))
+        return next((pid for pid in found if pid is not None), None)
+
+    def _believed(self, pid_path: Path) -> int | None:
         try:
-            pid = int(self.pid_path.read_text())
+            pid = int(pid_path.read_text())
             here = Path(f"/proc/{pid}/cwd").readlink() == self.directory
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):
@@ -113,11 +117,13 @@ class NodeProcess:
         return f"{self.name} ended with status {status}: {self.last_words()}"
 
     def last_words(self) -> str:
-        try:
-            lines = [line for line in self.log_path.read_text(errors="replace").splitlines() if line.strip()]
-        except OSError:
-            lines = []
-        return f"{lines[-1]} (more in {self.log_path})" if lines else f"it left nothing in {self.log_path}"
+        # What it says before it has read its directives does not go to a logfile.
+        paths = [path for path in {self.log_path, self.directory / _LOG_FILE} if path.is_file() and path.stat().st_size]
+        if not paths:
+            return f"it left nothing in {self.log_path}"
+        latest = max(paths, key=lambda path: path.stat().st_mtime_ns)
+        lines = [line for line in latest.read_text(errors="replace").splitlines() if line.strip()]
+        return f"{lines[-1] if lines else ''} (more in {latest})"
 
 
 def plan_processes(plan: ClusterPlan, *, lenient: bool = False) -> list[NodeProcess]:

@@ -237,6 +237,29 @@ def test_a_node_that_was_started_by_hand_is_one_of_the_cluster(site: Site) -> No
         process.wait()
 
 
+def test_a_password_that_replicas_could_not_log_in_with_is_refused_at_once(site: Site) -> None:
+    half = Site(site.directory, site.ports, extra='  directives: {requirepass: "x"}\n')
+    output = half.run(status=1)
+    assert output.startswith(f"bring-up: requirepass without masterauth in node {site.ports[0]}, ")
+    assert "cluster.yaml sets both" in output
+
+
+def test_daemons_with_files_of_their_own(site: Site) -> None:
+    """daemonize, pidfile, logfile and a Unix socket in cluster.yaml; and one of the daemons is started by hand."""
+    directives = 'daemonize: yes, pidfile: own.pid, logfile: own.log, unixsocket: node.sock, unixsocketperm: "700"'
+    own = Site(site.directory, site.ports[:2], extra=f"  directives: {{{directives}}}\n")
+    own.run("--detach")
+    directory = own.directory / "data" / str(own.ports[0])
+    assert (directory / "node.sock").stat().st_mode & 0o777 == 0o700
+    assert "Ready to accept connections" in (directory / "own.log").read_text()
+    os.kill(int((directory / "own.pid").read_text()), signal.SIGKILL)
+    by_hand = [sys.executable, "-m", "cluster", str(directory / "redis.conf")]
+    subprocess.run(by_hand, check=True, timeout=DEADLINE_S, stdin=subprocess.DEVNULL)
+    wait_until(lambda: "The cluster is whole" in own.look(), DEADLINE_S, "the daemon takes part again")
+    assert "Stopping 2 nodes" in own.run("--stop")
+    assert own.nobody_listens()
+
+
 def test_stopped_and_dead_nodes_are_told_in_words_and_at_once(site: Site) -> None:
     site.run("--detach")
     pids = [int((site.directory / "data" / str(port) / "node.pid").read_text()) for port in site.ports]
