@@ -80,7 +80,7 @@ class RequestParser:
             if data[0] != 42 or not self.authenticated:
                 return self._turn_careful(data, again)
             # With one '*' and a one-digit count there is no large count to look for.
-            if (data[2:3] != b"\r" or data.count(b"*") > 1) and _LARGE_COUNT.search(data) is not None:
+            if (len(data) < 4 or data[2] != 13 or 42 in data[1:]) and _LARGE_COUNT.search(data) is not None:
                 return self._turn_careful(data, again)
         else:
             seam = carry[-_LOOKBACK_BYTES:] + data

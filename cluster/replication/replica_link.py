@@ -365,7 +365,7 @@ class ReplicaLink:
             index += 1
             if session.transaction is None:
                 closed = index
-        if session.transaction is None and broken is None and not self._parser.pending_bytes:
+        if session.transaction is None and broken is None and self._parser.is_between_commands:
             self._open_bytes = 0
             self._advance(sum(map(len, self._unapplied)))  # whole commands: all of it, without adding them up
         elif closed:

@@ -64,6 +64,8 @@ def test_of_a_long_pipeline_only_the_last_command_is_kept() -> None:
     for at in range(0, len(data), 65_536):
         list(parser.feed(data[at : at + 65_536]))
         assert parser.pending_bytes < 22
+
+
 @given(
     st.lists(arguments, min_size=1, max_size=12), st.lists(st.integers(0, 5000), max_size=30),
     st.lists(st.sampled_from([b"PING\r\n", b"\r\n", b"*0\r\n"]), max_size=3),
