@@ -72,9 +72,12 @@ def _look_at_one(node: NodeProcess) -> Sight:
             return Sight(node, "no answer", f"{node.name} runs, but does not listen on its port")
         why = (isinstance(error, OSError) and error.strerror) or str(error)
         return Sight(node, "no answer", f"{node.name} cannot be asked: {why}")
+    node_id = next((member.node_id for member in members.values() if "myself" in member.flags), "")
+    if not node.is_own_id(node_id):
+        return Sight(node, "stranger", f"port {node.plan.port} is answered by a node of something else")
     return Sight(
         node,
-        node_id=next((member.node_id for member in members.values() if "myself" in member.flags), ""),
+        node_id=node_id,
         members=members,
         cluster_state=cluster.get("cluster_state", ""),
         in_step=replication.get("role") != "slave" or replication.get("master_link_status") == "up",

@@ -107,6 +107,20 @@ class NodeProcess:
         is_node = any(word.rpartition(b"/")[2] in _PROGRAM_NAMES for word in words[:_PROGRAM_WORDS])
         return pid if here and is_node else None
 
+    @property
+    def state_path(self) -> Path:
+        return self.directory / self.config.cluster_config_file
+
+    def is_own_id(self, node_id: str) -> bool:
+        """Whether a node of this id is the one whose state lies in the directory. True where nobody may look."""
+        try:
+            lines = self.state_path.read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return any(line.startswith(f"{node_id} ") and "myself" in line.split(" ")[2] for line in lines)
+
     def died(self) -> str | None:
         """One line on how the node ended, with the last thing it said; None while it runs."""
         status = self.popen.poll() if self.popen is not None else None

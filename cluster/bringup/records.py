@@ -71,7 +71,7 @@ def is_formed(plan: ClusterPlan, nodes: Sequence[NodeProcess], asked: str = "") 
         remove_data(plan, nodes)
         return False
     if record is None:
-        strangers = [node for node in nodes if _state_file(node).exists()]
+        strangers = [node for node in nodes if node.state_path.exists()]
         if strangers:
             names = ", ".join(str(node.directory) for node in strangers)
             raise BringUpError(f"there is data of another cluster in {names}; --fresh removes it and starts over")
@@ -84,15 +84,11 @@ def is_formed(plan: ClusterPlan, nodes: Sequence[NodeProcess], asked: str = "") 
         if asked:  # Whoever mistyped must not be told to remove the data.
             raise BringUpError(f"{asked}: {there}; without {asked} it is started again")
         raise BringUpError(f"{there}, not the one asked for; --fresh removes it and starts over")
-    missing = [node for node in nodes if not _state_file(node).exists()]
+    missing = [node for node in nodes if not node.state_path.exists()]
     if missing:
-        names = ", ".join(str(_state_file(node)) for node in missing)
+        names = ", ".join(str(node.state_path) for node in missing)
         raise BringUpError(f"{names} is missing, so the cluster cannot be started again; --fresh starts over")
     return True
-
-
-def _state_file(node: NodeProcess) -> Path:
-    return node.directory / node.config.cluster_config_file
 
 
 def remove_data(plan: ClusterPlan, nodes: Sequence[NodeProcess]) -> None:

@@ -277,6 +277,17 @@ def test_stopped_and_dead_nodes_are_told_in_words_and_at_once(site: Site) -> Non
     assert site.nobody_listens()
 
 
+def test_a_node_of_something_else_is_no_part_of_the_cluster(site: Site, harness: Harness) -> None:
+    server = harness.server()
+    ours = Site(site.directory, [server.port, site.ports[0]])
+    refused = ours.run(status=1)
+    assert f"cannot listen on port {server.port}" in refused
+    shown = ours.run("--status", status=1)
+    assert f"port {server.port} is answered by a node of something else" in shown
+    assert " up" not in shown
+    assert "No node of this cluster is running" in ours.run("--stop")
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
