@@ -5,6 +5,7 @@ A look is a `Sight` a node; the table and the answer to 'is it whole?' are made 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from cluster.bringup.topology import Member, disagreement, parse_nodes, slots_te
 
 PROBE_TIMEOUT_S = 2.0
 """More than a node takes that works, and what a look takes at most when some do not."""
+SETTLE_S = 2.0
+"""What nodes that all answer have to come to one view: a link that broke is there again by then."""
+_LOOK_AGAIN_S = 0.1
 _MAX_PROBES = 64
 DOWN = "down"
 
@@ -53,6 +57,17 @@ def look_at(nodes: Sequence[NodeProcess]) -> list[Sight]:
     """A sight for each node, in their order."""
     with ThreadPoolExecutor(max_workers=max(1, min(len(nodes), _MAX_PROBES))) as pool:
         return list(pool.map(_look_at_one, nodes))
+
+
+def look_until_settled(nodes: Sequence[NodeProcess]) -> list[Sight]:
+    """As `look_at`; but what may pass in a moment, while every node answers, is looked at again before it counts."""
+    end = time.monotonic() + SETTLE_S
+    while True:
+        sights = look_at(nodes)
+        passing = why_not_agreed(sights) and not any(sight.trouble for sight in sights)
+        if not passing or time.monotonic() > end:
+            return sights
+        time.sleep(_LOOK_AGAIN_S)
 
 
 def _look_at_one(node: NodeProcess) -> Sight:
