@@ -79,7 +79,7 @@ def views(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize(
     "line",
     [
-        "CLUSTER SLOTS", "CLUSTER SHARDS", "CLUSTER NODES", "CLUSTER MYID", "CLUSTER LINKS",
+        "CLUSTER SLOTS", "CLUSTER SHARDS", "CLUSTER NODES", "CLUSTER MYID",
         f"CLUSTER REPLICAS {ME}", f"CLUSTER REPLICAS {SECOND}", f"CLUSTER SLAVES {FAILED}",
         f"CLUSTER REPLICAS {FIRST_REPLICA}", f"CLUSTER COUNT-FAILURE-REPORTS {SECOND}",
         "CLUSTER KEYSLOT {a}b", "CLUSTER COUNTKEYSINSLOT 0", "CLUSTER GETKEYSINSLOT 0 10",
