@@ -29,7 +29,28 @@ def _put(ctx: Context, value: SortedSetValue | None, key: bytes, member: bytes, 
         value = SortedSetValue()
         ctx.put(key, value)
     value.add(member, score)
+    if not score and math.copysign(1.0, score) < 0:
+        settle_zeros(ctx, value)
     return value
+
+
+def _move(ctx: Context, value: SortedSetValue, member: bytes, old: float, new: float) -> None:
+    value.move(member, old, new)
+    if not new and math.copysign(1.0, new) < 0:
+        settle_zeros(ctx, value)
+
+
+def settle_zeros(ctx: Context, value: SortedSetValue) -> None:
+    """In a listpack redis-server keeps a score of -0 as the integer 0; in a skiplist it stays what it is."""
+    if is_listpack(ctx, value):
+        value.drop_zero_signs()
+
+
+def is_listpack(ctx: Context, value: SortedSetValue) -> bool:
+    """Whether redis-server would still have the set in its compact encoding."""
+    config = ctx.config
+    small = value.peak_count <= config.zset_max_listpack_entries
+    return small and value.peak_bytes <= config.zset_max_listpack_value
 
 
 @command("ZADD", arity=-4, flags={WRITE, DENYOOM, FAST}, keys=FIRST, group="sorted-set", since="1.2.0",
@@ -44,7 +65,7 @@ def zadd(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
             ctx.changed(key, SCORE_ADD)
             return replies.ONE
         if old != score:
-            value.move(member, old, score)
+            _move(ctx, value, member, old, score)
             ctx.changed(key, SCORE_ADD)
         return replies.ZERO
     return _add_with_options(ctx, key, arguments)
@@ -73,7 +94,7 @@ def _add_with_options(ctx: Context, key: bytes, arguments: tuple[bytes, ...]) ->
                 value = _put(ctx, value, key, member, score)
                 added += 1
         elif _may_change(words, old, score) and old != score:
-            value.move(member, old, score)
+            _move(ctx, value, member, old, score)
             updated += 1
     if added or updated:
         ctx.changed(key, SCORE_ADD, added + updated)
@@ -111,7 +132,7 @@ def _increment(ctx: Context, key: bytes, member: bytes, increment: float, words:
     if not _may_change(words, old, score):
         return ctx.null
     if score != old:
-        value.move(member, old, score)
+        _move(ctx, value, member, old, score)
         ctx.changed(key, SCORE_INCREMENT)
     return replies.double(score, ctx.resp)
 

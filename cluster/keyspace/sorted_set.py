@@ -48,6 +48,13 @@ class SortedSetValue:
         self.ranking.add((new, member))
         self.scores[member] = new
 
+    def drop_zero_signs(self) -> None:
+        """Make every score of -0 one of 0."""
+        first, behind = self.position_of_score(0.0, after=False), self.position_of_score(0.0, after=True)
+        for score, member in self.stretch(first, behind):
+            if math.copysign(1.0, score) < 0:
+                self.move(member, score, 0.0)
+
     def discard(self, member: bytes) -> bool:
         """Whether it was there."""
         score = self.scores.pop(member, None)

@@ -117,6 +117,25 @@ def test_scores_are_shown_in_the_shortest_way(node: InProcessNode) -> None:
         assert node("ZSCORE", "z", "m") == shown
 
 
+def test_a_small_set_knows_no_negative_zero() -> None:
+    """As redis-server, whose listpacks hold integers; its skiplists hold doubles."""
+    node = InProcessNode(("enable-debug-command", "yes"))
+    assert node("ZADD", "z", "-0", "a", 0, "b", "-0", "c") == 3
+    assert node("ZINCRBY", "z", "-0", "d") == b"-0"
+    node("ZADD", "z", "-5", "e")
+    assert node("ZADD", "z", "CH", "-0", "e") == 1
+    zeros = [part for member in (b"a", b"b", b"c", b"d", b"e") for part in (member, b"0")]
+    assert node("ZRANGE", "z", 0, -1, "WITHSCORES") == zeros
+    node("ZUNIONSTORE", "negated", 1, "z", "WEIGHTS", -1)
+    assert node("ZRANGE", "negated", 0, -1, "WITHSCORES") == zeros
+    digest = b"6020731f6e30c8dc922253367e237f50b3b54dd2"  # redis-server's
+    assert node("DEBUG", "DIGEST-VALUE", "z", "negated") == [digest, digest]
+    node("ZADD", "large", "-0", "x" * 65, "-0", "y", 0, "z")
+    assert node("ZMSCORE", "large", "x" * 65, "y", "z") == [b"-0", b"-0", b"0"]
+    node("ZADD", "large", 0, "y", "-0", "z")
+    assert node("ZMSCORE", "large", "y", "z") == [b"-0", b"0"]
+
+
 def test_a_scan_of_a_large_collection_finds_all(node: InProcessNode) -> None:
     names = [b"%d" % number for number in range(1000)]
     node("SADD", "s", *names)
