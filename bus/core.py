@@ -287,8 +287,8 @@ def _restore(s: State, state: PersistentState) -> None:
         primary = s.primary_of(peer)
         if primary is not None:
             primary.had_replicas = True
-    s.migrating = dict(state.migrating)
-    s.importing = dict(state.importing)
+    s.migrating = {slot: other for slot, other in state.migrating.items() if other in s.peers}
+    s.importing = {slot: other for slot, other in state.importing.items() if other in s.peers}
     s.last_vote_epoch = state.last_vote_epoch
     s.cluster_id = state.cluster_id
     s.current_epoch = max(state.current_epoch, *(peer.config_epoch for peer in s.peers.values()))

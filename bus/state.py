@@ -214,8 +214,10 @@ class State:
         return peer
 
     def remove(self, peer: Peer) -> None:
-        """Forget a node: its slots, its reports, who followed it."""
+        """Forget a node: its slots, its reports, the slots that were moving to or from it."""
         self.release(peer)
+        self.migrating = {slot: other for slot, other in self.migrating.items() if other != peer.node_id}
+        self.importing = {slot: other for slot, other in self.importing.items() if other != peer.node_id}
         for other in self.peers.values():
             other.reports.pop(peer.node_id, None)
         del self.peers[peer.node_id]
