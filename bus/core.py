@@ -165,6 +165,9 @@ class BusCore:
             if peer is not None and peer.link == event.link_id:
                 gossip.link_lost(s, peer, link)
             return
+        handshake = s.handshakes.get(event.target)
+        if handshake is not None:
+            gossip.not_met(s, handshake)
         peer = s.peers.get(event.target)
         if peer is not None:
             peer.connecting = False

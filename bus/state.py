@@ -74,6 +74,7 @@ class Peer:
     voted_at: int | None = None  # when this node last voted for a replica of that primary
     digest: bytes = b""
     fresh: bool = False  # met, but it has not yet said anything of itself
+    invited: bool = False  # it is to be asked into the cluster until it has said something
     asked_members_at: int = 0
     had_replicas: bool = False
     orphaned_at: int = 0
@@ -110,6 +111,8 @@ class Handshake:
     started_at: int
     invite: bool = True  # say 'meet'; False when gossip told us of a member
     expected_id: str = ""
+    connecting: bool = False
+    retry_at: int = 0
 
 
 @dataclass(slots=True)

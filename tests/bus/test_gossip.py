@@ -58,6 +58,51 @@ def test_meet_again_while_it_is_under_way_is_the_same_meeting() -> None:
     assert len(driver.came(events.Connect)) == 1
 
 
+def test_a_node_that_is_not_there_yet_is_tried_again_while_the_meeting_lasts() -> None:
+    driver = Driver()
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    (connect,) = driver.came(events.Connect)
+    for _ in range(3):
+        driver.clear()
+        driver.step(events.LinkDown(None, "refused", connect.target))
+        assert driver.came(events.Connect) == []
+        driver.tick(100, alive="bc")
+        assert driver.came(events.Connect) == [connect]
+    driver.links["f"] = STRANGER_LINK, STRANGER_LINK
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("f"), "10.0.0.50", True, connect.target, "10.0.0.1"))
+    assert driver.knows("f")
+
+
+def test_meet_again_begins_the_meeting_s_time_anew_and_connects_at_once() -> None:
+    driver = Driver()
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    (connect,) = driver.came(events.Connect)
+    driver.tick(TIMEOUT_MS - 100, alive="bc")
+    driver.step(events.LinkDown(None, "refused", connect.target))
+    driver.clear()
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    assert driver.came(events.Connect) == [connect]
+    driver.tick(TIMEOUT_MS - 100, alive="bc")
+    assert driver.view.nodes[connect.target].flags == {"handshake"}
+
+
+def test_an_invitation_that_got_lost_with_its_link_is_said_again() -> None:
+    driver = Driver()
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    (connect,) = driver.came(events.Connect)
+    driver.links["f"] = STRANGER_LINK, STRANGER_LINK
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("f"), "10.0.0.50", True, connect.target, "10.0.0.1"))
+    driver.step(events.LinkDown(STRANGER_LINK, "closed"))
+    driver.clear()
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("f"), "10.0.0.50", True, node_id("f"), "10.0.0.1"))
+    assert [message.meet for message in driver.sent(Announcement, "f")] == [True]
+    driver.hear("f", driver.announcement("f"))
+    driver.step(events.LinkDown(STRANGER_LINK, "closed"))
+    driver.clear()
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("f"), "10.0.0.50", True, node_id("f"), "10.0.0.1"))
+    assert [message.meet for message in driver.sent(Announcement, "f")] == [False]
+
+
 def test_an_invitation_is_accepted_and_passed_on() -> None:
     driver = Driver()
     stranger(driver, driver.announcement("f", meet=True))
