@@ -185,7 +185,9 @@ def link_up(
 def _met(s: State, link_id: LinkId, node_id: str, one: Handshake) -> None:
     """The node behind an address has said its name."""
     known = s.peers.get(node_id)
-    if known is s.me or (node_id in s.blacklist and not one.invite):
+    uninvited = node_id in s.blacklist or node_id != one.expected_id
+    if known is s.me or (uninvited and not one.invite):
+        # A node that was reset, or another cluster's, may be found where a member was: nobody asked it in.
         _close(s, link_id)
         return
     if known is None:

@@ -148,6 +148,25 @@ def test_clusters_without_a_slot_in_common_may_join_and_go_by_the_smaller_id() -
     assert driver.sent(Announcement, "b")[-1].cluster_id == OTHER_CLUSTER
 
 
+def test_who_answers_in_a_member_s_place_is_not_taken_in() -> None:
+    """A node that was reset is to be found where it was, under another name; it is in no cluster now."""
+    driver = Driver()
+    driver.hear("b", Members((Member(node_id("f"), "10.0.0.50", PORT, BUS_PORT),)))
+    (connect,) = driver.came(events.Connect)
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("e"), "10.0.0.50", True, connect.target, "10.0.0.1"))
+    assert not driver.knows("e")
+    assert events.CloseLink(STRANGER_LINK) in driver.came(events.CloseLink)
+
+
+def test_an_operator_meets_whoever_is_at_an_address_that_members_have_another_name_for() -> None:
+    driver = Driver()
+    driver.hear("b", Members((Member(node_id("f"), "10.0.0.50", PORT, BUS_PORT),)))
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    (connect,) = driver.came(events.Connect)
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("e"), "10.0.0.50", True, connect.target, "10.0.0.1"))
+    assert driver.knows("e")
+
+
 # -- keeping in touch --------------------------------------------------------------------------------------------
 
 
