@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from traceback import format_exc
 from typing import TYPE_CHECKING, NamedTuple
 
 import hiredis
@@ -36,7 +37,11 @@ PIECE_KEYS = 20
 """Sent at once: the target restores one piece while the next is encoded and the last one's keys are deleted."""
 ROUNDS_LIMIT = 100
 """How often keys that keep changing are sent again before the client is told."""
-
+ANSWER_LIMIT_BYTES = 64 * 1024
+"""An answer is one line. Who sends so much without ending one is no Redis."""
+_CONNECTING = "IOERR error or timeout connecting to the client"
+_WRITING = "IOERR error or timeout writing to target instance"
+_READING = "IOERR error or timeout reading to target instance"
 
 _Name = tuple[str, int, tuple[bytes, ...]]
 
@@ -90,10 +95,16 @@ class Migrator:
         self._send.send_nowait((wait, client.db, migration))
 
     async def run(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._close_unused)
-            async for wait, db, migration in self._receive:
-                nursery.start_soon(self._serve, wait, db, migration)
+        """Serve until cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._close_unused)
+                async for wait, db, migration in self._receive:
+                    nursery.start_soon(self._serve, wait, db, migration)
+        finally:
+            for connection in self._cached.values():
+                connection.stream.socket.close()
+            self._cached.clear()
 
     async def _close_unused(self) -> None:
         while True:
@@ -106,10 +117,16 @@ class Migrator:
         try:
             reply = await self._migrate(db, migration)
         except _Failed as failure:
-            reply = b"-" + str(failure).encode("utf-8", "surrogateescape") + b"\r\n"
-            self._server.stats.count_error(str(failure))
+            reply = self._refusal(str(failure))
+        except Exception:  # noqa: BLE001  (whatever it is, it is that one client's)
+            self._server.log("warning", f"=== BUG: MIGRATE to {migration.host}:{migration.port} failed: {format_exc()}")
+            reply = self._refusal("ERR internal error, see the server's log")
         self._server.waiting.end(wait, reply)
         self._server.shell.end_batch()
+
+    def _refusal(self, text: str) -> bytes:
+        self._server.stats.count_error(text)
+        return b"-" + text.encode("utf-8", "surrogateescape") + b"\r\n"
 
     # -- the exchange ----------------------------------------------------------------------------------------
 
@@ -135,6 +152,8 @@ class Migrator:
         outcome.settled += 1
         if isinstance(answer, hiredis.ReplyError):
             outcome.refusal = outcome.refusal or str(answer)
+        elif sent.payload is not None and answer != b"OK":
+            raise _Failed(_READING)  # it may speak RESP, but it did not restore the key
         elif not migration.copy and sent.payload is not None:
             changed = self._delete_if_same(db, sent)
             if changed is not None:
@@ -178,14 +197,14 @@ class Migrator:
                 except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
                     await trio.aclose_forcefully(connection.stream)
                     if connection.fresh or outcome.settled:
-                        raise _Failed("IOERR error or timeout writing to target instance") from None
+                        raise _Failed(_WRITING) from None
                     continue
                 except BaseException:
                     connection.stream.socket.close()
                     raise
                 await self._keep_connection(migration, connection)
                 return
-        raise _Failed("IOERR error or timeout reading to target instance")
+        raise _Failed(_READING)
 
     async def _converse(
         self, connection: _Connection, db: Database, migration: Migration, outcome: _Outcome, replace: bool
@@ -208,12 +227,9 @@ class Migrator:
             answer = await self._answer(connection)
             if isinstance(answer, hiredis.ReplyError):
                 raise _Failed(f"ERR Target instance replied with error: {answer}")
-        gets = connection.reader.gets
         for count in counts:
             for _ in range(count):
-                answer = gets()
-                if answer is False:
-                    answer = await self._answer(connection)
+                answer = await self._answer(connection)
             self._settle(db, migration, outcome, answer)
         connection.db = migration.target_db
 
@@ -229,10 +245,14 @@ class Migrator:
 
     @staticmethod
     async def _answer(connection: _Connection) -> object:
-        while (answer := connection.reader.gets()) is False:
+        received = 0
+        while (answer := _next_answer(connection.reader)) is False:
+            if received > ANSWER_LIMIT_BYTES:
+                raise _Failed(_READING)
             data = await connection.stream.receive_some(READ_BYTES)
             if not data:
                 raise trio.BrokenResourceError
+            received += len(data)
             connection.reader.feed(data)
         return answer
 
@@ -245,8 +265,8 @@ class Migrator:
             return kept
         try:
             stream = await trio.open_tcp_stream(migration.host, migration.port)
-        except OSError:
-            raise _Failed("IOERR error or timeout connecting to the client") from None
+        except (OSError, ValueError, OverflowError):  # the latter for what can be no host name, no port
+            raise _Failed(_CONNECTING) from None
         return _Connection(stream, hiredis.Reader())
 
     async def _keep_connection(self, migration: Migration, connection: _Connection) -> None:
@@ -263,6 +283,17 @@ class Migrator:
         self._server.stats.migrate_sockets = len(self._cached)
         if connection is not None:
             await trio.aclose_forcefully(connection.stream)
+
+
+def _next_answer(reader: hiredis.Reader) -> object:
+    """The next answer that is complete, else False. Raises _Failed where the target does not speak RESP.
+
+    hiredis raises the other two for sizes and keys of maps that no Redis sends.
+    """
+    try:
+        return reader.gets()
+    except (hiredis.ProtocolError, MemoryError, TypeError):
+        raise _Failed(_READING) from None
 
 
 def _name(migration: Migration) -> _Name:
