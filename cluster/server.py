@@ -259,6 +259,9 @@ class Server:
 
     def flush(self, databases: list[Database]) -> int:
         """Empty `databases`; how many keys there were."""
+        persistence = getattr(self, "persistence", None)
+        if databases is self.databases and persistence is not None:
+            persistence.stop_background_save()
         count = 0
         for db in databases:
             for watched in [where for where in self.watchers if where[0] == db.index]:
@@ -271,6 +274,12 @@ class Server:
         self.scan_cache.clear()
         self.ctx.routed = None
         return count
+
+    def emptied(self) -> None:
+        """FLUSHALL is done and journaled."""
+        persistence = getattr(self, "persistence", None)
+        if persistence is not None:
+            persistence.emptied()
 
     def swap_databases(self, first: int, second: int) -> None:
         """Exchange the contents of two databases; clients and watches stay with their index."""

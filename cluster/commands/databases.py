@@ -21,7 +21,9 @@ def dbsize(ctx: Context) -> bytes:
 @command("FLUSHALL", arity=-1, flags={WRITE}, group="server", since="1.0.0", categories=("keyspace", "dangerous"),
          tips=_EVERYWHERE, own_effects=True, summary="Deletes every key of every database.")
 def flushall(ctx: Context, *mode: bytes) -> bytes:
-    return _flush(ctx, ctx.server.databases, b"FLUSHALL", mode)
+    reply = _flush(ctx, ctx.server.databases, b"FLUSHALL", mode)
+    ctx.server.emptied()
+    return reply
 
 
 @command("FLUSHDB", arity=-1, flags={WRITE}, group="server", since="1.0.0", categories=("keyspace", "dangerous"),
