@@ -63,7 +63,8 @@ class Cron:
             self._expire(now)
             server.replication.tick(now)
             server.persistence.tick(now)
-            server.memory.tick(now)
+            if not server.pause.active:
+                server.memory.tick(now)
             self._close_idle(now)
             if now - self._last_sample_ms >= SAMPLE_MS:
                 self._sample(now)

@@ -78,6 +78,8 @@ class Server:
         self.requires_password = bool(config.requirepass)
         self.awake: dict[Session, None] = {}
         self.paused_waits: list[tuple[Wait, Callable[[], bytes | None]]] = []
+        self.after_pause: list[Callable[[], object]] = []
+        """Called once each when no pause is left."""
         self._next_client_id = 0
         self.started_ms = clock_ms()
         self.ctx = Context(self, config, rng)
@@ -169,14 +171,17 @@ class Server:
         if command.keys:
             self.router.check(client, command, arguments)
 
+    @property
+    def is_read_only(self) -> bool:
+        """A replica that takes no writes but its primary's."""
+        return self.is_replica and (self.cluster_enabled or self.config.replica_read_only)
+
     def check_write_allowed(self, client: Session, writes: bool) -> None:
         """Writes that this node must refuse now, although it serves the slot."""
         persistence = getattr(self, "persistence", None)
         if persistence is not None and not client.is_primary_link and persistence.refuses_writes and writes:
             raise CommandError(persistence.refusal)
-        if self.is_replica and writes and self.config.replica_read_only and not self.cluster_enabled:
-            raise CommandError(errors.READONLY)
-        if self.is_replica and writes and self.cluster_enabled:
+        if writes and self.is_read_only:
             raise CommandError(errors.READONLY)
         needed = self.config.min_replicas_to_write
         if writes and needed and self.config.min_replicas_max_lag and not self.is_replica:
@@ -185,7 +190,7 @@ class Server:
 
     def ensure_memory(self) -> None:
         """Evict until the data fits maxmemory; raise OOM when the policy leaves nothing to evict."""
-        if self.config.maxmemory and not self.is_replica and not self.memory.make_room():
+        if self.config.maxmemory and not self.is_replica and not self.pause.active and not self.memory.make_room():
             raise CommandError(errors.OOM)
 
     # -- keys ------------------------------------------------------------------------------------------------
@@ -371,6 +376,9 @@ class Server:
                 else:
                     wait.ended = True
                     self.waiting.clients -= 1
+        told, self.after_pause = self.after_pause, []
+        for one in told:
+            one()
 
     def start_pause(self, cause: str, end_ms: int, *, writes_only: bool) -> None:
         self.pause.start(cause, end_ms, writes_only=writes_only)

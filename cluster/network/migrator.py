@@ -4,10 +4,14 @@ redis-server stands still while it migrates. Here only the client that asked doe
 target. The keys under way stay in use meanwhile. When the target has answered, a key is deleted here only if it still
 is exactly what was sent (its serialisation and its deadline are compared); one that was changed in between is sent
 again, one that was deleted is deleted at the target too. Two nodes can migrate to each other without waiting.
+
+While writes are paused (a manual failover has told its replica the last offset) no key is deleted: the answers wait
+for the end of the pause. A node that is a replica by then leaves its keys to its primary's word.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from traceback import format_exc
@@ -39,6 +43,7 @@ ROUNDS_LIMIT = 100
 """How often keys that keep changing are sent again before the client is told."""
 ANSWER_LIMIT_BYTES = 64 * 1024
 """An answer is one line. Who sends so much without ending one is no Redis."""
+_UNBLOCKED = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
 _CONNECTING = "IOERR error or timeout connecting to the client"
 _WRITING = "IOERR error or timeout writing to target instance"
 _READING = "IOERR error or timeout reading to target instance"
@@ -67,12 +72,13 @@ class _Sent(NamedTuple):
 
 class _Outcome:
     """How the exchange about a batch stands: how many keys are settled, which have to be sent again, and the first
-    refusal."""
+    refusal. `patience` ends the exchange."""
 
-    __slots__ = ("again", "batch", "refusal", "settled")
+    __slots__ = ("again", "batch", "patience", "refusal", "settled")
 
-    def __init__(self, batch: list[_Sent]) -> None:
+    def __init__(self, batch: list[_Sent], seconds: float) -> None:
         self.batch = batch
+        self.patience = trio.CancelScope(deadline=trio.current_time() + seconds)
         self.settled = 0
         self.again: list[_Sent] = []
         self.refusal = ""
@@ -136,7 +142,7 @@ class Migrator:
             return replies.simple("NOKEY")
         replace = migration.replace
         for _ in range(ROUNDS_LIMIT):
-            outcome = _Outcome(batch)
+            outcome = _Outcome(batch, migration.timeout_seconds)
             await self._exchange(db, migration, outcome, replace=replace)
             replace = True  # what is sent again is there already
             if outcome.refusal:
@@ -146,8 +152,13 @@ class Migrator:
             batch = outcome.again
         raise _Failed("IOERR the keys keep changing faster than they can be moved")
 
-    def _settle(self, db: Database, migration: Migration, outcome: _Outcome, answer: object) -> None:
+    async def _settle(self, db: Database, migration: Migration, outcome: _Outcome, answer: object) -> None:
         """The target's answer to the next key of the batch."""
+        if not migration.copy:
+            if self._server.pause.active:
+                await self._end_of_pause(outcome.patience)
+            if self._server.is_read_only:
+                raise _Failed(_UNBLOCKED)
         sent = outcome.batch[outcome.settled]
         outcome.settled += 1
         if isinstance(answer, hiredis.ReplyError):
@@ -158,6 +169,16 @@ class Migrator:
             changed = self._delete_if_same(db, sent)
             if changed is not None:
                 outcome.again.append(changed)
+
+    async def _end_of_pause(self, patience: trio.CancelScope) -> None:
+        """Wait for it, however short the migration's own time."""
+        left = patience.deadline - trio.current_time()
+        patience.deadline = math.inf
+        while self._server.pause.active:
+            over = trio.Event()
+            self._server.after_pause.append(over.set)
+            await over.wait()
+        patience.deadline = trio.current_time() + left
 
     def _present(self, db: Database, keys: Sequence[bytes]) -> list[_Sent]:
         """The keys that are there and alive, as they are now."""
@@ -189,7 +210,7 @@ class Migrator:
 
     async def _exchange(self, db: Database, migration: Migration, outcome: _Outcome, *, replace: bool) -> None:
         """Send a batch and settle each key. A kept connection that turns out dead is replaced by a new one."""
-        with trio.move_on_after(migration.timeout_seconds):
+        with outcome.patience:
             while True:
                 connection = await self._take_connection(migration)
                 try:
@@ -230,7 +251,7 @@ class Migrator:
         for count in counts:
             for _ in range(count):
                 answer = await self._answer(connection)
-            self._settle(db, migration, outcome, answer)
+            await self._settle(db, migration, outcome, answer)
         connection.db = migration.target_db
 
     def _requests(self, sent: _Sent, replace: bool) -> list[bytes]:

@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
 from cluster.network.migrator import ANSWER_LIMIT_BYTES, Migrator
 from tests.commands.in_process import Argument, InProcessNode
@@ -31,16 +32,26 @@ class MigratingNode:
         self.node("SET", "k", "v")
         self.migrator = self.node.server.migrator = Migrator(self.node.server)
         self._answered = trio.Event()
-        self.node.server.shell.end_batch = lambda: self._answered.set()
+        self.node.server.shell.end_batch = self._end_batch
 
-    async def migrate(self, host: Argument, port: int, *, key: str = "k", timeout_ms: int = 10_000) -> str:
-        """MIGRATE's answer."""
-        client = self.node.connect()
+    def _end_batch(self) -> None:
+        self.node.end_batch()
+        self._answered.set()
+
+    def submit(self, host: Argument, port: int, *, key: str = "k") -> None:
+        self._client = self.node.connect()
         self._answered = trio.Event()
-        assert client.raw("MIGRATE", host, port, key, 0, timeout_ms) == b""
+        assert self._client.raw("MIGRATE", host, port, key, 0, 10_000) == b""
+
+    async def answer(self) -> str:
         with trio.fail_after(DEADLINE_SECONDS):
             await self._answered.wait()
-        return client.received().decode()
+        return self._client.received().decode()
+
+    async def migrate(self, host: Argument, port: int, *, key: str = "k") -> str:
+        """MIGRATE's answer."""
+        self.submit(host, port, key=key)
+        return await self.answer()
 
 
 @asynccontextmanager
@@ -106,3 +117,35 @@ async def test_a_fault_of_ours_costs_one_answer_and_leaves_its_trace() -> None:
         assert "Traceback" in text
         assert await one.migrate("127.0.0.1", port) == OK, "and the next one is served"
         assert one.node("GET", "k") is None
+
+
+async def held_by_a_pause(one: MigratingNode, port: int) -> None:
+    """Have the key sent, and writes paused before the target has answered; until the answer waits."""
+    server = one.node.server
+    one.submit("127.0.0.1", port)
+    server.start_pause("failover", server.clock_ms() + 5_000, writes_only=True)
+    with trio.fail_after(DEADLINE_SECONDS):
+        while not server.after_pause:
+            await trio.lowlevel.checkpoint()
+    assert one.node("GET", "k") == b"v"
+    assert server.journal.entries == []
+
+
+async def test_while_writes_are_paused_no_key_goes(mock_clock: trio.testing.MockClock) -> None:
+    async with migrating_node() as one, target_that_says(b"+OK\r\n") as port:
+        await held_by_a_pause(one, port)
+        mock_clock.jump(DEADLINE_SECONDS - 1)
+        one.node.server.end_pause("failover")
+        assert await one.answer() == OK, "the pause did not count against the time MIGRATE was given"
+        assert one.node("GET", "k") is None
+        assert one.node.effects[-1] == [b"DEL", b"k"]
+
+
+async def test_after_the_failover_the_key_is_the_new_primarys(mock_clock: trio.testing.MockClock) -> None:
+    async with migrating_node() as one, target_that_says(b"+OK\r\n") as port:
+        await held_by_a_pause(one, port)
+        one.node.server.is_replica = True
+        one.node.server.end_pause("failover")
+        assert (await one.answer()).startswith("-UNBLOCKED ")
+        assert one.node("GET", "k") == b"v"
+        assert one.node.effects[1:] == [], "but for the first SET"
