@@ -199,11 +199,6 @@ class Server:
         self.ctx.bind_database(self.databases[0])
         return self.ctx.exists(key)
 
-    @property
-    def expiry_is_held(self) -> bool:
-        """Nothing expires while the data is being loaded or the clients are paused."""
-        return self.loading or self.pause.stops_expiry
-
     def expire_now(self, db: Database, key: bytes, slot: int) -> None:
         """Delete an expired key and propagate the deletion."""
         del db.spaces[slot][key]
