@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cluster.commands.context import Context
 from cluster.commands.registry import FAST, READONLY, WRITE, command
-from cluster.errors import CommandError, NotAnInteger, SyntaxFault
+from cluster.errors import CommandError, SyntaxFault
 from cluster.keyspace.database import Database
-from cluster.keyspace.numbers import parse_integer
+from cluster.keyspace.numbers import parse_int32
 from cluster.protocol import replies
 
 _EVERYWHERE = ("request_policy:all_shards", "response_policy:all_succeeded")
@@ -58,6 +58,6 @@ def swapdb(ctx: Context, first: bytes, second: bytes) -> bytes:
 
 def _index(text: bytes, which: str) -> int:
     try:
-        return parse_integer(text)
-    except NotAnInteger:
+        return parse_int32(text)
+    except CommandError:
         raise CommandError(f"ERR invalid {which} DB index") from None
