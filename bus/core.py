@@ -165,6 +165,9 @@ class BusCore:
             if peer is not None and peer.link == event.link_id:
                 gossip.link_lost(s, peer, link)
             return
+        handshake = s.handshakes.get(event.target)
+        if handshake is not None:
+            gossip.not_met(s, handshake)
         peer = s.peers.get(event.target)
         if peer is not None:
             peer.connecting = False
@@ -287,8 +290,8 @@ def _restore(s: State, state: PersistentState) -> None:
         primary = s.primary_of(peer)
         if primary is not None:
             primary.had_replicas = True
-    s.migrating = dict(state.migrating)
-    s.importing = dict(state.importing)
+    s.migrating = {slot: other for slot, other in state.migrating.items() if other in s.peers}
+    s.importing = {slot: other for slot, other in state.importing.items() if other in s.peers}
     s.last_vote_epoch = state.last_vote_epoch
     s.cluster_id = state.cluster_id
     s.current_epoch = max(state.current_epoch, *(peer.config_epoch for peer in s.peers.values()))

@@ -97,6 +97,8 @@ def _tick_handshakes(s: State) -> None:
         if s.now - one.started_at > limit:
             del s.handshakes[target]
             s.changed = True
+        elif not one.connecting and s.now >= one.retry_at:
+            _connect_to_meet(s, target, one)
     for node_id, until in list(s.blacklist.items()):
         if s.now >= until:
             del s.blacklist[node_id]
@@ -112,15 +114,29 @@ def drop_link(s: State, peer: Peer) -> None:
 
 
 def start_handshake(s: State, one: Handshake) -> None:
-    """Get to know the node at an address (unless that is under way)."""
-    for known in s.handshakes.values():
+    """Get to know the node at an address. While that is under way, an operator's word begins its time anew."""
+    for target, known in s.handshakes.items():
         if (known.ip, known.bus_port) == (one.ip, one.bus_port):
-            known.invite = known.invite or one.invite
+            if one.invite:
+                known.invite, known.expected_id, known.started_at = True, "", s.now
+                if not known.connecting:
+                    _connect_to_meet(s, target, known)
             return
     target = random_id(s.rng)
     s.handshakes[target] = one
     s.changed = True
+    _connect_to_meet(s, target, one)
+
+
+def _connect_to_meet(s: State, target: str, one: Handshake) -> None:
+    one.connecting = True
     s.out.append(Connect(target, one.ip, one.bus_port))
+
+
+def not_met(s: State, one: Handshake) -> None:
+    """Nobody could be connected to at that address: a node that is starting may be there in a moment."""
+    one.connecting = False
+    one.retry_at = s.now + _retry_ms(s)
 
 
 # -- links -------------------------------------------------------------------------------------------------------
@@ -163,18 +179,21 @@ def link_up(
         s.touch()
         _close(s, link_id)
         return
-    _linked(s, peer, link_id)
+    _linked(s, peer, link_id, meet=peer.invited)
 
 
 def _met(s: State, link_id: LinkId, node_id: str, one: Handshake) -> None:
     """The node behind an address has said its name."""
     known = s.peers.get(node_id)
-    if known is s.me or (node_id in s.blacklist and not one.invite):
+    uninvited = node_id in s.blacklist or node_id != one.expected_id
+    if known is s.me or (uninvited and not one.invite):
+        # A node that was reset, or another cluster's, may be found where a member was: nobody asked it in.
         _close(s, link_id)
         return
     if known is None:
         known = s.add(Peer(node_id, one.ip, one.port, one.bus_port, shard_id=node_id, fresh=True))
         s.blacklist.pop(node_id, None)
+        known.invited = one.invite
         s.log("notice", f"Met node {node_id} at {one.ip}:{one.port}.")
     elif one.invite and (known.ip, known.bus_port) != (one.ip, one.bus_port):
         known.ip, known.port, known.bus_port = one.ip, one.port, one.bus_port
@@ -282,7 +301,7 @@ def on_announcement(s: State, link_id: LinkId, node_id: str, message: Announceme
         drop_link(s, peer)
         s.remove(peer)
         return
-    peer.fresh = False
+    peer.fresh = peer.invited = False
     _adopt_cluster(s, message.cluster_id)
     peer.offset = message.offset
     ip = message.ip or (link.address if not link.outbound else peer.ip)

@@ -74,6 +74,7 @@ class Peer:
     voted_at: int | None = None  # when this node last voted for a replica of that primary
     digest: bytes = b""
     fresh: bool = False  # met, but it has not yet said anything of itself
+    invited: bool = False  # it is to be asked into the cluster until it has said something
     asked_members_at: int = 0
     had_replicas: bool = False
     orphaned_at: int = 0
@@ -110,6 +111,8 @@ class Handshake:
     started_at: int
     invite: bool = True  # say 'meet'; False when gossip told us of a member
     expected_id: str = ""
+    connecting: bool = False
+    retry_at: int = 0
 
 
 @dataclass(slots=True)
@@ -214,8 +217,10 @@ class State:
         return peer
 
     def remove(self, peer: Peer) -> None:
-        """Forget a node: its slots, its reports, who followed it."""
+        """Forget a node: its slots, its reports, the slots that were moving to or from it."""
         self.release(peer)
+        self.migrating = {slot: other for slot, other in self.migrating.items() if other != peer.node_id}
+        self.importing = {slot: other for slot, other in self.importing.items() if other != peer.node_id}
         for other in self.peers.values():
             other.reports.pop(peer.node_id, None)
         del self.peers[peer.node_id]

@@ -149,6 +149,7 @@ class Node:
                     status = await self._shut_down()
                 nursery.cancel_scope.cancel()
         finally:
+            self.server.persistence.stop_background_save()
             self._remove_files()
         return status
 

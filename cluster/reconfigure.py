@@ -60,7 +60,7 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     def slow(_config: Configuration) -> None:
         limit = config.slowlog_log_slower_than
         server.slow_ns = limit * 1000 if limit >= 0 else _NEVER_NS
-        del server.slow_log[config.slowlog_max_len :]
+        server.slow_log.limit(config.slowlog_max_len)
 
     def level(_config: Configuration) -> None:
         log.level = config.loglevel

@@ -23,10 +23,11 @@ from cluster.keyspace.events import DEL, EVICTED, EXPIRED, Event
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.scan import ScanCache
 from cluster.network.session import Session
+from cluster.observing import SlowLog, monitor_line
 from cluster.pause import Pause
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
-from cluster.stats import Stats, abridged
+from cluster.stats import Stats
 
 if TYPE_CHECKING:
     from cluster.bus_bridge import BusBridge
@@ -75,13 +76,13 @@ class Server:
         self.monitors: dict[int, Session] = {}
         self.watchers: dict[tuple[int, bytes], dict[Session, None]] = {}
         self._start_flags()
-        self.slow_log: list[tuple[int, int, int, list[bytes], str, bytes]] = []
-        self._slow_commands = 0
-        self._attack_noted_ms = 0
+        self.slow_log = SlowLog()
         self.requires_password = bool(config.requirepass)
         self.awake: dict[Session, None] = {}
         self.unfinished: dict[Session, None] = {}
         self.paused_waits: list[tuple[Wait, Callable[[], bytes | None]]] = []
+        self.after_pause: list[Callable[[], object]] = []
+        """Called once each when no pause is left."""
         self._next_client_id = 0
         self.started_ms = clock_ms()
         self.ctx = Context(self, config, rng)
@@ -107,6 +108,7 @@ class Server:
         self.unusual = False
         self.has_followups = False
         self.slow_ns = 1 << 62
+        self._attack_noted_ms = 0
 
     # -- clients ---------------------------------------------------------------------------------------------
 
@@ -187,14 +189,17 @@ class Server:
         if command.keys:
             self.router.check(client, command, arguments)
 
+    @property
+    def is_read_only(self) -> bool:
+        """A replica that takes no writes but its primary's."""
+        return self.is_replica and (self.cluster_enabled or self.config.replica_read_only)
+
     def check_write_allowed(self, client: Session, writes: bool) -> None:
         """Writes that this node must refuse now, although it serves the slot."""
         persistence = getattr(self, "persistence", None)
         if persistence is not None and not client.is_primary_link and persistence.refuses_writes and writes:
             raise CommandError(persistence.refusal)
-        if self.is_replica and writes and self.config.replica_read_only and not self.cluster_enabled:
-            raise CommandError(errors.READONLY)
-        if self.is_replica and writes and self.cluster_enabled:
+        if writes and self.is_read_only:
             raise CommandError(errors.READONLY)
         needed = self.config.min_replicas_to_write
         if writes and needed and self.config.min_replicas_max_lag and not self.is_replica:
@@ -203,7 +208,7 @@ class Server:
 
     def ensure_memory(self) -> None:
         """Evict until the data fits maxmemory; raise OOM when the policy leaves nothing to evict."""
-        if self.config.maxmemory and not self.is_replica and not self.memory.make_room():
+        if self.config.maxmemory and not self.is_replica and not self.pause.active and not self.memory.make_room():
             raise CommandError(errors.OOM)
 
     # -- keys ------------------------------------------------------------------------------------------------
@@ -211,11 +216,6 @@ class Server:
     def _has_live_key(self, key: bytes) -> bool:
         self.ctx.bind_database(self.databases[0])
         return self.ctx.exists(key)
-
-    @property
-    def expiry_is_held(self) -> bool:
-        """Nothing expires while the data is being loaded or the clients are paused."""
-        return self.loading or self.pause.stops_expiry
 
     def expire_now(self, db: Database, key: bytes, slot: int) -> None:
         """Delete an expired key and propagate the deletion."""
@@ -277,6 +277,9 @@ class Server:
 
     def flush(self, databases: list[Database]) -> int:
         """Empty `databases`; how many keys there were."""
+        persistence = getattr(self, "persistence", None)
+        if databases is self.databases and persistence is not None:
+            persistence.stop_background_save()
         count = 0
         for db in databases:
             for watched in [where for where in self.watchers if where[0] == db.index]:
@@ -291,6 +294,12 @@ class Server:
         self.scan_cache.clear()
         self.ctx.routed = None
         return count
+
+    def emptied(self) -> None:
+        """FLUSHALL is done and journaled."""
+        persistence = getattr(self, "persistence", None)
+        if persistence is not None:
+            persistence.emptied()
 
     def swap_databases(self, first: int, second: int) -> None:
         """Exchange the contents of two databases; clients and watches stay with their index."""
@@ -383,6 +392,9 @@ class Server:
                 else:
                     wait.ended = True
                     self.waiting.clients -= 1
+        told, self.after_pause = self.after_pause, []
+        for one in told:
+            one()
 
     def start_pause(self, cause: str, end_ms: int, *, writes_only: bool) -> None:
         self.pause.start(cause, end_ms, writes_only=writes_only)
@@ -444,15 +456,12 @@ class Server:
     # -- observing commands ----------------------------------------------------------------------------------
 
     def note_slow(self, client: Session, command: Command, arguments: list[bytes], elapsed_ns: int) -> None:
-        """An entry of SLOWLOG, under a number that never comes again."""
-        if "skip_slowlog" in command.flags:
-            return
-        self.slow_log.insert(0, (
-            self._slow_commands, self.ctx.now_ms // 1000, elapsed_ns // 1000, abridged(arguments), client.address,
-            client.name,
-        ))
-        self._slow_commands += 1
-        del self.slow_log[self.config.slowlog_max_len :]
+        """An entry of SLOWLOG."""
+        if "skip_slowlog" not in command.flags:
+            self.slow_log.note(
+                arguments, client.address, client.name, now_ms=self.ctx.now_ms, elapsed_ns=elapsed_ns,
+                limit=self.config.slowlog_max_len,
+            )  # fmt: skip
 
     def note_attack(self, address: str) -> None:
         """Log that a client sent HTTP; tools look for the first words of the line."""
@@ -466,13 +475,10 @@ class Server:
         )
 
     def feed_monitors(self, client: Session, command: Command, arguments: list[bytes]) -> None:
-        """One line to each MONITOR client, in the form `time [db address] "arg" …`."""
+        """One line to each MONITOR client."""
         if "skip_monitor" in command.flags or "admin" in command.flags:
             return
-        now = self.clock_ms() * 1000
-        quoted = b" ".join(_quoted(argument) for argument in arguments)
-        origin = f"{client.db.index} {client.address}".encode()
-        line = b"+%d.%06d [%b] %b\r\n" % (now // 1_000_000, now % 1_000_000, origin, quoted)
+        line = monitor_line(self.clock_ms() * 1000, client.db.index, client.address, arguments)
         for monitor in self.monitors.values():
             monitor.send(line)
 
@@ -483,12 +489,3 @@ class Server:
         for one in self.table.every():
             one.calls = one.rejected = one.failed = 0
             one.spent_ns = 0
-
-
-_NAMED = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}
-
-
-def _quoted(argument: bytes) -> bytes:
-    """`argument` in double quotes, as MONITOR and redis-cli show it."""
-    shown = (_NAMED.get(byte) or (bytes([byte]) if 32 <= byte < 127 else b"\\x%02x" % byte) for byte in argument)
-    return b'"' + b"".join(shown) + b'"'

@@ -153,12 +153,14 @@ class Context:
 
     def is_expired(self, key: bytes, slot: int) -> bool:
         """Whether `key`, which has a deadline, is past it. A primary deletes it then and there (and propagates the
-        deletion); a replica only hides it, until the primary's word."""
-        if self.deadlines[slot][key] > self.now_ms or self.obeys_primary or self.server.expiry_is_held:
+        deletion). A replica only hides it, until the primary's word, and so does a primary while writes are paused:
+        its dataset must not change."""
+        server = self.server
+        if self.deadlines[slot][key] > self.now_ms or self.obeys_primary or server.loading:
             return False
-        if self.server.is_replica:
+        if server.is_replica or server.pause.active:
             return True
-        self.server.expire_now(self.db, key, slot)
+        server.expire_now(self.db, key, slot)
         return True
 
     def _missed(self, key: bytes) -> None:

@@ -10,7 +10,7 @@ from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.errors import CommandError, NoSuchKey, SyntaxFault
 from cluster.keyspace.database import Database
 from cluster.keyspace.events import Event
-from cluster.keyspace.numbers import parse_integer
+from cluster.keyspace.numbers import parse_int32, parse_integer
 from cluster.keyspace.values import Value, type_name
 from cluster.protocol import replies
 
@@ -112,7 +112,7 @@ def _rename(ctx: Context, key: bytes, new_key: bytes, value: Value) -> None:
 
 def database_at(ctx: Context, text: bytes) -> Database:
     """The database with the index that `text` gives."""
-    index = parse_integer(text)
+    index = parse_int32(text)
     if not 0 <= index < len(ctx.server.databases):
         raise CommandError("ERR DB index is out of range")
     return ctx.server.databases[index]

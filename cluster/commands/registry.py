@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
-from cluster.commands.keys import NO_KEYS, Keys, KeySpec
+from cluster.commands.keys import NO_KEYS, Keys, KeySpec, NumKeys
 
 Handler = Callable[..., bytes | None]
 """(ctx, *arguments behind the name) → the encoded reply, or None when there is none now (blocked, reply off)."""
@@ -105,8 +105,15 @@ class Command:
         return ROAD_ROUTED
 
     def key_positions(self, arguments: list[bytes]) -> list[int]:
-        """Positions of all keys in the whole command `arguments` (name first)."""
-        return [position for spec in self.keys for position in spec.positions(arguments)]
+        """Positions of all keys in the whole command `arguments` (name first). None at all where a number of keys is
+        wrong: such a line goes to no other node, its error is answered here."""
+        found: list[int] = []
+        for spec in self.keys:
+            positions = spec.positions(arguments)
+            if not positions and isinstance(spec, NumKeys):
+                return []
+            found += positions
+        return found
 
 
 def command(

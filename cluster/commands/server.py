@@ -95,7 +95,7 @@ def slowlog_get(ctx: Context, *count: bytes) -> bytes:
         limit = -2
     if limit < -1:
         raise CommandError("ERR count should be greater than or equal to -1")
-    shown = ctx.server.slow_log if limit == -1 else ctx.server.slow_log[:limit]
+    shown = ctx.server.slow_log.entries if limit == -1 else ctx.server.slow_log.entries[:limit]
     return replies.array([
         replies.array([
             replies.integer(number), replies.integer(when), replies.integer(usec), replies.bulk_array(arguments),
@@ -109,13 +109,13 @@ def slowlog_get(ctx: Context, *count: bytes) -> bytes:
          tips=("request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"),
          summary="Counts the entries of the slow log.")
 def slowlog_len(ctx: Context) -> bytes:
-    return replies.integer(len(ctx.server.slow_log))
+    return replies.integer(len(ctx.server.slow_log.entries))
 
 
 @command("SLOWLOG RESET", arity=2, flags={ADMIN, LOADING, STALE}, group="server", since="2.2.12",
          tips=("request_policy:all_nodes", "response_policy:all_succeeded"), summary="Empties the slow log.")
 def slowlog_reset(ctx: Context) -> bytes:
-    ctx.server.slow_log.clear()
+    ctx.server.slow_log.entries.clear()
     return replies.OK
 
 

@@ -58,6 +58,51 @@ def test_meet_again_while_it_is_under_way_is_the_same_meeting() -> None:
     assert len(driver.came(events.Connect)) == 1
 
 
+def test_a_node_that_is_not_there_yet_is_tried_again_while_the_meeting_lasts() -> None:
+    driver = Driver()
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    (connect,) = driver.came(events.Connect)
+    for _ in range(3):
+        driver.clear()
+        driver.step(events.LinkDown(None, "refused", connect.target))
+        assert driver.came(events.Connect) == []
+        driver.tick(100, alive="bc")
+        assert driver.came(events.Connect) == [connect]
+    driver.links["f"] = STRANGER_LINK, STRANGER_LINK
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("f"), "10.0.0.50", True, connect.target, "10.0.0.1"))
+    assert driver.knows("f")
+
+
+def test_meet_again_begins_the_meeting_s_time_anew_and_connects_at_once() -> None:
+    driver = Driver()
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    (connect,) = driver.came(events.Connect)
+    driver.tick(TIMEOUT_MS - 100, alive="bc")
+    driver.step(events.LinkDown(None, "refused", connect.target))
+    driver.clear()
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    assert driver.came(events.Connect) == [connect]
+    driver.tick(TIMEOUT_MS - 100, alive="bc")
+    assert driver.view.nodes[connect.target].flags == {"handshake"}
+
+
+def test_an_invitation_that_got_lost_with_its_link_is_said_again() -> None:
+    driver = Driver()
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    (connect,) = driver.came(events.Connect)
+    driver.links["f"] = STRANGER_LINK, STRANGER_LINK
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("f"), "10.0.0.50", True, connect.target, "10.0.0.1"))
+    driver.step(events.LinkDown(STRANGER_LINK, "closed"))
+    driver.clear()
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("f"), "10.0.0.50", True, node_id("f"), "10.0.0.1"))
+    assert [message.meet for message in driver.sent(Announcement, "f")] == [True]
+    driver.hear("f", driver.announcement("f"))
+    driver.step(events.LinkDown(STRANGER_LINK, "closed"))
+    driver.clear()
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("f"), "10.0.0.50", True, node_id("f"), "10.0.0.1"))
+    assert [message.meet for message in driver.sent(Announcement, "f")] == [False]
+
+
 def test_an_invitation_is_accepted_and_passed_on() -> None:
     driver = Driver()
     stranger(driver, driver.announcement("f", meet=True))
@@ -101,6 +146,25 @@ def test_clusters_without_a_slot_in_common_may_join_and_go_by_the_smaller_id() -
     assert driver.knows("f")
     assert driver.view.cluster_id == min(CLUSTER, OTHER_CLUSTER)
     assert driver.sent(Announcement, "b")[-1].cluster_id == OTHER_CLUSTER
+
+
+def test_who_answers_in_a_member_s_place_is_not_taken_in() -> None:
+    """A node that was reset is to be found where it was, under another name; it is in no cluster now."""
+    driver = Driver()
+    driver.hear("b", Members((Member(node_id("f"), "10.0.0.50", PORT, BUS_PORT),)))
+    (connect,) = driver.came(events.Connect)
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("e"), "10.0.0.50", True, connect.target, "10.0.0.1"))
+    assert not driver.knows("e")
+    assert events.CloseLink(STRANGER_LINK) in driver.came(events.CloseLink)
+
+
+def test_an_operator_meets_whoever_is_at_an_address_that_members_have_another_name_for() -> None:
+    driver = Driver()
+    driver.hear("b", Members((Member(node_id("f"), "10.0.0.50", PORT, BUS_PORT),)))
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    (connect,) = driver.came(events.Connect)
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("e"), "10.0.0.50", True, connect.target, "10.0.0.1"))
+    assert driver.knows("e")
 
 
 # -- keeping in touch --------------------------------------------------------------------------------------------

@@ -143,6 +143,25 @@ def test_a_forgotten_node_is_met_again_when_an_operator_says_so() -> None:
     assert driver.knows("c")
 
 
+def test_no_slot_moves_to_or_from_a_forgotten_node() -> None:
+    driver = Driver("a", SHARD)
+    away, here, other = 0, SHARD["c"].slots[0][0], SHARD["b"].slots[0][0]
+    driver.ask(events.SetSlot(away, "migrating", node_id("c")))
+    driver.ask(events.SetSlot(here, "importing", node_id("c")))
+    driver.ask(events.SetSlot(other, "importing", node_id("b")))
+    driver.ask(events.Forget(node_id("c")))
+    for view in (driver.view, driver.disk):
+        assert (dict(view.migrating), dict(view.importing)) == ({}, {other: node_id("b")})
+    driver.hear("b", driver.announcement("b", config_epoch=9, slots=((here, here), *SHARD["b"].slots)))
+    assert driver.owner(here) == "b", "no import stands in the way of its claim"
+
+
+def test_a_slot_that_moves_to_a_node_the_file_does_not_know_is_closed() -> None:
+    disk = replace(Driver("a", SHARD).disk, migrating={0: UNKNOWN}, importing={16_383: UNKNOWN})
+    view = Driver("a", SHARD, state=disk).view
+    assert (dict(view.migrating), dict(view.importing)) == ({}, {})
+
+
 def test_a_replica_cannot_forget_its_primary() -> None:
     assert Driver("d", SHARD).ask(events.Forget(node_id("a"))) == "ERR Can't forget my master!"
 
