@@ -29,6 +29,8 @@ BUS_PORT_INCREMENT = 10_000
 HIGHEST_PORT = 65_535
 OFFSET_PERIOD_SECONDS = 0.1
 """How often the bus is told the replication offset."""
+REPEAT_PERIODS = 10
+"""So many periods a primary to which nothing is written leaves out."""
 URGENT_PERIOD_SECONDS = 0.005
 """The same while a manual failover waits for this replica's last bytes."""
 STALL_CHECK_MS = 1_000
@@ -81,7 +83,8 @@ class BusBridge:
         self._file = StateFile(Path(server.config.dir) / server.config.cluster_config_file)
         self._core: BusCore
         self._transport: BusTransport
-        self._reported: tuple[int, bool] | None = None
+        self._reported: tuple[int, bool, int | None] | None = None
+        self._unreported = 0
         self._following: str | None = None
         server.bus = self
 
@@ -141,9 +144,10 @@ class BusBridge:
         age = 0 if up else replication.data_age_ms(self._server.clock_ms())
         if age is None:
             offset = 0  # of another history, perhaps: not to be compared with this shard's
-        if up and self._reported == (offset, up):
+        if self._reported == (offset, up, age) and self._unreported < REPEAT_PERIODS:
+            self._unreported += 1
             return
-        self._reported = (offset, up)
+        self._reported, self._unreported = (offset, up, age), 0
         self._transport.post(events.ReplicationOffset(offset, up, age))
 
     def close(self) -> None:

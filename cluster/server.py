@@ -309,6 +309,7 @@ class Server:
                 self.announce(self.databases[index], key, Event("g", "swapdb"))
         one.spaces, other.spaces = other.spaces, one.spaces
         one.deadlines, other.deadlines = other.deadlines, one.deadlines
+        one.may_expire, other.may_expire = other.may_expire, one.may_expire
         self.scan_cache.clear()
         self.ctx.bind_database(self.ctx.db)
         if self.config.maxmemory or self.ctx.tracks_access:

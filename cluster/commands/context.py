@@ -211,6 +211,7 @@ class Context:
             deadlines.pop(key, None)
         else:
             deadlines[key] = deadline_ms
+            self.db.may_expire = True
 
     def deadline(self, key: bytes) -> int | None:
         return self.deadlines[key_slot(key)].get(key)
