@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cluster.persistence.snapshot import Persistence
     from cluster.replication.role import Replication
 
-STALL_MS = 1_000
+STALL_MS = 250
 """Batches and ticks follow each other more closely, unless the process stood still."""
 LogSink = Callable[[str, str], None]
 """(level: debug, verbose, notice or warning; text)"""
@@ -67,6 +67,7 @@ class Server:
         self.waiting = WaitingRoom()
         self.blocked_keys = self.waiting.by_key
         self.pause = Pause()
+        self.in_doubt = False
         self.stats = Stats()
         self.scan_cache = ScanCache()
         self.clients: dict[int, Session] = {}
@@ -367,6 +368,17 @@ class Server:
         self.pause.start(cause, end_ms, writes_only=writes_only)
         self.refresh_road()
 
+    def start_doubt(self, end_ms: int) -> None:
+        """This node may have lost its slots: no write is carried out until `end_doubt`."""
+        self.in_doubt = True
+        self.start_pause("doubt", end_ms, writes_only=True)
+
+    def end_doubt(self, *, trusted: bool) -> None:
+        """`trusted`: it has its slots, and what was held back may go out."""
+        self.in_doubt = False
+        self.end_pause("doubt")
+        self.shell.let_go(trusted)
+
     # -- after a command, after a batch ----------------------------------------------------------------------
 
     def follow_up(self) -> None:
@@ -394,7 +406,17 @@ class Server:
         before = ctx.now_ms
         ctx.now_ms = now = self.clock_ms()
         if now - before > STALL_MS and self.bus is not None:
-            self.bus.check_stall(now, before)
+            self.bus.check_stall(now)
+
+    def stalled_within_batch(self) -> bool:
+        """Whether the process stood still since the batch's start, and no longer knows that it has its slots: what was
+        done meanwhile may be done in vain."""
+        if self.in_doubt or self.bus is None:
+            return False
+        now = self.clock_ms()
+        if now - self.ctx.now_ms > STALL_MS:
+            self.bus.check_stall(now)
+        return self.in_doubt
 
     def end_batch(self) -> list[Session]:
         """Journal what the batch wrote, let woken clients go on; the sessions with output to send."""
