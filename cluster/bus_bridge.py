@@ -225,9 +225,9 @@ class BusBridge:
             case events.ResumeWrites():
                 server.end_pause("failover")
             case events.HoldClients():
-                server.start_doubt(server.clock_ms() + effect.duration_ms + HOLD_MARGIN_MS)
+                server.doubt.start(server.clock_ms() + effect.duration_ms + HOLD_MARGIN_MS)
             case events.ReleaseClients():
-                server.end_doubt(trusted=effect.trusted)
+                server.doubt.end(trusted=effect.trusted)
             case events.DropSlotKeys():
                 server.drop_slots(list(effect.slots))
             case events.FlushData():

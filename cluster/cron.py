@@ -63,7 +63,8 @@ class Cron:
             self._expire(now)
             server.replication.tick(now)
             server.persistence.tick(now)
-            server.memory.tick(now)
+            if not server.pause.active:
+                server.memory.tick(now)
             self._close_idle(now)
             if now - self._last_sample_ms >= SAMPLE_MS:
                 self._sample(now)
@@ -71,7 +72,7 @@ class Cron:
 
     def _expire(self, now: int) -> None:
         server = self._server
-        if server.is_replica or server.expiry_is_held or not server.active_expiry:
+        if server.is_replica or server.loading or server.pause.active or not server.active_expiry:
             return
         budget_ns = int(EXPIRY_SHARE * 1e9 / server.config.hz)
         started = time.perf_counter_ns()

@@ -8,17 +8,18 @@ them.
 
 from __future__ import annotations
 
-from cluster.protocol.replies import request
+from cluster.protocol.replies import HEADED_BYTES, HEADERS, request
 
 Entry = tuple[int, list[bytes]]
 """(database, the command as a client would send it)"""
 
 _MULTI = [b"MULTI"]
 _EXEC = [b"EXEC"]
+_END = b"\r\n"
 
 
 class Journal:
-    """`entries` is what the batch at hand has written so far; the session appends to it directly."""
+    """`entries` is what the batch at hand has written so far: one list for good, the session appends to it directly."""
 
     __slots__ = ("entries", "selected")
 
@@ -37,8 +38,8 @@ class Journal:
             entries.append((entries[-1][0], _EXEC))
 
     def take(self) -> list[Entry]:
-        taken = self.entries
-        self.entries = []
+        taken = self.entries[:]
+        self.entries.clear()
         return taken
 
     def encode(self, entries: list[Entry]) -> bytes:
@@ -48,6 +49,10 @@ class Journal:
             if db != self.selected:
                 self.selected = db
                 parts.append(request([b"SELECT", b"%d" % db]))
-            parts.append(b"*%d\r\n" % len(arguments))
-            parts.extend([b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments])
+            if len(arguments) == 3:  # most writes; the general form costs twice as much
+                name, key, value = arguments
+                if len(key) < HEADED_BYTES and len(value) < HEADED_BYTES:
+                    parts += (b"*3", HEADERS[len(name)], name, HEADERS[len(key)], key, HEADERS[len(value)], value, _END)
+                    continue
+            parts.append(request(arguments))
         return b"".join(parts)

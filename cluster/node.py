@@ -21,6 +21,7 @@ from bus.storage import StorageError
 from bus.transport import BusListenError, StateNotSaved
 from cluster.bus_bridge import BusBridge
 from cluster.commands import all_commands
+from cluster.config.directives import DIRECTIVES
 from cluster.config.store import Configuration
 from cluster.cron import Cron
 from cluster.keyspace.memory import MemoryAccount
@@ -31,7 +32,7 @@ from cluster.network.reactor import Reactor
 from cluster.persistence.rdb_reader import RdbError
 from cluster.persistence.snapshot import Persistence
 from cluster.process import resident_bytes
-from cluster.reconfigure import follow_configuration, rename_commands
+from cluster.reconfigure import answer_for_what_is_missing, follow_configuration, rename_commands, without_effect
 from cluster.replication.role import Replication
 from cluster.server import Server
 from cluster.version import VERSION
@@ -67,6 +68,7 @@ class Node:
         self.bridge = BusBridge(server, rng) if config.cluster_enabled else None
         rename_commands(server)
         follow_configuration(server, self.reactor, log)
+        answer_for_what_is_missing(config, log)
         self._how: frozenset[str] = frozenset()
         self._stop = trio.Event()
         self._draining: trio.CancelScope | None = None
@@ -97,8 +99,8 @@ class Node:
         mode = "cluster" if self.config.cluster_enabled else "standalone"
         log("notice", f"Running mode={mode}, port={self.config.port}.")
         log("notice", f"PID: {os.getpid()}.")
-        if self.config.appendonly:
-            log("warning", "appendonly yes: there is no append-only file yet; snapshots (save) keep the data.")
+        for line in without_effect(self.config, DIRECTIVES):
+            log("warning", line)
         try:
             if self.bridge is not None:
                 self.bridge.load()
@@ -147,6 +149,7 @@ class Node:
                     status = await self._shut_down()
                 nursery.cancel_scope.cancel()
         finally:
+            self.server.persistence.stop_background_save()
             self._remove_files()
         return status
 
@@ -157,7 +160,9 @@ class Node:
                     self.log("warning", "You insist... exiting now.")
                     os._exit(1)
                 self.log("warning", f"Received {signal.Signals(number).name} scheduling shutdown...")
-                self._request_shutdown(frozenset())
+                config = self.config
+                words = config.shutdown_on_sigint if number == signal.SIGINT else config.shutdown_on_sigterm
+                self._request_shutdown(frozenset(words))
 
     async def _shut_down(self) -> int | None:
         """Bring everything to rest; the exit status, or None when the shutdown was called off."""

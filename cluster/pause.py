@@ -21,11 +21,7 @@ class Pause:
 
     @property
     def active(self) -> bool:
-        return bool(self.causes)
-
-    @property
-    def stops_expiry(self) -> bool:
-        """While anything is paused the dataset must not change by itself either."""
+        """While anything is paused the dataset must not change by itself either: no expiry, no eviction."""
         return bool(self.causes)
 
     def start(self, cause: str, end_ms: int, *, writes_only: bool) -> None:

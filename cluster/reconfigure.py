@@ -5,9 +5,11 @@ A directive that is simply read when it matters (timeout, hz, client-query-buffe
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cluster.config.directive import Directive
 from cluster.config.directives import DIRECTIVES
 from cluster.config.errors import ConfigError
 from cluster.config.files import change_directory, rewrite_configuration
@@ -33,6 +35,13 @@ def rename_commands(server: Server) -> None:
             raise ConfigError("No such command in rename-command", "rename-command", f"{old} {new}") from None
 
 
+def without_effect(config: Configuration, directives: Iterable[Directive]) -> Iterator[str]:
+    """A line for the log for each of `directives` that asks for something this node has not got yet."""
+    for directive in directives:
+        if directive.missing and getattr(config, directive.attribute) != directive.initial():
+            yield f"{directive.name} has no effect yet, for want of {directive.missing}."
+
+
 def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     """Carry out what the configuration says now, and again whenever CONFIG SET changes it."""
     config = server.config
@@ -51,7 +60,7 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     def slow(_config: Configuration) -> None:
         limit = config.slowlog_log_slower_than
         server.slow_ns = limit * 1000 if limit >= 0 else _NEVER_NS
-        del server.slow_log[config.slowlog_max_len :]
+        server.slow_log.limit(config.slowlog_max_len)
 
     def level(_config: Configuration) -> None:
         log.level = config.loglevel
@@ -83,6 +92,22 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     config.on_change(["port", "bind"], listen)
     config.on_change(["repl-backlog-size"], backlog)
     config.on_change([one.name for one in DIRECTIVES if one.name.startswith(_CLUSTER_PREFIX)], cluster)
+
+
+def answer_for_what_is_missing(config: Configuration, log: Log) -> None:
+    """Refuse TLS, without which somebody's data would travel in the clear; warn of the rest."""
+
+    def tls(_config: Configuration) -> None:
+        if config.tls_port or config.tls_cluster or config.tls_replication:
+            raise BadValue("TLS is not supported")
+
+    def warn(directive: Directive, _config: Configuration) -> None:
+        for line in without_effect(config, [directive]):
+            log("warning", line)
+
+    config.on_change(["tls-port", "tls-cluster", "tls-replication"], tls)
+    for directive in DIRECTIVES:
+        config.on_change([directive.name], partial(warn, directive))
 
 
 def _listen_anew(reactor: Reactor, config: Configuration) -> None:

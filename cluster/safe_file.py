@@ -8,9 +8,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_safely(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> int:
-    """Replace `path` as a whole; the bytes written. Raises OSError, and then the old file is still there."""
-    handle, temporary = tempfile.mkstemp(prefix=f"temp-{path.name}.", dir=path.parent)
+def write_safely(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644, temporary: Path | None = None) -> int:
+    """Replace `path` as a whole; the bytes written. Raises OSError, and then the old file is still there.
+
+    `temporary`: the name to use meanwhile, beside `path`, for a caller who may have to clean up after us.
+    """
+    if temporary is None:
+        handle, name = tempfile.mkstemp(prefix=f"temp-{path.name}.", dir=path.parent)
+        temporary = Path(name)
+    else:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     written = 0
     try:
         with os.fdopen(handle, "wb") as file:
@@ -19,9 +26,9 @@ def write_safely(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> i
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -16,17 +16,19 @@ from cluster import errors
 from cluster.blocking import Retry, Wait, WaitingRoom
 from cluster.commands.context import Context
 from cluster.commands.registry import Command, CommandTable
+from cluster.doubt import Doubt
 from cluster.errors import CommandError
 from cluster.journal import Entry, Journal
 from cluster.keyspace.database import Database
-from cluster.keyspace.events import EVICTED, EXPIRED, Event
+from cluster.keyspace.events import DEL, EVICTED, EXPIRED, Event
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.scan import ScanCache
 from cluster.network.session import Session
+from cluster.observing import SlowLog, monitor_line
 from cluster.pause import Pause
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
-from cluster.stats import Stats, abridged
+from cluster.stats import Stats
 
 if TYPE_CHECKING:
     from cluster.bus_bridge import BusBridge
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
     from cluster.persistence.snapshot import Persistence
     from cluster.replication.role import Replication
 
-STALL_MS = 250
-"""Batches and ticks follow each other more closely, unless the process stood still."""
+ATTACK_LOG_MS = 60_000
+"""At most one line in this time tells of clients that speak HTTP: a browser tries many times."""
 LogSink = Callable[[str, str], None]
 """(level: debug, verbose, notice or warning; text)"""
 
@@ -67,18 +69,20 @@ class Server:
         self.waiting = WaitingRoom()
         self.blocked_keys = self.waiting.by_key
         self.pause = Pause()
-        self.in_doubt = False
+        self.doubt = Doubt(self)
         self.stats = Stats()
         self.scan_cache = ScanCache()
         self.clients: dict[int, Session] = {}
         self.monitors: dict[int, Session] = {}
         self.watchers: dict[tuple[int, bytes], dict[Session, None]] = {}
         self._start_flags()
-        self.slow_log: list[tuple[int, int, int, list[bytes], str, bytes]] = []
-        self._slow_commands = 0
+        self.slow_log = SlowLog()
         self.requires_password = bool(config.requirepass)
         self.awake: dict[Session, None] = {}
+        self.unfinished: dict[Session, None] = {}
         self.paused_waits: list[tuple[Wait, Callable[[], bytes | None]]] = []
+        self.after_pause: list[Callable[[], object]] = []
+        """Called once each when no pause is left."""
         self._next_client_id = 0
         self.started_ms = clock_ms()
         self.ctx = Context(self, config, rng)
@@ -104,6 +108,7 @@ class Server:
         self.unusual = False
         self.has_followups = False
         self.slow_ns = 1 << 62
+        self._attack_noted_ms = 0
 
     # -- clients ---------------------------------------------------------------------------------------------
 
@@ -124,6 +129,7 @@ class Server:
         self.unwatch(session)
         self.monitors.pop(session.id, None)
         self.awake.pop(session, None)
+        self.unfinished.pop(session, None)
         session.closing = True
         if session.is_replica_link:
             self.replication.replica_gone(session)
@@ -141,6 +147,19 @@ class Server:
         if not self.awake:
             self.shell.wake()
         self.awake[session] = None
+
+    def postpone(self, session: Session) -> None:
+        """`session` has commands left to run, and has had its turn in this batch."""
+        if not self.unfinished:
+            self.shell.wake()
+        self.unfinished[session] = None
+
+    def take_unfinished(self) -> dict[Session, None]:
+        """The sessions that go on in this batch."""
+        taken = self.unfinished
+        if taken:
+            self.unfinished = {}
+        return taken
 
     # -- the road --------------------------------------------------------------------------------------------
 
@@ -170,14 +189,17 @@ class Server:
         if command.keys:
             self.router.check(client, command, arguments)
 
+    @property
+    def is_read_only(self) -> bool:
+        """A replica that takes no writes but its primary's."""
+        return self.is_replica and (self.cluster_enabled or self.config.replica_read_only)
+
     def check_write_allowed(self, client: Session, writes: bool) -> None:
         """Writes that this node must refuse now, although it serves the slot."""
         persistence = getattr(self, "persistence", None)
         if persistence is not None and not client.is_primary_link and persistence.refuses_writes and writes:
             raise CommandError(persistence.refusal)
-        if self.is_replica and writes and self.config.replica_read_only and not self.cluster_enabled:
-            raise CommandError(errors.READONLY)
-        if self.is_replica and writes and self.cluster_enabled:
+        if writes and self.is_read_only:
             raise CommandError(errors.READONLY)
         needed = self.config.min_replicas_to_write
         if writes and needed and self.config.min_replicas_max_lag and not self.is_replica:
@@ -186,7 +208,7 @@ class Server:
 
     def ensure_memory(self) -> None:
         """Evict until the data fits maxmemory; raise OOM when the policy leaves nothing to evict."""
-        if self.config.maxmemory and not self.is_replica and not self.memory.make_room():
+        if self.config.maxmemory and not self.is_replica and not self.pause.active and not self.memory.make_room():
             raise CommandError(errors.OOM)
 
     # -- keys ------------------------------------------------------------------------------------------------
@@ -194,11 +216,6 @@ class Server:
     def _has_live_key(self, key: bytes) -> bool:
         self.ctx.bind_database(self.databases[0])
         return self.ctx.exists(key)
-
-    @property
-    def expiry_is_held(self) -> bool:
-        """Nothing expires while the data is being loaded or the clients are paused."""
-        return self.loading or self.pause.stops_expiry
 
     def expire_now(self, db: Database, key: bytes, slot: int) -> None:
         """Delete an expired key and propagate the deletion."""
@@ -225,7 +242,7 @@ class Server:
             if watching:
                 for session in watching:
                     session.client_flags.add("dirty_cas")
-            if self.config.maxmemory:
+            if self.config.maxmemory or self.ctx.tracks_access:
                 self.memory.measure(db, key)
 
     def watch(self, session: Session, key: bytes) -> None:
@@ -256,10 +273,13 @@ class Server:
         self.refresh_observed()
 
     def refresh_observed(self) -> None:
-        self.ctx.observed = bool(self.watchers or self.config.maxmemory)
+        self.ctx.observed = bool(self.watchers or self.config.maxmemory or self.ctx.tracks_access)
 
     def flush(self, databases: list[Database]) -> int:
         """Empty `databases`; how many keys there were."""
+        persistence = getattr(self, "persistence", None)
+        if databases is self.databases and persistence is not None:
+            persistence.stop_background_save()
         count = 0
         for db in databases:
             for watched in [where for where in self.watchers if where[0] == db.index]:
@@ -269,9 +289,17 @@ class Server:
             if keys:  # to clear many databases takes long enough to be felt
                 count += keys
                 db.clear()
+                if self.config.maxmemory or self.ctx.tracks_access:
+                    self.memory.emptied(db)
         self.scan_cache.clear()
         self.ctx.routed = None
         return count
+
+    def emptied(self) -> None:
+        """FLUSHALL is done and journaled."""
+        persistence = getattr(self, "persistence", None)
+        if persistence is not None:
+            persistence.emptied()
 
     def swap_databases(self, first: int, second: int) -> None:
         """Exchange the contents of two databases; clients and watches stay with their index."""
@@ -283,8 +311,8 @@ class Server:
         one.deadlines, other.deadlines = other.deadlines, one.deadlines
         self.scan_cache.clear()
         self.ctx.bind_database(self.ctx.db)
-        if self.config.maxmemory:
-            self.memory.forget_all()
+        if self.config.maxmemory or self.ctx.tracks_access:
+            self.memory.swapped(first, second)
         for index, key in list(self.blocked_keys):
             if index in (first, second) and self.databases[index].get(key) is not None:
                 self.key_ready(self.databases[index], key)
@@ -294,11 +322,12 @@ class Server:
         db = self.databases[0]
         count = 0
         for slot in slots:
-            for key in list(db.spaces[slot]):
+            keys = list(db.spaces[slot])
+            count += db.clear_slot(slot)
+            for key in keys:
                 self.journal.append(0, [b"DEL", key])
                 if self.ctx.observed:
-                    self.announce(db, key, Event("g", "del"))
-            count += db.clear_slot(slot)
+                    self.announce(db, key, DEL)
         return count
 
     # -- waiting ---------------------------------------------------------------------------------------------
@@ -363,21 +392,13 @@ class Server:
                 else:
                     wait.ended = True
                     self.waiting.clients -= 1
+        told, self.after_pause = self.after_pause, []
+        for one in told:
+            one()
 
     def start_pause(self, cause: str, end_ms: int, *, writes_only: bool) -> None:
         self.pause.start(cause, end_ms, writes_only=writes_only)
         self.refresh_road()
-
-    def start_doubt(self, end_ms: int) -> None:
-        """This node may have lost its slots: no write is carried out until `end_doubt`."""
-        self.in_doubt = True
-        self.start_pause("doubt", end_ms, writes_only=True)
-
-    def end_doubt(self, *, trusted: bool) -> None:
-        """`trusted`: it has its slots, and what was held back may go out."""
-        self.in_doubt = False
-        self.end_pause("doubt")
-        self.shell.let_go(trusted)
 
     # -- after a command, after a batch ----------------------------------------------------------------------
 
@@ -405,18 +426,7 @@ class Server:
         ctx = self.ctx
         before = ctx.now_ms
         ctx.now_ms = now = self.clock_ms()
-        if now - before > STALL_MS and self.bus is not None:
-            self.bus.check_stall(now)
-
-    def stalled_within_batch(self) -> bool:
-        """Whether the process stood still since the batch's start, and no longer knows that it has its slots: what was
-        done meanwhile may be done in vain."""
-        if self.in_doubt or self.bus is None:
-            return False
-        now = self.clock_ms()
-        if now - self.ctx.now_ms > STALL_MS:
-            self.bus.check_stall(now)
-        return self.in_doubt
+        self.doubt.look(now, before)
 
     def end_batch(self) -> list[Session]:
         """Journal what the batch wrote, let woken clients go on; the sessions with output to send."""
@@ -445,24 +455,29 @@ class Server:
     # -- observing commands ----------------------------------------------------------------------------------
 
     def note_slow(self, client: Session, command: Command, arguments: list[bytes], elapsed_ns: int) -> None:
-        """An entry of SLOWLOG, under a number that never comes again."""
-        if "skip_slowlog" in command.flags:
+        """An entry of SLOWLOG."""
+        if "skip_slowlog" not in command.flags:
+            self.slow_log.note(
+                arguments, client.address, client.name, now_ms=self.ctx.now_ms, elapsed_ns=elapsed_ns,
+                limit=self.config.slowlog_max_len,
+            )  # fmt: skip
+
+    def note_attack(self, address: str) -> None:
+        """Log that a client sent HTTP; tools look for the first words of the line."""
+        now = self.ctx.now_ms
+        if now - self._attack_noted_ms < ATTACK_LOG_MS:
             return
-        self.slow_log.insert(0, (
-            self._slow_commands, self.ctx.now_ms // 1000, elapsed_ns // 1000, abridged(arguments), client.address,
-            client.name,
-        ))
-        self._slow_commands += 1
-        del self.slow_log[self.config.slowlog_max_len :]
+        self._attack_noted_ms = now
+        self.log(
+            "warning", f"Possible SECURITY ATTACK detected. {address} sent POST or Host: for a command, as a browser "
+            "does that somebody's page tricks into talking to this port (cross-protocol scripting). Connection closed."
+        )
 
     def feed_monitors(self, client: Session, command: Command, arguments: list[bytes]) -> None:
-        """One line to each MONITOR client, in the form `time [db address] "arg" …`."""
+        """One line to each MONITOR client."""
         if "skip_monitor" in command.flags or "admin" in command.flags:
             return
-        now = self.clock_ms() * 1000
-        quoted = b" ".join(_quoted(argument) for argument in arguments)
-        origin = f"{client.db.index} {client.address}".encode()
-        line = b"+%d.%06d [%b] %b\r\n" % (now // 1_000_000, now % 1_000_000, origin, quoted)
+        line = monitor_line(self.clock_ms() * 1000, client.db.index, client.address, arguments)
         for monitor in self.monitors.values():
             monitor.send(line)
 
@@ -472,13 +487,4 @@ class Server:
         self.ctx.hits = self.ctx.misses = 0
         for one in self.table.every():
             one.calls = one.rejected = one.failed = 0
-            one.usec = 0.0
-
-
-_NAMED = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}
-
-
-def _quoted(argument: bytes) -> bytes:
-    """`argument` in double quotes, as MONITOR and redis-cli show it."""
-    shown = (_NAMED.get(byte) or (bytes([byte]) if 32 <= byte < 127 else b"\\x%02x" % byte) for byte in argument)
-    return b'"' + b"".join(shown) + b'"'
+            one.spent_ns = 0

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cluster.bringup.errors import BringUpError
-from cluster.bringup.formation import form, rows, wait_agreed, wait_answering, why_not_agreed
+from cluster.bringup.formation import form, wait_agreed, wait_answering
+from cluster.bringup.look import look_at, look_until_settled, rows, why_not_agreed
 from cluster.bringup.processes import NodeProcess, plan_processes, require_free_ports, stop_all
 from cluster.bringup.records import is_formed, read_record_leniently, remove_data, write_record
 from cluster.bringup.screen import Screen
@@ -19,6 +20,8 @@ from cluster.config.errors import ConfigError
 from cluster.config.store import BUS_PORT_OFFSET
 from cluster.config.yaml_config import ClusterPlan, NodePlan, parse_cluster_yaml
 
+MAX_PORT = 65535
+MIN_PRIMARIES_FOR_FAILOVER = 3
 _DEFAULT_FILE = Path(__file__).resolve().parents[2] / "cluster.yaml"
 
 
@@ -32,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.stop or options.status:
             plan = _as_started(plan, options)
         plan = _adjusted(plan, options.nodes, options.replicas)
-        nodes = plan_processes(plan)
+        nodes = plan_processes(plan, lenient=options.stop or options.status or options.fresh)
         if options.stop:
             return _stop(nodes, screen)
         if options.status:
@@ -90,20 +93,36 @@ def _as_started(plan: ClusterPlan, options: argparse.Namespace) -> ClusterPlan:
 def _adjusted(plan: ClusterPlan, count: int | None, replicas: int | None) -> ClusterPlan:
     """The plan with --nodes and --replicas in place of what the file says. Raises BringUpError."""
     if replicas is not None:
+        if replicas < 0:
+            raise BringUpError(f"--replicas {replicas}: it cannot be less than 0")
         plan = replace(plan, replicas=replicas)
     if count is not None:
-        nodes = list(plan.nodes[:count])
-        if count > 0 and len(nodes) < count:
-            port = max(node.port for node in nodes)
-            nodes += [_further_node(plan, port + more) for more in range(1, count - len(nodes) + 1)]
-        plan = replace(plan, nodes=nodes)
-    if not plan.nodes or plan.replicas < 0 or plan.primaries < 1:
-        raise BringUpError(f"{len(plan.nodes)} nodes are not enough for {plan.replicas} replicas per primary")
+        if count < 1:
+            raise BringUpError(f"--nodes {count}: there has to be at least 1")
+        plan = replace(plan, nodes=[*plan.nodes[:count], *_further_nodes(plan, count)])
+    if plan.primaries < 1:
+        said = f"--nodes {count}: " if count is not None else f"--replicas {replicas}: " if replicas is not None else ""
+        needed = plan.replicas + 1
+        raise BringUpError(f"{said}a primary and its replicas are {needed} nodes, and there are {len(plan.nodes)}")
     return plan
 
 
-def _further_node(plan: ClusterPlan, port: int) -> NodePlan:
-    return NodePlan(port, port + BUS_PORT_OFFSET, plan.host, str(Path(plan.directory) / str(port)), ())
+def _further_nodes(plan: ClusterPlan, count: int) -> list[NodePlan]:
+    """The nodes that --nodes asks for beyond the file's, on the ports behind them."""
+    base = max(node.port for node in plan.nodes)
+    last = base + count - len(plan.nodes)
+    if last > MAX_PORT - BUS_PORT_OFFSET:
+        raise BringUpError(f"--nodes {count}: the last would have port {last}, and no port is left for its bus")
+    return [
+        NodePlan(port, port + BUS_PORT_OFFSET, plan.host, str(Path(plan.directory) / str(port)), ())
+        for port in range(base + 1, last + 1)
+    ]
+
+
+def _asked(options: argparse.Namespace) -> str:
+    """What was typed instead of what the file says, as it was typed."""
+    given = {"--nodes": options.nodes, "--replicas": options.replicas}
+    return " ".join(f"{name} {value}" for name, value in given.items() if value is not None)
 
 
 def _start(plan: ClusterPlan, nodes: list[NodeProcess], screen: Screen, options: argparse.Namespace) -> int:
@@ -112,11 +131,14 @@ def _start(plan: ClusterPlan, nodes: list[NodeProcess], screen: Screen, options:
         raise BringUpError(f"{', '.join(running)} of this cluster run already; --status shows them, --stop ends them")
     if options.fresh:
         remove_data(plan, nodes)
-    formed = is_formed(plan, nodes)
+    formed = is_formed(plan, nodes, asked=_asked(options))
+    if not formed:  # The files that were there are gone.
+        nodes = plan_processes(plan)
+    _require_logins(plan, nodes)
     require_free_ports(nodes)
     try:
         _bring_up(plan, nodes, screen, formed=formed)
-        screen.table(plan.name, rows(nodes))
+        screen.table(plan.name, rows(look_at(nodes)))
         _what_next(plan, nodes, screen, options)
         if options.detach:
             return 0
@@ -127,6 +149,18 @@ def _start(plan: ClusterPlan, nodes: list[NodeProcess], screen: Screen, options:
         raise
     _end(nodes, screen)
     return status
+
+
+def _require_logins(plan: ClusterPlan, nodes: Sequence[NodeProcess]) -> None:
+    """Any node may become the replica of any other, and has to be able to log in there."""
+    if not plan.replicas or not any(node.config.requirepass for node in nodes):
+        return
+    mute = [node.name for node in nodes if not node.config.masterauth]
+    if mute:
+        raise BringUpError(
+            f"requirepass without masterauth in {', '.join(mute)}: replicas could not log in to their primaries; the "
+            "key password in cluster.yaml sets both"
+        )
 
 
 def _bring_up(plan: ClusterPlan, nodes: list[NodeProcess], screen: Screen, *, formed: bool) -> None:
@@ -144,6 +178,11 @@ def _bring_up(plan: ClusterPlan, nodes: list[NodeProcess], screen: Screen, *, fo
 
 
 def _what_next(plan: ClusterPlan, nodes: Sequence[NodeProcess], screen: Screen, options: argparse.Namespace) -> None:
+    if plan.replicas and plan.primaries < MIN_PRIMARIES_FOR_FAILOVER:
+        screen.line(
+            f"With fewer than {MIN_PRIMARIES_FOR_FAILOVER} primaries no replica can take over: a majority of them has "
+            "to be left when one dies."
+        )
     first = nodes[0]
     login = " --askpass" if first.config.requirepass else ""
     script = "scripts/bring-up" + ("" if options.config == _DEFAULT_FILE else f" --config {options.config}")
@@ -172,8 +211,9 @@ def _stop(nodes: Sequence[NodeProcess], screen: Screen) -> int:
 
 
 def _status(plan: ClusterPlan, nodes: Sequence[NodeProcess], screen: Screen) -> int:
-    screen.table(plan.name, rows(nodes))
-    why = why_not_agreed(nodes)
+    sights = look_until_settled(nodes)
+    screen.table(plan.name, rows(sights))
+    why = why_not_agreed(sights)
     screen.line(f"not whole: {why}" if why else "The cluster is whole: every node agrees, every replica follows.")
     return 1 if why else 0
 

@@ -7,12 +7,12 @@ epochs collide; then the introductions; then, when every node knows every other,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from cluster.bringup.client import ReplyError, RespClient, info_fields
 from cluster.bringup.errors import BringUpError
+from cluster.bringup.look import look_at, why_not_agreed
 from cluster.bringup.processes import NodeProcess, wait_until
-from cluster.bringup.topology import Member, disagreement, parse_nodes, slots_text, spread_slots
+from cluster.bringup.topology import parse_nodes, spread_slots
 from cluster.config.yaml_config import ClusterPlan
 
 START_DEADLINE_S = 60.0
@@ -21,19 +21,6 @@ AGREEMENT_DEADLINE_S = 60.0
 
 Report = Callable[[str], None]
 """Told what is being done or waited for, whenever that changes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What the table shows of a node."""
-
-    port: int
-    address: str
-    role: str
-    slots: str
-    replicates: str
-    node_id: str
-    state: str
 
 
 def wait_answering(nodes: Sequence[NodeProcess], report: Report) -> None:
@@ -124,58 +111,12 @@ def wait_agreed(nodes: Sequence[NodeProcess], report: Report) -> None:
 
     def agreed() -> bool:
         nonlocal why
-        why = why_not_agreed(nodes)
+        why = why_not_agreed(look_at(nodes))
         if why:
             report(f"waiting: {why}")
         return not why
 
-    wait_until(agreed, AGREEMENT_DEADLINE_S, nodes=nodes, otherwise=lambda: why)
-
-
-def why_not_agreed(nodes: Sequence[NodeProcess]) -> str:
-    """The first thing that keeps the cluster from being whole, or ''."""
-    views: dict[str, dict[str, Member]] = {}
-    for node in nodes:
-        try:
-            with node.connect() as client:
-                views[client.text("CLUSTER", "MYID")] = parse_nodes(client.text("CLUSTER", "NODES"))
-                cluster = info_fields(client.text("CLUSTER", "INFO"))
-                replication = info_fields(client.text("INFO", "replication"))
-        except (OSError, ReplyError) as error:
-            return f"{node.name}: {error}"
-        if cluster.get("cluster_state") != "ok":
-            return f"{node.name} says that the cluster is {cluster.get('cluster_state')}"
-        if replication.get("role") == "slave" and replication.get("master_link_status") != "up":
-            return f"{node.name} is not in step with its primary yet"
-    return disagreement(views)
-
-
-def rows(nodes: Sequence[NodeProcess]) -> list[Row]:
-    """The table: each node as it sees itself, one that cannot be asked as 'down'."""
-    own: dict[int, Member | None] = {}
-    names: dict[str, str] = {}
-    for node in nodes:
-        try:
-            with node.connect() as client:
-                members = parse_nodes(client.text("CLUSTER", "NODES"))
-        except (OSError, ReplyError, ValueError):
-            own[node.plan.port] = None
-            continue
-        names.update({member.node_id: str(member.port) for member in members.values()})
-        own[node.plan.port] = next((member for member in members.values() if "myself" in member.flags), None)
-    return [_row(node, own[node.plan.port], names) for node in nodes]
-
-
-def _row(node: NodeProcess, member: Member | None, names: dict[str, str]) -> Row:
-    address = f"{node.host}:{node.plan.port}"
-    if member is None:
-        return Row(node.plan.port, address, "-", "", "", "", "running, no answer" if node.pid() else "down")
-    return Row(
-        port=node.plan.port,
-        address=address,
-        role="primary" if member.is_primary else "replica",
-        slots=slots_text(member.slots),
-        replicates=names.get(member.primary_id, member.primary_id),
-        node_id=member.node_id,
-        state="up",
+    wait_until(
+        agreed, AGREEMENT_DEADLINE_S, nodes=nodes,
+        otherwise=lambda: f"{why}; the log of each node, as {nodes[0].log_path}, may tell more",
     )

@@ -1,7 +1,8 @@
 """The nodes as processes: starting them, noticing that one died, finding and ending them again.
 
-A node's directory holds `node.log`, all that it printed, and `node.pid`. A pid is believed only when that process
-works in that very directory and its command line names the port, since a number may be somebody else's by now.
+A node's directory holds `redis.conf`, which it is started from, `node.log`, all that it printed, and `node.pid`. A pid
+is believed only when that process works in that very directory and is a node by its command line, since a number may
+be somebody else's by now.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster.bringup.client import RespClient
 from cluster.bringup.errors import BringUpError
-from cluster.config.quoting import quote
-from cluster.config.store import Configuration, Setting
-from cluster.config.yaml_config import ClusterPlan, NodePlan, node_settings
+from cluster.bringup.node_conf import NODE_CONF, node_conf
+from cluster.config.errors import ConfigError
+from cluster.config.files import expand, read_text
+from cluster.config.redis_conf import follow_includes, parse_text
+from cluster.config.store import Configuration
+from cluster.config.yaml_config import ClusterPlan, NodePlan, named_settings, usual_settings
+from cluster.safe_file import write_safely
 
 PROGRAM = (sys.executable, "-m", "cluster")
 STOP_DEADLINE_S = 10.0
@@ -29,14 +34,17 @@ STOP_DEADLINE_S = 10.0
 _POLL_S = 0.05
 _LOG_FILE = "node.log"
 _PID_FILE = "node.pid"
+_PROGRAM_NAMES = (b"cluster", b"cluster-node")
+_PROGRAM_WORDS = 3
+"""The words of a command line among which the program is named, interpreter and -m being the others."""
 
 
 @dataclass(slots=True)
 class NodeProcess:
-    """A node of the plan, running or not."""
+    """A node of the plan, running or not. `conf` is the text of its redis.conf, `config` what that says."""
 
     plan: NodePlan
-    settings: Sequence[Setting]
+    conf: str
     config: Configuration
     popen: subprocess.Popen[bytes] | None = field(default=None)
     """There when this process started the node."""
@@ -54,6 +62,10 @@ class NodeProcess:
         return self.directory / _PID_FILE
 
     @property
+    def conf_path(self) -> Path:
+        return self.directory / NODE_CONF
+
+    @property
     def name(self) -> str:
         return f"node {self.plan.port}"
 
@@ -68,32 +80,46 @@ class NodeProcess:
     def start(self, program: Sequence[str] = PROGRAM) -> None:
         """Start it, in a session of its own so that a Ctrl-C for us does not reach it. Raises OSError."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        # The directives go in by standard input: a command line, and with it a password, is for anyone to read.
-        lines = "".join(f"{name} {' '.join(map(quote, words))}\n" for name, words, _, _ in self.settings)
-        command = [*program, "--port", str(self.plan.port), "--dir", str(self.directory), "-"]
+        # A password may stand there, so it is for nobody else to read; a command line would be.
+        write_safely(self.conf_path, [self.conf.encode("utf-8", "surrogateescape")], mode=0o600)
+        # A node that went into the background would be lost to us, who want to know when it ends.
+        command = [*program, str(self.conf_path), "--daemonize", "no"]
         with (self.directory / _LOG_FILE).open("ab") as log:
             self.popen = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd=self.directory
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.directory
             )
         self.pid_path.write_text(f"{self.popen.pid}\n")
-        assert self.popen.stdin is not None
-        try:
-            self.popen.stdin.write(lines.encode("utf-8", "surrogateescape"))
-            self.popen.stdin.close()
-        except BrokenPipeError:
-            pass  # It died before it read its directives: `died` will tell, with what it printed.
 
     def pid(self) -> int | None:
         """The pid of the running node, by whomever it was started."""
-        if self.popen is not None:
-            return self.popen.pid if self.popen.poll() is None else None
+        if self.popen is not None and self.popen.poll() is None:
+            return self.popen.pid
+        found = (self._believed(path) for path in (self.pid_path, self.directory / self.config.pidfile))
+        return next((pid for pid in found if pid is not None), None)
+
+    def _believed(self, pid_path: Path) -> int | None:
         try:
-            pid = int(self.pid_path.read_text())
+            pid = int(pid_path.read_text())
             here = Path(f"/proc/{pid}/cwd").readlink() == self.directory
-            is_node = str(self.plan.port).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):
             return None
+        is_node = any(word.rpartition(b"/")[2] in _PROGRAM_NAMES for word in words[:_PROGRAM_WORDS])
         return pid if here and is_node else None
+
+    @property
+    def state_path(self) -> Path:
+        return self.directory / self.config.cluster_config_file
+
+    def is_own_id(self, node_id: str) -> bool:
+        """Whether a node of this id is the one whose state lies in the directory. True where nobody may look."""
+        try:
+            lines = self.state_path.read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return any(line.startswith(f"{node_id} ") and "myself" in line.split(" ")[2] for line in lines)
 
     def died(self) -> str | None:
         """One line on how the node ended, with the last thing it said; None while it runs."""
@@ -105,20 +131,47 @@ class NodeProcess:
         return f"{self.name} ended with status {status}: {self.last_words()}"
 
     def last_words(self) -> str:
-        try:
-            lines = [line for line in self.log_path.read_text(errors="replace").splitlines() if line.strip()]
-        except OSError:
-            lines = []
-        return f"{lines[-1]} (more in {self.log_path})" if lines else f"it left nothing in {self.log_path}"
+        # What it says before it has read its directives does not go to a logfile.
+        paths = [path for path in {self.log_path, self.directory / _LOG_FILE} if path.is_file() and path.stat().st_size]
+        if not paths:
+            return f"it left nothing in {self.log_path}"
+        latest = max(paths, key=lambda path: path.stat().st_mtime_ns)
+        lines = [line for line in latest.read_text(errors="replace").splitlines() if line.strip()]
+        return f"{lines[-1] if lines else ''} (more in {latest})"
 
 
-def plan_processes(plan: ClusterPlan) -> list[NodeProcess]:
-    """The nodes of a plan, none of them looked for yet. Raises ConfigError for directives that do not go together."""
-    processes = []
-    for node in plan.nodes:
-        settings = node_settings(plan, node)
-        processes.append(NodeProcess(node, settings, Configuration(settings)))
-    return processes
+def plan_processes(plan: ClusterPlan, *, lenient: bool = False) -> list[NodeProcess]:
+    """The nodes of a plan with their files as they are to be, none of them looked for yet.
+
+    Raises ConfigError for a redis.conf of a node that cannot be used; `lenient`: does without it.
+    """
+    return [_plan_process(plan, node, lenient=lenient) for node in plan.nodes]
+
+
+def _plan_process(plan: ClusterPlan, node: NodePlan, *, lenient: bool) -> NodeProcess:
+    directory = Path(node.directory).resolve()
+    path = directory / NODE_CONF
+    before = ""
+    try:
+        before = read_text(str(path)) if path.exists() else ""
+        _read_conf(before, path)
+    except (OSError, ConfigError) as error:
+        if isinstance(error, OSError) and not lenient:
+            raise BringUpError(f"cannot read {path}: {error.strerror}") from None
+        if not lenient:
+            raise
+        before = ""
+    text = node_conf(before, named_settings(plan, replace(node, directory=str(directory))), usual_settings())
+    return NodeProcess(node, text, _read_conf(text, path))
+
+
+def _read_conf(text: str, path: Path) -> Configuration:
+    """What a file of that text says; what it includes is where the node would look for it. Raises ConfigError."""
+
+    def included(pattern: str) -> list[str]:
+        return expand(str(path.parent / pattern))
+
+    return Configuration(follow_includes(parse_text(text, str(path)), read_text, included))
 
 
 def require_free_ports(nodes: Iterable[NodeProcess]) -> None:
@@ -166,6 +219,7 @@ def stop_all(nodes: Sequence[NodeProcess], deadline_s: float = STOP_DEADLINE_S) 
     """SIGTERM to every running node at once, SIGKILL to those that do not end; the names of the latter."""
     running = {node.name: (node, pid) for node in nodes if (pid := node.pid()) is not None}
     _signal_all(running.values(), signal.SIGTERM)
+    _signal_all(running.values(), signal.SIGCONT)  # One that somebody stopped would not hear of it.
     _wait_ended(running, deadline_s)
     killed = list(running)
     _signal_all(running.values(), signal.SIGKILL)

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cluster.bringup.errors import BringUpError
+from cluster.bringup.node_conf import NODE_CONF
 from cluster.bringup.processes import NodeProcess
 from cluster.config.yaml_config import ClusterPlan
 
@@ -58,11 +59,11 @@ def read_record(plan: ClusterPlan) -> Record | None:
         raise BringUpError(f"{_path(plan)} cannot be read ({error}); --fresh starts over") from None
 
 
-def is_formed(plan: ClusterPlan, nodes: Sequence[NodeProcess]) -> bool:
+def is_formed(plan: ClusterPlan, nodes: Sequence[NodeProcess], asked: str = "") -> bool:
     """Whether the plan's cluster is there to be started again.
 
-    Raises BringUpError when the directories hold another one. What a start that did not get to its end left
-    behind is removed: no slot was ever served from it.
+    Raises BringUpError when the directories hold another one; `asked` is what was typed to have another one, as
+    ``--nodes 3``. What a start that did not get to its end left behind is removed: no slot was ever served from it.
     """
     record = read_record(plan)
     wanted = _record_of(plan, nodes, formed=True)
@@ -70,26 +71,24 @@ def is_formed(plan: ClusterPlan, nodes: Sequence[NodeProcess]) -> bool:
         remove_data(plan, nodes)
         return False
     if record is None:
-        strangers = [node for node in nodes if _state_file(node).exists()]
+        strangers = [node for node in nodes if node.state_path.exists()]
         if strangers:
             names = ", ".join(str(node.directory) for node in strangers)
             raise BringUpError(f"there is data of another cluster in {names}; --fresh removes it and starts over")
         return False
     if (record.directories, record.replicas) != (wanted.directories, wanted.replicas):
         ports = ", ".join(record.directories)
-        raise BringUpError(
-            f"{plan.directory} holds the cluster of nodes {ports} with {record.replicas} replicas per primary, "
-            "not the one asked for; --fresh removes it and starts over"
-        )
-    missing = [node for node in nodes if not _state_file(node).exists()]
+        replicas = "1 replica" if record.replicas == 1 else f"{record.replicas} replicas"
+        count = len(record.directories)
+        there = f"{plan.directory} holds a cluster of {count} nodes ({ports}) with {replicas} per primary"
+        if asked:  # Whoever mistyped must not be told to remove the data.
+            raise BringUpError(f"{asked}: {there}; without {asked} it is started again")
+        raise BringUpError(f"{there}, not the one asked for; --fresh removes it and starts over")
+    missing = [node for node in nodes if not node.state_path.exists()]
     if missing:
-        names = ", ".join(str(_state_file(node)) for node in missing)
+        names = ", ".join(str(node.state_path) for node in missing)
         raise BringUpError(f"{names} is missing, so the cluster cannot be started again; --fresh starts over")
     return True
-
-
-def _state_file(node: NodeProcess) -> Path:
-    return node.directory / node.config.cluster_config_file
 
 
 def remove_data(plan: ClusterPlan, nodes: Sequence[NodeProcess]) -> None:
@@ -102,6 +101,7 @@ def remove_data(plan: ClusterPlan, nodes: Sequence[NodeProcess]) -> None:
             node.config.cluster_config_file,
             node.config.dbfilename,
             node.config.appenddirname,
+            NODE_CONF,
             "node.log",
             "node.pid",
         )

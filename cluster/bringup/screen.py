@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import box
@@ -10,10 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cluster.bringup.formation import Report, Row
+from cluster.bringup.formation import Report
+from cluster.bringup.look import Row
 
 _PLAIN_WIDTH = 160
 """No terminal has a width: wide enough that no row of the table is broken."""
+
+_BORDER_WIDTH = 3
+_LEAST_ID = 8
+"""So much of an id is left at least; the first characters tell nodes apart."""
 
 
 class Screen:
@@ -40,13 +45,42 @@ class Screen:
             yield Steps(self, progress, names, plain=not self._terminal)
 
     def table(self, title: str, rows: Sequence[Row]) -> None:
-        table = Table(title=title if self._terminal else None, box=box.ROUNDED if self._terminal else None)
-        for heading in ("node", "role", "slots", "replica of", "id", "state"):
-            table.add_column(heading, no_wrap=heading != "slots")
-        for row in rows:
-            style = "red" if row.state != "up" else None if row.role == "primary" else "cyan"
-            table.add_row(row.address, row.role, row.slots, row.replicates, row.node_id, row.state, style=style)
-        self._out.print(table)
+        self._out.print(nodes_table(title, rows, self._out.width, terminal=self._terminal))
+
+
+def nodes_table(title: str, rows: Sequence[Row], width: int, *, terminal: bool) -> Table:
+    """The nodes, a row each, in a frame and under the title on a terminal."""
+    table = Table(title=title if terminal else None, box=box.ROUNDED if terminal else None)
+    for heading, wide in _widths(rows, width).items():
+        table.add_column(heading, no_wrap=heading != "slots", width=wide)
+    for row in rows:
+        style = "red" if row.state != "up" else None if row.role == "primary" else "cyan"
+        table.add_row(row.address, row.role, row.slots, row.replicates, row.node_id, row.state, style=style)
+    return table
+
+
+def _widths(rows: Sequence[Row], width: int) -> dict[str, int]:
+    """By heading. On a narrow terminal ids are cut off and slots take several lines; all else has to be seen."""
+    widths = {
+        "node": _longest(row.address for row in rows),
+        "role": _longest(row.role for row in rows),
+        "slots": _longest(row.slots for row in rows),
+        "replica of": _longest(row.replicates for row in rows),
+        "id": _longest(row.node_id for row in rows),
+        "state": _longest(row.state for row in rows),
+    }
+    widths = {heading: max(wide, len(heading)) for heading, wide in widths.items()}
+    excess = sum(widths.values()) + len(widths) * _BORDER_WIDTH + 1 - width
+    least = {"id": _LEAST_ID, "slots": max(len("slots"), _longest(word for row in rows for word in row.slots.split()))}
+    for heading, fewest in least.items():
+        spare = max(0, min(excess, widths[heading] - fewest))
+        widths[heading] -= spare
+        excess -= spare
+    return widths
+
+
+def _longest(texts: Iterable[str]) -> int:
+    return max(map(len, texts), default=0)
 
 
 class Steps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cluster.commands.client_memory import client_memory
 from cluster.commands.connection import check_name
 from cluster.commands.context import Context
 from cluster.commands.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, container
@@ -32,15 +33,16 @@ def client_type(session: Session) -> str:
     return "pubsub" if session.subscriptions else "normal"
 
 
-def describe(ctx: Context, session: Session) -> str:
-    """A line of CLIENT LIST, without its end."""
+def describe(ctx: Context, session: Session, *options: bytes) -> str:
+    """A line of CLIENT LIST, without its end; `options` are those of the command that asks."""
     now = ctx.now_ms
     transaction = session.transaction
-    pending = session.parser.pending_bytes
-    held = session.out_bytes
+    arguments = 0
     command_name = session.last_command.full_name if session.last_command is not None else "NULL"
     if session is ctx.client and ctx.command is not None:
         command_name = ctx.command.full_name
+        arguments = len(command_name) - len("|") + sum(map(len, options))
+    memory = client_memory(session, arguments)
     fields = {
         "id": session.id,
         "addr": session.address,
@@ -56,17 +58,17 @@ def describe(ctx: Context, session: Session) -> str:
         "ssub": 0,
         "multi": len(transaction.commands) if transaction is not None else -1,
         "watch": len(session.watched),
-        "qbuf": pending,
-        "qbuf-free": 0,
-        "argv-mem": 0,
-        "multi-mem": 0,
+        "qbuf": memory.query,
+        "qbuf-free": memory.query_free,
+        "argv-mem": memory.arguments,
+        "multi-mem": memory.transaction,
         "rbs": 0,
         "rbp": 0,
-        "obl": 0,
-        "oll": len(session.out),
-        "omem": held,
-        "tot-mem": pending + held,
-        "events": "rw" if held else "r",
+        "obl": memory.replies,
+        "oll": memory.chunks,
+        "omem": memory.unsent,
+        "tot-mem": memory.total,
+        "events": "rw" if session.out_bytes else "r",
         "cmd": command_name,
         "user": session.user if session.authenticated else "(superuser)" if session.is_primary_link else "default",
         "redir": -1,
@@ -125,7 +127,7 @@ def client_list(ctx: Context, *options: bytes) -> bytes:
             sessions = [one for one in found if one is not None]
         else:
             raise SyntaxFault
-    text = "".join(f"{describe(ctx, one)}\n" for one in sessions)
+    text = "".join(f"{describe(ctx, one, *options)}\n" for one in sessions)
     return replies.verbatim(text.encode("utf-8", "surrogateescape"), ctx.resp)
 
 

@@ -244,10 +244,19 @@ def slots(ctx: Context) -> bytes:
     for primary in view.nodes.values():
         if not primary.slots:
             continue
-        healthy = [one for one in following.get(primary.node_id, ()) if "fail" not in one.flags]
-        shown = [_slots_node(ctx, node) for node in (primary, *healthy)]
+        readable = [one for one in following.get(primary.node_id, ()) if _is_readable(ctx, view, one)]
+        shown = [_slots_node(ctx, node) for node in (primary, *readable)]
         ranges += [(start, [replies.integer(start), replies.integer(end), *shown]) for start, end in primary.slots]
     return replies.array([replies.array(entry) for _, entry in sorted(ranges, key=lambda one: one[0])])
+
+
+def _offset(ctx: Context, view: ClusterView, node: NodeInfo) -> int:
+    return ctx.server.replication.offset if node.node_id == view.my_id else node.repl_offset
+
+
+def _is_readable(ctx: Context, view: ClusterView, replica: NodeInfo) -> bool:
+    """A replica at offset 0 has no data yet."""
+    return "fail" not in replica.flags and _offset(ctx, view, replica) != 0
 
 
 def _replicas_by_primary(view: ClusterView) -> dict[str, list[NodeInfo]]:
@@ -278,7 +287,7 @@ def shards(ctx: Context) -> bytes:
 
 
 def _shard_node(ctx: Context, view: ClusterView, node: NodeInfo) -> bytes:
-    offset = ctx.server.replication.offset if node.node_id == view.my_id else node.repl_offset
+    offset = _offset(ctx, view, node)
     if "fail" in node.flags:
         health = "fail"
     else:

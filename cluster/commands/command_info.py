@@ -232,10 +232,9 @@ def _keys_of(ctx: Context, arguments: tuple[bytes, ...]) -> list[tuple[bytes, tu
         raise CommandError("ERR The command has no key arguments")
     if not entry.minimum <= len(line) <= entry.maximum:
         raise CommandError("ERR Invalid number of arguments specified for command")
-    found = [(line[at], _flags_in(line, spec.flags)) for spec in entry.keys for at in spec.positions(line)]
-    if not found:
+    if not entry.key_positions(line):
         raise CommandError("ERR Invalid arguments specified for command")
-    return found
+    return [(line[at], _flags_in(line, spec.flags)) for spec in entry.keys for at in spec.positions(line)]
 
 
 @command("COMMAND GETKEYS", arity=-3, flags=_FLAGS, group="server", since="2.8.13", categories=("connection",),

@@ -8,7 +8,7 @@ from cluster import errors
 from cluster.commands.context import Context
 from cluster.commands.registry import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, command
 from cluster.errors import CommandError
-from cluster.keyspace.numbers import parse_integer
+from cluster.keyspace.numbers import parse_int32, parse_integer
 from cluster.protocol import replies
 from cluster.version import REDIS_VERSION
 
@@ -47,7 +47,7 @@ def quit_(ctx: Context, *_ignored: bytes) -> bytes:
 @command("SELECT", arity=2, flags={FAST, LOADING, STALE}, group="connection", since="1.0.0",
          summary="Changes the database of the connection.")
 def select(ctx: Context, index: bytes) -> bytes:
-    number = parse_integer(index)
+    number = parse_int32(index)
     if ctx.config.cluster_enabled and number != 0:
         raise CommandError("ERR SELECT is not allowed in cluster mode")
     if not 0 <= number < len(ctx.server.databases):

@@ -4,7 +4,8 @@ There is one Context in a node, pointed at a client for the time of its commands
 session's shell once a batch (`now_ms`), dice from `rng`. Key look-ups go through here because a key may have to
 die (lazy expiry), be counted (hits, access clock) or be announced (watchers, keyspace events, effects).
 
-On the hot path the session has computed the slot of the first key already and leaves it in `routed`/`slot`.
+On the hot path the session has computed the slot of the first key already and leaves it in `routed`/`slot`; of a
+command with several keys in one slot it says so by `one_slot`.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ _Typed = TypeVar("_Typed", ListValue, HashValue, SetValue, SortedSetValue)
 class Context:
     __slots__ = (
         "allows_blocking", "client", "command", "config", "db", "deadlines", "dirty", "hits", "misses", "now_ms",
-        "null", "null_array", "obeys_primary", "observed", "resp", "rng", "routed", "server", "slot", "spaces",
-        "tracks_access",
+        "null", "null_array", "obeys_primary", "observed", "one_slot", "resp", "rng", "routed", "server", "slot",
+        "spaces", "tracks_access",
     )
 
     def __init__(self, server: Server, config: Configuration, rng: random.Random) -> None:
@@ -44,11 +45,12 @@ class Context:
         self.hits = 0
         self.misses = 0
         self.observed = False  # somebody wants to hear of changed keys: WATCH, keyspace events, accounting
-        self.tracks_access = False  # the eviction policy (or OBJECT FREQ) needs to know when a key was used
+        self.tracks_access = False  # the eviction policy needs to know when a key was used
         self.allows_blocking = True  # False within MULTI/EXEC
         self.obeys_primary = False  # the commands at hand come from our primary
         self.routed: bytes | None = None
         self.slot = 0
+        self.one_slot = False  # all keys of the command at hand lie in `slot`
         self.command: Command | None = None
         self.client: Session = cast("Session", None)
         self.bind_database(server.databases[0])
@@ -62,6 +64,7 @@ class Context:
         """From now on commands run for `client`."""
         self.client = client
         self.routed = None
+        self.one_slot = False
         if self.obeys_primary is not client.is_primary_link:
             self.obeys_primary = client.is_primary_link
         if self.db is not client.db:
@@ -84,7 +87,7 @@ class Context:
 
     def find(self, key: bytes) -> Value | None:
         """The value of `key` for a reader: counts a hit or a miss, lets an expired key die."""
-        slot = self.slot if key is self.routed else key_slot(key)
+        slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
         value = self.spaces[slot].get(key)
         if value is None:
             self._missed(key)
@@ -95,12 +98,12 @@ class Context:
             return None
         self.hits += 1
         if self.tracks_access:
-            self.server.memory.touch(key, slot)
+            self.server.memory.touch(key)
         return value
 
     def find_for_write(self, key: bytes) -> Value | None:
         """As `find`, but counts neither hit nor miss: the command is about to change the key."""
-        slot = self.slot if key is self.routed else key_slot(key)
+        slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
         value = self.spaces[slot].get(key)
         if value is None:
             return None
@@ -108,7 +111,7 @@ class Context:
         if deadlines and key in deadlines and self.is_expired(key, slot):
             return None
         if self.tracks_access:
-            self.server.memory.touch(key, slot)
+            self.server.memory.touch(key)
         return value
 
     def peek(self, key: bytes) -> Value | None:
@@ -150,12 +153,14 @@ class Context:
 
     def is_expired(self, key: bytes, slot: int) -> bool:
         """Whether `key`, which has a deadline, is past it. A primary deletes it then and there (and propagates the
-        deletion); a replica only hides it, until the primary's word."""
-        if self.deadlines[slot][key] > self.now_ms or self.obeys_primary or self.server.expiry_is_held:
+        deletion). A replica only hides it, until the primary's word, and so does a primary while writes are paused:
+        its dataset must not change."""
+        server = self.server
+        if self.deadlines[slot][key] > self.now_ms or self.obeys_primary or server.loading:
             return False
-        if self.server.is_replica:
+        if server.is_replica or server.pause.active:
             return True
-        self.server.expire_now(self.db, key, slot)
+        server.expire_now(self.db, key, slot)
         return True
 
     def _missed(self, key: bytes) -> None:
@@ -167,7 +172,7 @@ class Context:
 
     def put(self, key: bytes, value: Value, *, keep_deadline: bool = False) -> None:
         """Set or replace the value of `key`. Says nothing to anybody: call `changed` after it."""
-        slot = self.slot if key is self.routed else key_slot(key)
+        slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
         self.spaces[slot][key] = value
         if not keep_deadline:
             deadlines = self.deadlines[slot]
@@ -176,11 +181,11 @@ class Context:
         if self.server.blocked_keys:
             self.server.key_ready(self.db, key)
         if self.tracks_access:
-            self.server.memory.touch(key, slot)
+            self.server.memory.stored(key)
 
     def remove(self, key: bytes, event: Event = DEL, count: int = 1) -> bool:
         """Delete a key of any type, and say so (`changed`). Whether it was there."""
-        slot = self.slot if key is self.routed else key_slot(key)
+        slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
         if self.spaces[slot].pop(key, None) is None:
             return False
         if self.deadlines[slot]:

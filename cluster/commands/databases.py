@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cluster.commands.context import Context
 from cluster.commands.registry import FAST, READONLY, WRITE, command
-from cluster.errors import CommandError, NotAnInteger, SyntaxFault
+from cluster.errors import CommandError, SyntaxFault
 from cluster.keyspace.database import Database
-from cluster.keyspace.numbers import parse_integer
+from cluster.keyspace.numbers import parse_int32
 from cluster.protocol import replies
 
 _EVERYWHERE = ("request_policy:all_shards", "response_policy:all_succeeded")
@@ -21,7 +21,9 @@ def dbsize(ctx: Context) -> bytes:
 @command("FLUSHALL", arity=-1, flags={WRITE}, group="server", since="1.0.0", categories=("keyspace", "dangerous"),
          tips=_EVERYWHERE, own_effects=True, summary="Deletes every key of every database.")
 def flushall(ctx: Context, *mode: bytes) -> bytes:
-    return _flush(ctx, ctx.server.databases, b"FLUSHALL", mode)
+    reply = _flush(ctx, ctx.server.databases, b"FLUSHALL", mode)
+    ctx.server.emptied()
+    return reply
 
 
 @command("FLUSHDB", arity=-1, flags={WRITE}, group="server", since="1.0.0", categories=("keyspace", "dangerous"),
@@ -56,6 +58,6 @@ def swapdb(ctx: Context, first: bytes, second: bytes) -> bytes:
 
 def _index(text: bytes, which: str) -> int:
     try:
-        return parse_integer(text)
-    except NotAnInteger:
+        return parse_int32(text)
+    except CommandError:
         raise CommandError(f"ERR invalid {which} DB index") from None

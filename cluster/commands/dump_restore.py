@@ -56,8 +56,8 @@ def _parsed(options: tuple[bytes, ...]) -> dict[str, int]:
 
 
 def _restore(
-    ctx: Context, key: bytes, ttl: bytes, payload: bytes, *, replace: int = 0, absttl: int = 0, idle: int = -1,
-    freq: int = -1,
+    ctx: Context, key: bytes, ttl: bytes, payload: bytes, *, replace: int = 0, absttl: int = 0,
+    idle: int | None = None, freq: int | None = None,
 ) -> bytes:
     there = ctx.find_for_write(key) is not None
     if there and not replace:
@@ -83,10 +83,13 @@ def _restore(
     ctx.put(key, value)
     if deadline is not None:
         ctx.set_deadline(key, deadline)
-    if idle >= 0:
-        ctx.server.memory.set_idle_seconds(ctx.db, key, idle)
-    if freq >= 0:
-        ctx.server.memory.set_frequency(ctx.db, key, freq)
+    usage: tuple[bytes, ...] = ()
+    if idle is not None:
+        usage = (b"IDLETIME", b"%d" % idle)
+    elif freq is not None:
+        usage = (b"FREQ", b"%d" % freq)
+    if usage:
+        ctx.server.memory.set_clock(ctx.db, key, ctx.server.memory.clock_of(idle, freq))
     ctx.changed(key, RESTORED)
-    ctx.propagate(b"RESTORE", key, b"%d" % (deadline or 0), payload, b"ABSTTL", b"REPLACE")
+    ctx.propagate(b"RESTORE", key, b"%d" % (deadline or 0), payload, b"ABSTTL", b"REPLACE", *usage)
     return replies.OK

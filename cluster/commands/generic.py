@@ -10,7 +10,7 @@ from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.errors import CommandError, NoSuchKey, SyntaxFault
 from cluster.keyspace.database import Database
 from cluster.keyspace.events import Event
-from cluster.keyspace.numbers import parse_integer
+from cluster.keyspace.numbers import parse_int32, parse_integer
 from cluster.keyspace.values import Value, type_name
 from cluster.protocol import replies
 
@@ -102,15 +102,17 @@ def renamenx(ctx: Context, key: bytes, new_key: bytes) -> bytes:
 
 def _rename(ctx: Context, key: bytes, new_key: bytes, value: Value) -> None:
     deadline = ctx.deadline(key)
+    clock = ctx.server.memory.clock(ctx.db, key)
     ctx.remove(key, RENAME_FROM, 0)
     ctx.put(new_key, value)
+    ctx.server.memory.set_clock(ctx.db, new_key, clock)
     ctx.set_deadline(new_key, deadline)
     ctx.changed(new_key, RENAME_TO)
 
 
 def database_at(ctx: Context, text: bytes) -> Database:
     """The database with the index that `text` gives."""
-    index = parse_integer(text)
+    index = parse_int32(text)
     if not 0 <= index < len(ctx.server.databases):
         raise CommandError("ERR DB index is out of range")
     return ctx.server.databases[index]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from cluster.commands.context import Context
 from cluster.commands.keys import FIRST, FIRST_READ, first_key
-from cluster.commands.random_elements import parse_count, sample
+from cluster.commands.random_elements import random_pairs
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
-from cluster.commands.scan_commands import scan_options, scan_reply
-from cluster.errors import CommandError, NotAFloat, NotAnInteger, SyntaxFault, wrong_arity
+from cluster.commands.scan_commands import scan_members
+from cluster.errors import CommandError, NotAFloat, NotAnInteger, wrong_arity
 from cluster.keyspace.events import Event
 from cluster.keyspace.numbers import INT64_MAX, INT64_MIN, incremented, parse_integer, parse_long_double
-from cluster.keyspace.scan import parse_cursor, scan_collection
 from cluster.keyspace.values import HashValue
 from cluster.protocol import replies
 
@@ -35,15 +32,6 @@ def _to_change(ctx: Context, key: bytes) -> HashValue:
     return value
 
 
-def _set_field(value: HashValue, field: bytes, content: bytes) -> None:
-    value.fields[field] = content
-    length = max(len(field), len(content))
-    if length > value.peak_bytes:
-        value.peak_bytes = length
-    if len(value.fields) > value.peak_count:
-        value.peak_count = len(value.fields)
-
-
 def _set_pairs(ctx: Context, key: bytes, pairs: tuple[bytes, ...], name: str) -> int:
     """How many fields are new."""
     if len(pairs) & 1:
@@ -51,11 +39,11 @@ def _set_pairs(ctx: Context, key: bytes, pairs: tuple[bytes, ...], name: str) ->
     value = _to_change(ctx, key)
     before = len(value.fields)
     if len(pairs) == 2:
-        _set_field(value, *pairs)
+        value.set(*pairs)
     else:
         rest = iter(pairs)
         for field, content in zip(rest, rest, strict=True):
-            _set_field(value, field, content)
+            value.set(field, content)
     ctx.changed(key, HASH_SET, len(pairs) // 2)
     return len(value.fields) - before
 
@@ -79,7 +67,7 @@ def hsetnx(ctx: Context, key: bytes, field: bytes, content: bytes) -> bytes:
     value = _to_change(ctx, key)
     if field in value.fields:
         return replies.ZERO
-    _set_field(value, field, content)
+    value.set(field, content)
     ctx.changed(key, HASH_SET)
     return replies.ONE
 
@@ -107,7 +95,7 @@ def hdel(ctx: Context, key: bytes, *fields: bytes) -> bytes:
     value = ctx.typed_for_write(key, HashValue)
     if value is None:
         return replies.ZERO
-    deleted = sum(value.fields.pop(field, None) is not None for field in fields)
+    deleted = sum(map(value.discard, fields))
     if deleted:
         ctx.changed(key, HASH_DEL, deleted)
         ctx.remove_if_empty(key, value)
@@ -171,7 +159,7 @@ def hincrby(ctx: Context, key: bytes, field: bytes, increment: bytes) -> bytes:
         raise CommandError("ERR hash value is not an integer") from None
     if not INT64_MIN <= number <= INT64_MAX:
         raise CommandError("ERR increment or decrement would overflow")
-    _set_field(_to_change(ctx, key) if value is None else value, field, b"%d" % number)
+    (_to_change(ctx, key) if value is None else value).set(field, b"%d" % number)
     ctx.changed(key, HASH_INCR_BY)
     return replies.integer(number)
 
@@ -187,7 +175,7 @@ def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: bytes) -> by
         text = incremented(old, increment)
     except NotAFloat:
         raise CommandError("ERR hash value is not a float") from None
-    _set_field(_to_change(ctx, key) if value is None else value, field, text)
+    (_to_change(ctx, key) if value is None else value).set(field, text)
     # The sum itself, so that replicas of other precision cannot differ.
     ctx.propagate(b"HSET", key, field, text)
     ctx.changed(key, HASH_INCR_BY_FLOAT)
@@ -197,34 +185,16 @@ def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: bytes) -> by
 @command("HRANDFIELD", arity=-2, flags={READONLY}, keys=FIRST_READ, group="hash", since="6.2.0",
          tips=("nondeterministic_output",), summary="Answers fields drawn at random.")
 def hrandfield(ctx: Context, key: bytes, *options: bytes) -> bytes:
-    if not options:
-        value = ctx.typed(key, HashValue)
-        if value is None:
-            return ctx.null
-        return replies.bulk(next(islice(value.fields, ctx.rng.randrange(len(value)), None)))
-    with_values = len(options) > 1
-    if len(options) > 2 or (with_values and options[1].upper() != b"WITHVALUES"):
-        parse_count(options[0])
-        raise SyntaxFault
-    count = parse_count(options[0], pairs=with_values)
-    value = ctx.typed(key, HashValue)
-    if value is None:
-        return replies.EMPTY_ARRAY
-    fields = sample(ctx.rng, list(value.fields), count)
-    if not with_values:
-        return replies.bulk_array(fields)
-    return replies.pairs([(replies.bulk(field), replies.bulk(value.fields[field])) for field in fields], ctx.resp)
+    return random_pairs(
+        ctx, key, options, kind=HashValue, word=b"WITHVALUES", elements=HashValue.to_draw_from,
+        name=lambda field: field, companion=lambda value, field: replies.bulk(value.fields[field]),
+    )
 
 
 @command("HSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="hash", since="2.8.0",
          tips=("nondeterministic_output",), summary="Goes through the fields of a hash, some at a time.")
 def hscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
-    at = parse_cursor(cursor)
-    value = ctx.typed(key, HashValue)
-    if value is None:
-        return scan_reply(0, [])
-    effort, glob, _ = scan_options(options)
-    following, fields = scan_collection(ctx.server.scan_cache, (ctx.db.index, key), value.fields, at, effort)
-    if glob is not None:
-        fields = [field for field in fields if glob.matches(field)]
-    return scan_reply(following, [part for field in fields for part in (field, value.fields[field])])
+    return scan_members(
+        ctx, key, cursor, options, kind=HashValue, members=lambda value: value.fields,
+        shown=lambda value, field: (field, value.fields[field]),
+    )

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from cluster.commands.client_memory import clients_memory
 from cluster.process import cpu_seconds, system_memory_bytes
 from cluster.version import REDIS_VERSION, VERSION
 
@@ -91,8 +92,9 @@ def _memory(server: Server) -> Fields:
     yield "mem_not_counted_for_evict", 0
     yield "mem_replication_backlog", backlog
     yield "mem_total_replication_buffers", backlog
-    yield "mem_clients_slaves", sum(one.out_bytes for one in server.clients.values() if one.is_replica_link)
-    yield "mem_clients_normal", sum(one.out_bytes for one in server.clients.values() if not one.is_replica_link)
+    ordinary, replicas = clients_memory(server)
+    yield "mem_clients_slaves", replicas
+    yield "mem_clients_normal", ordinary
     yield "mem_cluster_links", sum(link.queued_bytes for link in server.bus.links()) if server.bus is not None else 0
     yield "mem_aof_buffer", 0
     yield "mem_allocator", "pymalloc"
@@ -170,7 +172,7 @@ def _modules(_server: Server) -> Fields:
 def _commandstats(server: Server) -> Fields:
     for one in server.table.every():
         if one.calls or one.rejected or one.failed:
-            usec = one.usec / 1000
+            usec = one.spent_ns / 1000
             yield f"cmdstat_{one.full_name}", (
                 f"calls={one.calls},usec={int(usec)},usec_per_call={usec / max(1, one.calls):.2f},"
                 f"rejected_calls={one.rejected},failed_calls={one.failed}"

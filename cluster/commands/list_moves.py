@@ -6,7 +6,7 @@ from cluster.commands.context import Context
 from cluster.commands.keys import KeySpec, NumKeys
 from cluster.commands.lists import LEFT_PUSH, RIGHT_PUSH, grown, popped
 from cluster.commands.registry import BLOCKING, DENYOOM, MOVABLE_KEYS, NOSCRIPT, WRITE, command
-from cluster.commands.waiting import parse_numkeys, parse_pop_count, served_or_waiting, timeout_ms
+from cluster.commands.waiting import parse_pop, served, served_or_waiting, timeout_ms
 from cluster.errors import SyntaxFault
 from cluster.keyspace.values import ListValue
 from cluster.protocol import replies
@@ -137,14 +137,6 @@ def brpop(ctx: Context, *arguments: bytes) -> bytes | None:
     return _blocking_pop(ctx, arguments, left=False)
 
 
-def _pop_options(numkeys: bytes, rest: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], bool, int]:
-    """(keys, whether from the left, how many)"""
-    keys, options = parse_numkeys(numkeys, rest)
-    if not options:
-        raise SyntaxFault
-    return keys, _side(options[0]), parse_pop_count(options[1:])
-
-
 def _pop_many(ctx: Context, key: bytes, count: int, *, left: bool) -> bytes | None:
     value = ctx.typed_for_write(key, ListValue)
     if value is None:
@@ -157,17 +149,13 @@ def _pop_many(ctx: Context, key: bytes, count: int, *, left: bool) -> bytes | No
 @command("LMPOP", arity=-4, flags={WRITE, MOVABLE_KEYS}, keys=(NumKeys(1, _POPPED),), group="list", since="7.0.0",
          own_effects=True, summary="Takes elements from the first list that has some.")
 def lmpop(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
-    keys, left, count = _pop_options(numkeys, rest)
-    for key in keys:
-        reply = _pop_many(ctx, key, count, left=left)
-        if reply is not None:
-            return reply
-    return ctx.null_array
+    keys, left, count = parse_pop(numkeys, rest, _SIDES)
+    return served(ctx, keys, lambda ctx, key: _pop_many(ctx, key, count, left=left)) or ctx.null_array
 
 
 @command("BLMPOP", arity=-5, flags={WRITE, BLOCKING, MOVABLE_KEYS}, keys=(NumKeys(2, _POPPED),), group="list",
          since="7.0.0", own_effects=True, summary="Takes elements from the first list that has some, and waits.")
 def blmpop(ctx: Context, timeout: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
     wait_ms = timeout_ms(ctx, timeout)
-    keys, left, count = _pop_options(numkeys, rest)
+    keys, left, count = parse_pop(numkeys, rest, _SIDES)
     return served_or_waiting(ctx, keys, wait_ms, lambda ctx, key: _pop_many(ctx, key, count, left=left))

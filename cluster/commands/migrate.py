@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from cluster.commands.context import Context
@@ -60,15 +61,20 @@ def migrate(
             raise SyntaxFault
     milliseconds = parse_integer(timeout)
     database = parse_integer(target_db)
-    number = parse_integer(port)
     if not any(ctx.exists(one) for one in keys):
         return replies.simple("NOKEY")
-    if not ctx.allows_blocking:
-        raise CommandError("ERR MIGRATE is not allowed within a transaction here")
     migration = Migration(
-        host=host.decode("utf-8", "surrogateescape"), port=number, keys=keys, target_db=database,
+        host=host.decode("utf-8", "surrogateescape"), port=_port(port), keys=keys, target_db=database,
         timeout_seconds=(milliseconds if milliseconds > 0 else _DEFAULT_TIMEOUT_MS) / 1000,
         copy=copy, replace=replace, credentials=credentials,
     )
+    if not ctx.allows_blocking:
+        return ctx.server.migrator.migrate_now(ctx.db, migration)
     ctx.server.migrator.submit(ctx.client, migration)
     return None
+
+
+def _port(text: bytes) -> int:
+    """As atoi reads it: what is no number is port 0, to which nobody can connect."""
+    number = re.match(rb"\s*([+-]?\d{1,9})", text)
+    return int(number[1]) if number else 0

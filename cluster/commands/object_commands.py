@@ -10,6 +10,7 @@ from cluster.commands.context import Context
 from cluster.commands.generic import look
 from cluster.commands.keys import KeySpec
 from cluster.commands.registry import LOADING, READONLY, STALE, command, container
+from cluster.commands.sorted_sets import is_listpack
 from cluster.errors import CommandError
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
@@ -56,8 +57,7 @@ def encoding(ctx: Context, value: Value) -> str:
             value.peak_count <= config.set_max_listpack_entries and value.peak_bytes <= config.set_max_listpack_value
         )
         return "listpack" if small else "hashtable"
-    small = value.peak_count <= config.zset_max_listpack_entries and value.peak_bytes <= config.zset_max_listpack_value
-    return "listpack" if small else "skiplist"
+    return "listpack" if is_listpack(ctx, value) else "skiplist"
 
 
 def _string_encoding(value: StringValue) -> str:

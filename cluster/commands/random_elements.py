@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from cluster.errors import CommandError
+from cluster.commands.context import Context
+from cluster.errors import CommandError, SyntaxFault
 from cluster.keyspace.numbers import INT64_MAX, parse_integer
+from cluster.keyspace.values import HashValue, SortedSetValue
+from cluster.protocol import replies
 
 _Element = TypeVar("_Element")
+_Paired = TypeVar("_Paired", HashValue, SortedSetValue)
 
 _MOST = INT64_MAX // 2
 
@@ -34,3 +38,35 @@ def sample(rng: random.Random, elements: Sequence[_Element], count: int) -> list
     if count >= len(elements):
         return list(elements)
     return rng.sample(elements, count)
+
+
+def random_pairs(
+    ctx: Context,
+    key: bytes,
+    options: tuple[bytes, ...],
+    *,
+    kind: type[_Paired],
+    word: bytes,
+    elements: Callable[[_Paired], Sequence[_Element]],
+    name: Callable[[_Element], bytes],
+    companion: Callable[[_Paired, _Element], bytes],
+) -> bytes:
+    """HRANDFIELD and ZRANDMEMBER: [COUNT [`word`]].
+
+    elements: what to draw from. name: the field or member that an element stands for. companion: its value or score,
+    encoded.
+    """
+    with_companions = len(options) > 1
+    if len(options) > 2 or (with_companions and options[1].upper() != word):
+        parse_count(options[0])
+        raise SyntaxFault
+    count = parse_count(options[0], pairs=with_companions) if options else 1
+    value = ctx.typed(key, kind)
+    if value is None:
+        return replies.EMPTY_ARRAY if options else ctx.null
+    if not options:
+        return replies.bulk(name(ctx.rng.choice(elements(value))))
+    drawn = sample(ctx.rng, elements(value), count)
+    if not with_companions:
+        return replies.bulk_array(map(name, drawn))
+    return replies.pairs([(replies.bulk(name(one)), companion(value, one)) for one in drawn], ctx.resp)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
-from cluster.commands.keys import NO_KEYS, Keys, KeySpec
+from cluster.commands.keys import NO_KEYS, Keys, KeySpec, NumKeys
 
 Handler = Callable[..., bytes | None]
 """(ctx, *arguments behind the name) → the encoded reply, or None when there is none now (blocked, reply off)."""
@@ -36,8 +36,8 @@ MOVABLE_KEYS = "movablekeys"
 ALLOW_BUSY = "allow_busy"
 NO_ASYNC_LOADING = "no_async_loading"
 
-# How the session may run a command (`Command.road`): the first two go straight from the table to the handler.
-ROAD_NO_KEY, ROAD_READ, ROAD_WRITE, ROAD_ROUTED = range(4)
+# How the session may run a command (`Command.road`): all but the last go straight from the table to the handler.
+ROAD_KEY, ROAD_KEYS, ROAD_NO_KEY, ROAD_ROUTED = range(4)
 
 
 class Command:
@@ -45,8 +45,8 @@ class Command:
 
     __slots__ = (
         "arity", "calls", "categories", "deprecated", "failed", "flags", "full_name", "group", "handler", "history",
-        "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "subcommands", "summary",
-        "takes_imports", "tips", "usec", "complexity",
+        "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "spent_ns", "step",
+        "subcommands", "summary", "takes_imports", "tips", "complexity", "writes",
     )
 
     def __init__(
@@ -83,10 +83,12 @@ class Command:
         self.own_effects = own_effects
         self.subcommands: dict[bytes, Command] = {}
         self.calls = 0
-        self.usec = 0.0
+        self.spent_ns = 0
         self.rejected = 0
         self.failed = 0
         self.takes_imports = ASKING in self.flags  # runs in a slot that is on its way here
+        self.writes = WRITE in self.flags
+        self.step = 1  # from one key to the next
         self.road = self._road()
 
     def _road(self) -> int:
@@ -95,15 +97,23 @@ class Command:
             return ROAD_ROUTED
         if len(self.keys) == 1 and plain:
             spec = self.keys[0]
-            if isinstance(spec, KeySpec) and spec.first == 1 and spec.last == 1:
-                return ROAD_WRITE if WRITE in self.flags else ROAD_READ
+            if isinstance(spec, KeySpec) and spec.first == 1 and spec.last in (1, -1):
+                self.step = spec.step
+                return ROAD_KEY if spec.last == 1 else ROAD_KEYS
         if not self.keys and plain and not (self.flags & {WRITE, MAY_REPLICATE}):
             return ROAD_NO_KEY
         return ROAD_ROUTED
 
     def key_positions(self, arguments: list[bytes]) -> list[int]:
-        """Positions of all keys in the whole command `arguments` (name first)."""
-        return [position for spec in self.keys for position in spec.positions(arguments)]
+        """Positions of all keys in the whole command `arguments` (name first). None at all where a number of keys is
+        wrong: such a line goes to no other node, its error is answered here."""
+        found: list[int] = []
+        for spec in self.keys:
+            positions = spec.positions(arguments)
+            if not positions and isinstance(spec, NumKeys):
+                return []
+            found += positions
+        return found
 
 
 def command(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Collection
+from typing import NamedTuple, TypeVar
 
 from cluster.commands.context import Context
 from cluster.commands.registry import READONLY, command
 from cluster.errors import SyntaxFault
 from cluster.keyspace.glob import Glob
 from cluster.keyspace.numbers import parse_integer
-from cluster.keyspace.scan import parse_cursor, pattern_slot, scan_keys
-from cluster.keyspace.values import type_name
+from cluster.keyspace.scan import parse_cursor, pattern_slot, scan_collection, scan_keys
+from cluster.keyspace.values import HashValue, SetValue, SortedSetValue, type_name
 from cluster.protocol import replies
 
 _DEFAULT_COUNT = 10
+_Collection = TypeVar("_Collection", HashValue, SetValue, SortedSetValue)
 
 
 class ScanOptions(NamedTuple):
@@ -49,6 +51,28 @@ def scan_options(options: tuple[bytes, ...], *, with_type: bool = False) -> Scan
 def scan_reply(cursor: int, elements: list[bytes]) -> bytes:
     """The next cursor and the elements, which are raw bytes."""
     return replies.array([replies.bulk(b"%d" % cursor), replies.bulk_array(elements)])
+
+
+def scan_members(
+    ctx: Context,
+    key: bytes,
+    cursor: bytes,
+    options: tuple[bytes, ...],
+    *,
+    kind: type[_Collection],
+    members: Callable[[_Collection], Collection[bytes]],
+    shown: Callable[[_Collection, bytes], tuple[bytes, ...]],
+) -> bytes:
+    """HSCAN, SSCAN and ZSCAN: `members` of the value under `key`, each as what `shown` makes of it."""
+    at = parse_cursor(cursor)
+    value = ctx.typed(key, kind)
+    if value is None:
+        return scan_reply(0, [])
+    effort, glob, _ = scan_options(options)
+    following, found = scan_collection(ctx.server.scan_cache, (ctx.db.index, key), members(value), at, effort)
+    if glob is not None:
+        found = [member for member in found if glob.matches(member)]
+    return scan_reply(following, [part for member in found for part in shown(value, member)])
 
 
 @command("SCAN", arity=-2, flags={READONLY}, group="generic", since="2.8.0",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cluster.commands import info_sections
+from cluster.commands.client_memory import clients_memory
 from cluster.commands.context import Context
 from cluster.commands.keys import READ, KeySpec
 from cluster.commands.registry import (
@@ -94,7 +95,7 @@ def slowlog_get(ctx: Context, *count: bytes) -> bytes:
         limit = -2
     if limit < -1:
         raise CommandError("ERR count should be greater than or equal to -1")
-    shown = ctx.server.slow_log if limit == -1 else ctx.server.slow_log[:limit]
+    shown = ctx.server.slow_log.entries if limit == -1 else ctx.server.slow_log.entries[:limit]
     return replies.array([
         replies.array([
             replies.integer(number), replies.integer(when), replies.integer(usec), replies.bulk_array(arguments),
@@ -108,13 +109,13 @@ def slowlog_get(ctx: Context, *count: bytes) -> bytes:
          tips=("request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"),
          summary="Counts the entries of the slow log.")
 def slowlog_len(ctx: Context) -> bytes:
-    return replies.integer(len(ctx.server.slow_log))
+    return replies.integer(len(ctx.server.slow_log.entries))
 
 
 @command("SLOWLOG RESET", arity=2, flags={ADMIN, LOADING, STALE}, group="server", since="2.2.12",
          tips=("request_policy:all_nodes", "response_policy:all_succeeded"), summary="Empties the slow log.")
 def slowlog_reset(ctx: Context) -> bytes:
-    ctx.server.slow_log.clear()
+    ctx.server.slow_log.entries.clear()
     return replies.OK
 
 
@@ -154,15 +155,14 @@ def memory_stats(ctx: Context) -> bytes:
     keys = sum(map(len, ctx.server.databases))
     dataset = memory.dataset_bytes
     used = memory.used
+    ordinary, replicas = clients_memory(ctx.server)
     fields = {
         "peak.allocated": replies.integer(memory.peak_bytes),
         "total.allocated": replies.integer(used),
         "startup.allocated": replies.integer(memory.startup_bytes),
         "replication.backlog": replies.integer(ctx.server.replication.backlog_bytes),
-        "clients.slaves": replies.integer(sum(c.out_bytes for c in ctx.server.clients.values() if c.is_replica_link)),
-        "clients.normal": replies.integer(
-            sum(c.out_bytes for c in ctx.server.clients.values() if not c.is_replica_link)
-        ),
+        "clients.slaves": replies.integer(replicas),
+        "clients.normal": replies.integer(ordinary),
         "aof.buffer": replies.ZERO,
         "overhead.total": replies.integer(max(0, used - dataset)),
         "keys.count": replies.integer(keys),

@@ -10,10 +10,9 @@ from cluster.commands.keys import FIRST_READ, KeySpec, first_key
 from cluster.commands.lists import positive_count
 from cluster.commands.random_elements import parse_count, sample
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
-from cluster.commands.scan_commands import scan_options, scan_reply
+from cluster.commands.scan_commands import scan_members
 from cluster.errors import SyntaxFault, WrongType
 from cluster.keyspace.events import Event
-from cluster.keyspace.scan import parse_cursor, scan_collection
 from cluster.keyspace.values import SetValue
 from cluster.protocol import replies
 
@@ -158,12 +157,7 @@ def srandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
 @command("SSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="set", since="2.8.0", tips=_RANDOM,
          summary="Goes through the members of a set, some at a time.")
 def sscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
-    at = parse_cursor(cursor)
-    value = ctx.typed(key, SetValue)
-    if value is None:
-        return scan_reply(0, [])
-    effort, glob, _ = scan_options(options)
-    following, members = scan_collection(ctx.server.scan_cache, (ctx.db.index, key), value.positions, at, effort)
-    if glob is not None:
-        members = [member for member in members if glob.matches(member)]
-    return scan_reply(following, members)
+    return scan_members(
+        ctx, key, cursor, options, kind=SetValue, members=lambda value: value.positions,
+        shown=lambda _, member: (member,),
+    )

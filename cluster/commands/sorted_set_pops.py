@@ -7,7 +7,7 @@ from cluster.commands.keys import KeySpec, NumKeys, first_key
 from cluster.commands.lists import positive_count
 from cluster.commands.registry import BLOCKING, FAST, MOVABLE_KEYS, NOSCRIPT, WRITE, command
 from cluster.commands.sorted_sets import scored_reply
-from cluster.commands.waiting import parse_numkeys, parse_pop_count, served_or_waiting, timeout_ms
+from cluster.commands.waiting import parse_pop, served, served_or_waiting, timeout_ms
 from cluster.errors import SyntaxFault
 from cluster.keyspace.events import Event
 from cluster.keyspace.values import SortedSetValue
@@ -84,15 +84,6 @@ def bzpopmax(ctx: Context, *arguments: bytes) -> bytes | None:
     return _blocking_pop(ctx, arguments, lowest=False)
 
 
-def _pop_options(numkeys: bytes, rest: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], bool, int]:
-    """(keys, whether the lowest, how many)"""
-    keys, options = parse_numkeys(numkeys, rest)
-    lowest = _ENDS.get(options[0].upper()) if options else None
-    if lowest is None:
-        raise SyntaxFault
-    return keys, lowest, parse_pop_count(options[1:])
-
-
 def _pop_many(ctx: Context, key: bytes, count: int, *, lowest: bool) -> bytes | None:
     value = ctx.typed_for_write(key, SortedSetValue)
     if value is None:
@@ -107,17 +98,13 @@ def _pop_many(ctx: Context, key: bytes, count: int, *, lowest: bool) -> bytes | 
 @command("ZMPOP", arity=-4, flags={WRITE, MOVABLE_KEYS}, keys=(NumKeys(1, _POPPED),), group="sorted-set",
          since="7.0.0", own_effects=True, summary="Takes members from the first sorted set that has some.")
 def zmpop(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
-    keys, lowest, count = _pop_options(numkeys, rest)
-    for key in keys:
-        reply = _pop_many(ctx, key, count, lowest=lowest)
-        if reply is not None:
-            return reply
-    return ctx.null_array
+    keys, lowest, count = parse_pop(numkeys, rest, _ENDS)
+    return served(ctx, keys, lambda ctx, key: _pop_many(ctx, key, count, lowest=lowest)) or ctx.null_array
 
 
 @command("BZMPOP", arity=-5, flags={WRITE, BLOCKING, MOVABLE_KEYS}, keys=(NumKeys(2, _POPPED),), group="sorted-set",
          since="7.0.0", own_effects=True, summary="Takes members from the first set that has some, and waits.")
 def bzmpop(ctx: Context, timeout: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
     wait_ms = timeout_ms(ctx, timeout)
-    keys, lowest, count = _pop_options(numkeys, rest)
+    keys, lowest, count = parse_pop(numkeys, rest, _ENDS)
     return served_or_waiting(ctx, keys, wait_ms, lambda ctx, key: _pop_many(ctx, key, count, lowest=lowest))

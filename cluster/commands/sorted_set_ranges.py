@@ -12,7 +12,7 @@ from cluster.commands.context import Context
 from cluster.commands.keys import FIRST_READ, READ, KeySpec, first_key
 from cluster.commands.lists import window
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
-from cluster.commands.sorted_sets import scored_reply
+from cluster.commands.sorted_sets import scored_reply, settle_zeros
 from cluster.errors import CommandError, NotAFloat, SyntaxFault
 from cluster.keyspace.events import DEL, Event
 from cluster.keyspace.numbers import parse_float, parse_integer
@@ -201,6 +201,7 @@ def store(ctx: Context, destination: bytes, value: SortedSetValue, event: str) -
     if not value:
         ctx.remove(destination, DEL)
         return replies.ZERO
+    settle_zeros(ctx, value)
     ctx.put(destination, value)
     ctx.changed(destination, Event("z", event), len(value))
     return replies.integer(len(value))

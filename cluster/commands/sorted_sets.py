@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
 
 from cluster.commands.context import Context
 from cluster.commands.keys import FIRST, FIRST_READ, first_key
-from cluster.commands.random_elements import parse_count, sample
+from cluster.commands.random_elements import random_pairs
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
-from cluster.commands.scan_commands import scan_options, scan_reply
+from cluster.commands.scan_commands import scan_members
 from cluster.errors import CommandError, SyntaxFault
 from cluster.keyspace.events import Event
 from cluster.keyspace.numbers import parse_float
-from cluster.keyspace.scan import parse_cursor, scan_collection
 from cluster.keyspace.values import SortedSetValue
 from cluster.protocol import replies
 
@@ -31,7 +29,28 @@ def _put(ctx: Context, value: SortedSetValue | None, key: bytes, member: bytes, 
         value = SortedSetValue()
         ctx.put(key, value)
     value.add(member, score)
+    if not score and math.copysign(1.0, score) < 0:
+        settle_zeros(ctx, value)
     return value
+
+
+def _move(ctx: Context, value: SortedSetValue, member: bytes, old: float, new: float) -> None:
+    value.move(member, old, new)
+    if not new and math.copysign(1.0, new) < 0:
+        settle_zeros(ctx, value)
+
+
+def settle_zeros(ctx: Context, value: SortedSetValue) -> None:
+    """In a listpack redis-server keeps a score of -0 as the integer 0; in a skiplist it stays what it is."""
+    if is_listpack(ctx, value):
+        value.drop_zero_signs()
+
+
+def is_listpack(ctx: Context, value: SortedSetValue) -> bool:
+    """Whether redis-server would still have the set in its compact encoding."""
+    config = ctx.config
+    small = value.peak_count <= config.zset_max_listpack_entries
+    return small and value.peak_bytes <= config.zset_max_listpack_value
 
 
 @command("ZADD", arity=-4, flags={WRITE, DENYOOM, FAST}, keys=FIRST, group="sorted-set", since="1.2.0",
@@ -46,7 +65,7 @@ def zadd(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
             ctx.changed(key, SCORE_ADD)
             return replies.ONE
         if old != score:
-            value.move(member, old, score)
+            _move(ctx, value, member, old, score)
             ctx.changed(key, SCORE_ADD)
         return replies.ZERO
     return _add_with_options(ctx, key, arguments)
@@ -75,7 +94,7 @@ def _add_with_options(ctx: Context, key: bytes, arguments: tuple[bytes, ...]) ->
                 value = _put(ctx, value, key, member, score)
                 added += 1
         elif _may_change(words, old, score) and old != score:
-            value.move(member, old, score)
+            _move(ctx, value, member, old, score)
             updated += 1
     if added or updated:
         ctx.changed(key, SCORE_ADD, added + updated)
@@ -113,7 +132,7 @@ def _increment(ctx: Context, key: bytes, member: bytes, increment: float, words:
     if not _may_change(words, old, score):
         return ctx.null
     if score != old:
-        value.move(member, old, score)
+        _move(ctx, value, member, old, score)
         ctx.changed(key, SCORE_INCREMENT)
     return replies.double(score, ctx.resp)
 
@@ -194,33 +213,16 @@ def scored_reply(items: list[tuple[float, bytes]], resp: int, *, with_scores: bo
 @command("ZRANDMEMBER", arity=-2, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="6.2.0", tips=_RANDOM,
          summary="Answers random members.")
 def zrandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
-    if not options:
-        value = ctx.typed(key, SortedSetValue)
-        if value is None:
-            return ctx.null
-        return replies.bulk(next(islice(value.scores, ctx.rng.randrange(len(value)), None)))
-    with_scores = len(options) > 1
-    if len(options) > 2 or (with_scores and options[1].upper() != b"WITHSCORES"):
-        parse_count(options[0])
-        raise SyntaxFault
-    count = parse_count(options[0], pairs=with_scores)
-    value = ctx.typed(key, SortedSetValue)
-    if value is None:
-        return replies.EMPTY_ARRAY
-    items = sample(ctx.rng, value.stretch(0, len(value)), count)
-    return scored_reply(items, ctx.resp, with_scores=with_scores)
+    return random_pairs(
+        ctx, key, options, kind=SortedSetValue, word=b"WITHSCORES", elements=SortedSetValue.to_draw_from,
+        name=lambda item: item[1], companion=lambda _, item: replies.double(item[0], ctx.resp),
+    )
 
 
 @command("ZSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="2.8.0", tips=_RANDOM,
          summary="Goes through the members and scores, some at a time.")
 def zscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
-    at = parse_cursor(cursor)
-    value = ctx.typed(key, SortedSetValue)
-    if value is None:
-        return scan_reply(0, [])
-    effort, glob, _ = scan_options(options)
-    following, members = scan_collection(ctx.server.scan_cache, (ctx.db.index, key), value.scores, at, effort)
-    if glob is not None:
-        members = [member for member in members if glob.matches(member)]
-    parts = [part for member in members for part in (member, replies.format_double(value.scores[member]))]
-    return scan_reply(following, parts)
+    return scan_members(
+        ctx, key, cursor, options, kind=SortedSetValue, members=lambda value: value.scores,
+        shown=lambda value, member: (member, replies.format_double(value.scores[member])),
+    )

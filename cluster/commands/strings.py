@@ -229,7 +229,7 @@ def mset(ctx: Context, *pairs: bytes) -> bytes:
     # What `put` and `changed` come to when nobody has to hear of it, without a call for each key.
     spaces, deadlines = ctx.spaces, ctx.deadlines
     for key, value in both:
-        slot = key_slot(key)
+        slot = ctx.slot if ctx.one_slot else key_slot(key)
         spaces[slot][key] = value
         if deadlines[slot]:
             deadlines[slot].pop(key, None)

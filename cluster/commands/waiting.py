@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cluster.blocking import Retry
 from cluster.commands.context import Context
-from cluster.errors import CommandError, NotAFloat
+from cluster.errors import CommandError, NotAFloat, SyntaxFault
 from cluster.keyspace.numbers import INT64_MAX, parse_float
 
 
@@ -24,12 +24,20 @@ def timeout_ms(ctx: Context, text: bytes) -> int:
     return math.ceil(seconds * 1000)
 
 
-def served_or_waiting(ctx: Context, keys: Sequence[bytes], timeout: int, serve: Retry) -> bytes | None:
-    """The reply by the first of `keys` that can serve; else the client waits for one, unless in a transaction."""
+def served(ctx: Context, keys: Sequence[bytes], serve: Retry) -> bytes | None:
+    """The reply by the first of `keys` that can serve."""
     for key in keys:
         reply = serve(ctx, key)
         if reply is not None:
             return reply
+    return None
+
+
+def served_or_waiting(ctx: Context, keys: Sequence[bytes], timeout: int, serve: Retry) -> bytes | None:
+    """As `served`; when none can, the client waits for one, unless in a transaction."""
+    reply = served(ctx, keys, serve)
+    if reply is not None:
+        return reply
     if not ctx.allows_blocking:
         return ctx.null_array
     ctx.server.block(ctx.client, list(keys), timeout, woken(serve), ctx.null_array)
@@ -51,18 +59,24 @@ def woken(serve: Retry) -> Retry:
 
 
 def parse_numkeys(text: bytes, rest: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """(keys, what stands behind them) of LMPOP and ZMPOP, by the count in `text`."""
-    from_text = _at_least_one(text, "numkeys")
-    return rest[:from_text], rest[from_text:]
+    """(keys, what stands behind them), by the count in `text`."""
+    number = _at_least_one(text, "numkeys")
+    return rest[:number], rest[number:]
 
 
-def parse_pop_count(options: tuple[bytes, ...]) -> int:
-    """COUNT at the end of LMPOP and ZMPOP, 1 when not given."""
-    if not options:
-        return 1
-    if len(options) != 2 or options[0].upper() != b"COUNT":
-        raise CommandError("ERR syntax error")
-    return _at_least_one(options[1], "count")
+def parse_pop(
+    numkeys: bytes, rest: tuple[bytes, ...], ends: Mapping[bytes, bool]
+) -> tuple[tuple[bytes, ...], bool, int]:
+    """What LMPOP and ZMPOP are given: (keys, what `ends` says of the word behind them, COUNT or 1)"""
+    keys, options = parse_numkeys(numkeys, rest)
+    end = ends.get(options[0].upper()) if options else None
+    if end is None:
+        raise SyntaxFault
+    if len(options) == 1:
+        return keys, end, 1
+    if len(options) != 3 or options[1].upper() != b"COUNT":
+        raise SyntaxFault
+    return keys, end, _at_least_one(options[2], "count")
 
 
 def _at_least_one(text: bytes, name: str) -> int:

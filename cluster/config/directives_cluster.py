@@ -8,6 +8,7 @@ from cluster.config.directive import ACCEPTED, Directive, Section
 from cluster.config.values import LONG_MAX, ULONG_MAX, Choice, Integer, Memory, Text, YesNo
 
 PORT = Integer(0, 65535)
+_ACL = "access control lists"
 
 CLUSTER = Section(
     "Cluster",
@@ -51,7 +52,7 @@ CLUSTER = Section(
         ),
         Directive(
             name="cluster-allow-pubsubshard-when-down", kind=YesNo(), default="yes",
-            about="sharded pub/sub goes on while the cluster is down",
+            missing="sharded pub/sub", about="sharded pub/sub goes on while the cluster is down",
         ),
         Directive(
             name="cluster-link-sendbuf-limit", kind=Memory(0, ULONG_MAX), default="0",
@@ -64,7 +65,7 @@ CLUSTER = Section(
         Directive(name="cluster-announce-port", kind=PORT, default="0", about="the port told to them"),
         Directive(name="cluster-announce-bus-port", kind=PORT, default="0", about="the bus port told to nodes"),
         Directive(
-            name="cluster-announce-tls-port", kind=PORT, default="0", effect=ACCEPTED, about="TLS is not there"
+            name="cluster-announce-tls-port", kind=PORT, default="0", about="the TLS port told to them, of a proxy, say"
         ),
         Directive(
             name="cluster-announce-hostname", kind=Text(host_name_check), default="",
@@ -97,12 +98,18 @@ SECURITY = Section(
     "Security",
     [
         Directive(name="requirepass", kind=Text(), default="", about="the password of the default user"),
-        Directive(name="aclfile", kind=Text(), default="", immutable=True, about="the file that holds the users"),
+        Directive(
+            name="aclfile", kind=Text(), default="", immutable=True, missing=_ACL,
+            about="the file that holds the users",
+        ),
         Directive(
             name="acl-pubsub-default", kind=Choice(("allchannels", "resetchannels")), default="resetchannels",
-            about="the channels a new user may use",
+            missing=_ACL, about="the channels a new user may use",
         ),
-        Directive(name="acllog-max-len", kind=Integer(0, LONG_MAX), default="128", about="entries ACL LOG keeps"),
+        Directive(
+            name="acllog-max-len", kind=Integer(0, LONG_MAX), default="128", missing=_ACL,
+            about="entries ACL LOG keeps",
+        ),
     ],
 )  # fmt: skip
 
@@ -114,7 +121,8 @@ LINES = Section(
             about="a command gets another name, or with \"\" none",
         ),
         Directive(
-            name="user", kind=Lines(1), default="", adds_up="loading", unlisted=True, about="a user and its rules",
+            name="user", kind=Lines(1), default="", adds_up="loading", unlisted=True, missing=_ACL,
+            about="a user and its rules",
         ),
         Directive(
             name="loadmodule", kind=Lines(1), default="", adds_up="loading", unlisted=True, effect=ACCEPTED,
@@ -122,7 +130,7 @@ LINES = Section(
         ),
         Directive(
             name="sentinel", kind=Lines(1), default="", adds_up="loading", unlisted=True,
-            about="a line of Sentinel's file",
+            missing="Sentinel", about="a line of Sentinel's file",
         ),
         *(
             Directive(name=name, kind=Text(), default="", unlisted=True, effect=ACCEPTED, about="gone since Redis 7")

@@ -9,6 +9,7 @@ from cluster.config.values import INT_MAX, INT_MIN, LONG_MAX, Choice, Integer, M
 
 SMALLEST_BACKLOG = 16 * 1024
 PORT = Integer(0, 65535)
+_AOF = "append-only files"
 
 SNAPSHOTS = Section(
     "Snapshots",
@@ -34,15 +35,15 @@ SNAPSHOTS = Section(
         ),
         Directive(
             name="rdb-key-save-delay", kind=Integer(INT_MIN, INT_MAX), default="0", hidden=True,
-            about="microseconds of rest after each key of a snapshot, for tests",
+            effect=ACCEPTED, about="snapshots do not rest between keys",
         ),
         Directive(
             name="key-load-delay", kind=Integer(INT_MIN, INT_MAX), default="0", hidden=True,
-            about="microseconds of rest after each key that is loaded, for tests",
+            effect=ACCEPTED, about="loading does not rest between keys",
         ),
         Directive(
             name="loading-process-events-interval-bytes", kind=Integer(1024), default="2097152", hidden=True,
-            about="bytes loaded between two looks at the clients",
+            effect=ACCEPTED, about="clients are not looked at while a snapshot is read",
         ),
     ],
 )  # fmt: skip
@@ -50,36 +51,49 @@ SNAPSHOTS = Section(
 APPEND_ONLY = Section(
     "Append-only file",
     [
-        Directive(name="appendonly", kind=YesNo(), default="no", about="every write is logged"),
+        Directive(name="appendonly", kind=YesNo(), default="no", missing=_AOF, about="every write is logged"),
         Directive(
             name="appendfilename", kind=Text(file_name_check("appendfilename")), default="appendonly.aof",
-            immutable=True, about="the beginning of the names of its files",
+            immutable=True, missing=_AOF, about="the beginning of the names of its files",
         ),
         Directive(
             name="appenddirname", kind=Text(file_name_check("appenddirname", what="dirname")), default="appendonlydir",
-            immutable=True, about="the directory of its files",
+            immutable=True, missing=_AOF, about="the directory of its files",
         ),
         Directive(
-            name="appendfsync", kind=Choice(("everysec", "always", "no")), default="everysec", about="when it is synced"
+            name="appendfsync", kind=Choice(("everysec", "always", "no")), default="everysec", missing=_AOF,
+            about="when it is synced",
         ),
         Directive(
-            name="no-appendfsync-on-rewrite", kind=YesNo(), default="no", about="no fsync while a rewrite is at work"
+            name="no-appendfsync-on-rewrite", kind=YesNo(), default="no", missing=_AOF,
+            about="no fsync while a rewrite is at work",
         ),
         Directive(
             name="auto-aof-rewrite-percentage", kind=Integer(), default="100",
-            about="growth that starts a rewrite; 0: none",
+            missing=_AOF, about="growth that starts a rewrite; 0: none",
         ),
         Directive(
-            name="auto-aof-rewrite-min-size", kind=Memory(), default="64mb", about="size from which it may start"
+            name="auto-aof-rewrite-min-size", kind=Memory(), default="64mb", missing=_AOF,
+            about="size from which it may start",
         ),
-        Directive(name="aof-load-truncated", kind=YesNo(), default="yes", about="a torn end is cut off at the start"),
-        Directive(name="aof-use-rdb-preamble", kind=YesNo(), default="yes", about="a rewrite begins with a snapshot"),
-        Directive(name="aof-timestamp-enabled", kind=YesNo(), default="no", about="the file has timestamps"),
+        Directive(
+            name="aof-load-truncated", kind=YesNo(), default="yes", missing=_AOF,
+            about="a torn end is cut off at the start",
+        ),
+        Directive(
+            name="aof-use-rdb-preamble", kind=YesNo(), default="yes", missing=_AOF,
+            about="a rewrite begins with a snapshot",
+        ),
+        Directive(
+            name="aof-timestamp-enabled", kind=YesNo(), default="no", missing=_AOF, about="the file has timestamps",
+        ),
         Directive(
             name="aof-rewrite-incremental-fsync", kind=YesNo(), default="yes", effect=ACCEPTED,
             about="one fsync at the end",
         ),
-        Directive(name="aof-disable-auto-gc", kind=YesNo(), default="no", about="old files of it are kept"),
+        Directive(
+            name="aof-disable-auto-gc", kind=YesNo(), default="no", missing=_AOF, about="old files of it are kept",
+        ),
     ],
 )  # fmt: skip
 
@@ -101,7 +115,8 @@ REPLICATION = Section(
             about="clients cannot write to a replica",
         ),
         Directive(
-            name="repl-diskless-sync", kind=YesNo(), default="yes", about="a full sync is sent without a file"
+            name="repl-diskless-sync", kind=YesNo(), default="yes", effect=ACCEPTED,
+            about="whether a full sync goes through a file follows from its size",
         ),
         Directive(
             name="repl-diskless-sync-delay", kind=Integer(), default="5", effect=ACCEPTED,
@@ -113,7 +128,7 @@ REPLICATION = Section(
         ),
         Directive(
             name="repl-diskless-load", kind=Choice(("disabled", "on-empty-db", "swapdb")), default="disabled",
-            about="how a replica takes a full sync",
+            effect=ACCEPTED, about="a full sync is loaded beside the old data, which is served until then",
         ),
         Directive(
             name="repl-ping-replica-period", alias="repl-ping-slave-period", kind=Integer(1), default="10",
@@ -121,7 +136,8 @@ REPLICATION = Section(
         ),
         Directive(name="repl-timeout", kind=Integer(1), default="60", about="seconds of silence that end a link"),
         Directive(
-            name="repl-disable-tcp-nodelay", kind=YesNo(), default="no", about="small packets of the stream are joined"
+            name="repl-disable-tcp-nodelay", kind=YesNo(), default="no", effect=ACCEPTED,
+            about="the stream is always sent at once",
         ),
         Directive(
             name="repl-backlog-size", kind=Memory(1, clamp_low=SMALLEST_BACKLOG), default="1mb",
@@ -137,7 +153,7 @@ REPLICATION = Section(
         ),
         Directive(
             name="propagation-error-behavior", kind=Choice(("ignore", "panic", "panic-on-replicas")), default="ignore",
-            about="what a replica does when a command of the stream fails",
+            effect=ACCEPTED, about="a replica logs a command of the stream that fails, and goes on",
         ),
         Directive(
             name="replica-ignore-disk-write-errors", kind=YesNo(), default="no", effect=ACCEPTED,
@@ -155,10 +171,10 @@ REPLICATION = Section(
         Directive(name="replica-announce-port", alias="slave-announce-port", kind=PORT, default="0",
                   about="the port a replica says it has"),
         Directive(name="replica-ignore-maxmemory", alias="slave-ignore-maxmemory", kind=YesNo(), default="yes",
-                  about="a replica leaves eviction to its primary"),
+                  effect=ACCEPTED, about="a replica always leaves eviction to its primary"),
         Directive(name="replica-lazy-flush", alias="slave-lazy-flush", kind=YesNo(), default="no", effect=ACCEPTED,
                   about="memory is freed in one way only"),
         Directive(name="rdb-del-sync-files", kind=YesNo(), default="no",
-                  about="snapshots made for a full sync are deleted"),
+                  effect=ACCEPTED, about="snapshots made for a full sync are always deleted"),
     ],
 )  # fmt: skip

@@ -38,13 +38,13 @@ MEMORY = Section(
         Directive(name="lfu-log-factor", kind=Integer(), default="10", about="how fast access counters saturate"),
         Directive(name="lfu-decay-time", kind=Integer(), default="1", about="minutes after which they are halved"),
         Directive(
-            name="active-expire-effort", kind=Integer(1, 10), default="1", about="how hard expired keys are sought",
+            name="active-expire-effort", kind=Integer(1, 10), default="1", effect=ACCEPTED,
+            about="the effort follows from how many keys have expired",
         ),
         Directive(name="lazyfree-lazy-eviction", kind=YesNo(), default="no", about="evictions travel as UNLINK"),
         Directive(name="lazyfree-lazy-expire", kind=YesNo(), default="no", about="expiries travel as UNLINK"),
         Directive(
-            name="lazyfree-lazy-server-del", kind=YesNo(), default="no", effect=ACCEPTED,
-            about="memory is freed in one way only",
+            name="lazyfree-lazy-server-del", kind=YesNo(), default="no", about="a set that SPOP empties goes as UNLINK",
         ),
         Directive(
             name="lazyfree-lazy-user-del", kind=YesNo(), default="no", effect=ACCEPTED,
@@ -121,10 +121,16 @@ ENCODINGS = Section(
         ),
         Directive(
             name="hll-sparse-max-bytes", kind=Memory(), default="3000",
-            about="bytes up to which a HyperLogLog is sparse",
+            missing="HyperLogLogs", about="bytes up to which a HyperLogLog is sparse",
         ),
-        Directive(name="stream-node-max-bytes", kind=Memory(), default="4096", about="the bytes of a node of a stream"),
-        Directive(name="stream-node-max-entries", kind=LONG, default="100", about="the entries of a node of a stream"),
+        Directive(
+            name="stream-node-max-bytes", kind=Memory(), default="4096", missing="streams",
+            about="the bytes of a node of a stream",
+        ),
+        Directive(
+            name="stream-node-max-entries", kind=LONG, default="100", missing="streams",
+            about="the entries of a node of a stream",
+        ),
     ],
 )  # fmt: skip
 
@@ -133,7 +139,7 @@ OBSERVATION = Section(
     [
         Directive(
             name="notify-keyspace-events", kind=EventClasses(), default="",
-            about="the events published, by class letters",
+            missing="keyspace events", about="the events published, by class letters",
         ),
         Directive(
             name="slowlog-log-slower-than", kind=Integer(-1, LONG_MAX), default="10000",
@@ -142,18 +148,19 @@ OBSERVATION = Section(
         Directive(name="slowlog-max-len", kind=LONG, default="128", about="entries the slow log keeps"),
         Directive(
             name="latency-monitor-threshold", kind=LONG, default="0",
-            about="milliseconds from which LATENCY notes an event",
+            missing="LATENCY", about="milliseconds from which LATENCY notes an event",
         ),
         Directive(
-            name="latency-tracking", kind=YesNo(), default="yes", about="histograms of the time each command takes"
+            name="latency-tracking", kind=YesNo(), default="yes", missing="LATENCY",
+            about="histograms of the time each command takes",
         ),
         Directive(
             name="latency-tracking-info-percentiles", kind=Percentiles(), default="50 99 99.9",
-            about="the percentiles INFO shows of them",
+            missing="LATENCY", about="the percentiles INFO shows of them",
         ),
         Directive(
             name="busy-reply-threshold", alias="lua-time-limit", kind=LONG, default="5000",
-            about="milliseconds after which a script makes the node answer BUSY",
+            missing="scripts", about="milliseconds after which a script makes the node answer BUSY",
         ),
         Directive(
             name="lua-enable-deprecated-api", kind=YesNo(), default="no", immutable=True, hidden=True, effect=ACCEPTED,

@@ -53,7 +53,7 @@ NETWORK = Section(
         ),
         Directive(
             name="bind-source-addr", kind=Text(), default="",
-            about="the address that connections to other nodes come from",
+            effect=ACCEPTED, about="the system chooses the address that connections to other nodes come from",
         ),
         Directive(
             name="socket-mark-id", kind=Integer(0, UINT_MAX), default="0", immutable=True, effect=ACCEPTED,
@@ -86,7 +86,7 @@ CLIENTS = Section(
         ),
         Directive(
             name="tracking-table-max-keys", kind=Integer(0, 2**63 - 1), default="1000000",
-            about="keys remembered for client-side caching",
+            missing="client tracking", about="keys remembered for client-side caching",
         ),
         Directive(name="max-new-connections-per-cycle", kind=Integer(1, 1000), default="10", hidden=True,
                   effect=ACCEPTED, about="all that wait are accepted"),
@@ -123,7 +123,8 @@ TLS = Section(
 PROCESS = Section(
     "Process and log",
     [
-        Directive(name="daemonize", kind=YesNo(), default="no", immutable=True, about="run in the background"),
+        Directive(name="daemonize", kind=YesNo(), default="no", immutable=True,
+                  about="run in the background; the nodes of scripts/bring-up, which watches them, do not"),
         Directive(
             name="supervised", kind=Choice(("upstart", "systemd", "auto", "no")), default="no", immutable=True,
             effect=ACCEPTED, about="the process stays in front, which every supervisor understands",

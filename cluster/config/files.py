@@ -65,8 +65,11 @@ def rewrite_configuration(config: Configuration, instead: Mapping[str, Sequence[
     """CONFIG REWRITE; `instead` as in `rewrite`. Raises RewriteError."""
     if not config.file_path:
         raise RewriteError("ERR The server is running without a config file")
+    path = Path(config.file_path)
+    if path.exists() and not path.is_file():  # The new file would take the place of a device, a pipe, a directory.
+        raise RewriteError(f"ERR Rewriting config file: {path} is not a regular file")
     try:
-        text = read_text(config.file_path) if Path(config.file_path).exists() else ""
+        text = read_text(config.file_path) if path.exists() else ""
         write_text(config.file_path, rewrite(text, config, instead))
     except OSError as error:
         raise RewriteError(f"ERR Rewriting config file: {error.strerror}") from None

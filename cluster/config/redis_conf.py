@@ -28,12 +28,15 @@ ReadText = Callable[[str], str]
 Expand = Callable[[str], list[str]]
 
 
-def parse_file(path: str, read: ReadText, expand: Expand, depth: int = 0) -> Iterator[Setting]:
+def parse_file(
+    path: str, read: ReadText, expand: Expand, depth: int = 0, *, included_by: Setting | None = None
+) -> Iterator[Setting]:
     """The settings of a file and of those it includes, in order; ``-`` is standard input. Raises ConfigError."""
     try:
         text = read(path)
     except OSError as error:
-        raise ConfigError(f"can't open config file '{path}': {error.strerror}") from None
+        cause = f"can't open config file '{path}': {error.strerror}"
+        raise (ConfigError(cause, included_by.place, included_by.line) if included_by else ConfigError(cause)) from None
     settings = parse_text(text, "standard input" if path == STANDARD_INPUT else path)
     return follow_includes(settings, read, expand, depth)
 
@@ -49,7 +52,7 @@ def follow_includes(settings: Iterable[Setting], read: ReadText, expand: Expand,
         if depth == MAX_INCLUDE_DEPTH:
             raise ConfigError(f"includes are nested deeper than {MAX_INCLUDE_DEPTH}", setting.place, setting.line)
         for included in expand(setting.words[0]):
-            yield from parse_file(included, read, expand, depth + 1)
+            yield from parse_file(included, read, expand, depth + 1, included_by=setting)
 
 
 def parse_text(text: str, name: str) -> Iterator[Setting]:

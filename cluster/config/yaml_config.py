@@ -32,11 +32,11 @@ class NodePlan:
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
-    """`password` and `secret` are '' for none; `nodes` is in the order of the file."""
+    """`password` and `secret` are '' for none, `node_timeout_ms` None; `nodes` is in the order of the file."""
 
     name: str
     replicas: int
-    node_timeout_ms: int
+    node_timeout_ms: int | None
     host: str
     directory: str
     password: str
@@ -64,7 +64,9 @@ def parse_cluster_yaml(text: str, path: str) -> ClusterPlan:
     plan = ClusterPlan(
         name=cluster.text("name", "cluster"),
         replicas=cluster.integer("replicas", 1, low=0, high=100),
-        node_timeout_ms=cluster.integer("node_timeout_ms", DEFAULT_NODE_TIMEOUT_MS, low=1, high=2**53),
+        node_timeout_ms=(
+            cluster.integer("node_timeout_ms", None, low=1, high=2**53) if cluster.has("node_timeout_ms") else None
+        ),
         host=host,
         directory=directory,
         password=cluster.text("password", ""),
@@ -118,13 +120,27 @@ def _check_ports(plan: ClusterPlan, root: Reader) -> None:
 
 def node_settings(plan: ClusterPlan, node: NodePlan) -> list[Setting]:
     """All that a node is told, in the order in which it is layered."""
+    return [*usual_settings(), *named_settings(plan, node)]
+
+
+def usual_settings() -> list[Setting]:
+    """What holds for a node of cluster.yaml unless somebody says otherwise."""
+    return [
+        Setting("pidfile", ("node.pid",)),
+        Setting("cluster-node-timeout", (str(DEFAULT_NODE_TIMEOUT_MS),)),
+    ]
+
+
+def named_settings(plan: ClusterPlan, node: NodePlan) -> list[Setting]:
+    """What cluster.yaml says about a node."""
     settings = [
         Setting("cluster-enabled", ("yes",)),
         Setting("port", (str(node.port),)),
         Setting("bind", (node.host,)),
         Setting("dir", (node.directory,)),
-        Setting("cluster-node-timeout", (str(plan.node_timeout_ms),)),
     ]
+    if plan.node_timeout_ms is not None:
+        settings.append(Setting("cluster-node-timeout", (str(plan.node_timeout_ms),)))
     if node.bus_port != node.port + BUS_PORT_OFFSET:
         settings.append(Setting("cluster-port", (str(node.bus_port),)))
     if plan.password:

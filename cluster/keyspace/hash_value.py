@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable
+from collections.abc import ItemsView, Iterable, Sequence
 from typing import ClassVar
+
+from cluster.keyspace.set_value import SetValue
+
+LISTED_LIMIT = 128
+"""Up to so many fields a list of them is made whenever some are to be drawn."""
 
 
 class HashValue:
-    """`fields` maps field → value. `peak_count` and `peak_bytes` (the longest field or value ever held) decide
-    which encoding Redis would show: its conversion from listpack is for good."""
+    """`fields` maps field → value; it is changed by `set` and `discard` only. `peak_count` and `peak_bytes` (the
+    longest field or value ever held) decide which encoding Redis would show: its conversion from listpack is for good.
+    """
 
-    __slots__ = ("fields", "peak_bytes", "peak_count")
+    __slots__ = ("_drawn_from", "fields", "peak_bytes", "peak_count")
     type_name: ClassVar[str] = "hash"
 
     def __init__(self, items: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self.fields: dict[bytes, bytes] = dict(items)
+        self._drawn_from: SetValue | None = None  # the fields once more, kept from the first draw from a large hash on
         self.peak_count = len(self.fields)
         self.peak_bytes = max((max(len(field), len(value)) for field, value in self.fields.items()), default=0)
 
     def __len__(self) -> int:
         return len(self.fields)
+
+    def set(self, field: bytes, content: bytes) -> None:
+        self.fields[field] = content
+        length = max(len(field), len(content))
+        if length > self.peak_bytes:
+            self.peak_bytes = length
+        if len(self.fields) > self.peak_count:
+            self.peak_count = len(self.fields)
+        if self._drawn_from is not None:
+            self._drawn_from.add(field)
+
+    def discard(self, field: bytes) -> bool:
+        """Whether it was there."""
+        if self._drawn_from is not None:
+            self._drawn_from.discard(field)
+        return self.fields.pop(field, None) is not None
+
+    def to_draw_from(self) -> Sequence[bytes]:
+        """The fields in any order. O(1), but for the first time."""
+        if self._drawn_from is None:
+            if len(self.fields) <= LISTED_LIMIT:
+                return list(self.fields)
+            self._drawn_from = SetValue.of_distinct(self.fields)
+        return self._drawn_from.order
 
     def items(self) -> ItemsView[bytes, bytes]:
         return self.fields.items()

@@ -6,22 +6,22 @@ limit is set, a pass over the keyspace (some keys a tick) sizes what is there; u
 size stands in; from then on each change moves the sum.
 
 Eviction follows redis-server: sample `maxmemory-samples` keys, keep the best candidates in a small pool, evict the
-best, until the data fits. The access clocks exist only under a policy that needs them.
+best, until the data fits. The access clocks exist only under an LRU or LFU policy.
 """
 
 from __future__ import annotations
 
 import math
-import random
 import sys
 from collections.abc import Callable, Iterator
-from itertools import compress, islice
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from cluster.keyspace.database import Database
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.list_value import ListValue
+from cluster.keyspace.sampling import KeySampler
 from cluster.keyspace.set_value import SetValue
 from cluster.keyspace.sorted_set import SortedSetValue
 from cluster.keyspace.values import Value
@@ -35,8 +35,6 @@ SIZED_PER_TICK = 5_000
 EVICTIONS_PER_TRY = 512
 """Keys evicted before one command at most; the rest follows with the ticks."""
 POOL_SIZE = 16
-OFFSET_LIMIT = 64
-"""How far into a slot's dict a sampled key may stand."""
 LFU_INITIAL = 5
 
 
@@ -74,7 +72,11 @@ class MemoryAccount:
         self._base = 0
         self._pass: Iterator[tuple[Database, bytes]] | None = None
         self._pool: list[tuple[float, int, bytes]] = []
-        self.clocks: list[dict[bytes, int]] = []
+        self._samplers: list[KeySampler] = []
+        self.clocked = ""
+        """What the policy asks for: lru, lfu, or nothing."""
+        self._clocked_since = server.ctx.now_ms // 1000
+        self.clocks: list[dict[bytes, int]] = [{} for _ in server.databases]
         """By database: key → seconds of the last use (LRU), or minutes << 8 | counter (LFU)."""
         self.startup_bytes = self.resident_bytes()
         self.peak_bytes = self.startup_bytes
@@ -87,16 +89,21 @@ class MemoryAccount:
         return self._server.config.maxmemory_policy
 
     def configure(self) -> None:
-        """maxmemory or its policy was set (or the whole dataset was replaced): begin anew."""
+        """maxmemory or its policy was set (or the whole dataset was replaced): begin anew, but for the clocks, unless
+        they are to show something else from now on."""
         server = self._server
         self._sizes = [{} for _ in server.databases]
         self._sum = 0
         self._pool.clear()
+        self._samplers = [KeySampler() for _ in server.databases]
         limited = bool(server.config.maxmemory)
         self._pass = self._every_key() if limited else None
-        ordered = self.policy.endswith(("lru", "lfu"))
-        server.ctx.tracks_access = ordered and (limited or self.policy.endswith("lfu"))
-        self.clocks = [{} for _ in server.databases]
+        clocked = self.policy[-3:] if self.policy.endswith(("lru", "lfu")) else ""
+        server.ctx.tracks_access = bool(clocked)
+        if clocked != self.clocked:
+            self.clocked = clocked
+            self._clocked_since = server.ctx.now_ms // 1000
+            self.clocks = [{} for _ in server.databases]
         self._base = self.resident_bytes()
         if limited:
             self._size_some()
@@ -150,12 +157,30 @@ class MemoryAccount:
             self._sum -= sizes.pop(key, 0)
             self.clocks[db.index].pop(key, None)
             return
+        if not self._server.config.maxmemory:
+            return
         size = KEY_OVERHEAD_BYTES + sys.getsizeof(key) + value_bytes(value)
         self._sum += size - sizes.get(key, 0)
         sizes[key] = size
 
-    def forget_all(self) -> None:
-        """The databases were emptied."""
+    def emptied(self, db: Database) -> None:
+        """All keys of `db` are gone."""
+        self._sum -= sum(self._sizes[db.index].values())
+        self._sizes[db.index] = {}
+        self.clocks[db.index] = {}
+
+    def swapped(self, first: int, second: int) -> None:
+        """Two databases have exchanged their contents."""
+        for kept in (self._sizes, self.clocks):
+            kept[first], kept[second] = kept[second], kept[first]
+        self._pool.clear()
+        if self._pass is not None:
+            self.configure()  # it may have passed over some
+
+    def replaced(self, clocks: list[dict[bytes, int]]) -> None:
+        """The databases hold other data now, and `clocks` what is known of its use."""
+        self.clocks = clocks
+        self._clocked_since = self._server.ctx.now_ms // 1000
         self.configure()
 
     def tick(self, now_ms: int) -> None:
@@ -165,17 +190,40 @@ class MemoryAccount:
 
     # -- access clocks ---------------------------------------------------------------------------------------
 
-    def touch(self, key: bytes, slot: int) -> None:
+    def touch(self, key: bytes) -> None:
         """`key` of the context's database was used."""
         server = self._server
         if server.ctx.client.no_touch:
             return
         clocks = self.clocks[server.ctx.db.index]
-        if self.policy.endswith("lru"):
+        if self.clocked == "lru":
             clocks[key] = server.ctx.now_ms // 1000
         else:
             minutes = server.ctx.now_ms // 60_000
             clocks[key] = minutes << 8 | self._counted(self.frequency(server.ctx.db, key))
+
+    def stored(self, key: bytes) -> None:
+        """`key` of the context's database was given a value. For a new one that is no use yet."""
+        if self.clocked == "lfu" and key not in self.clocks[self._server.ctx.db.index]:
+            self.set_clock(self._server.ctx.db, key, self.clock_of(None, LFU_INITIAL))
+        else:
+            self.touch(key)
+
+    def clock(self, db: Database, key: bytes) -> int | None:
+        """What is known of the use of `key`, to be given to `set_clock`."""
+        return self.clocks[db.index].get(key)
+
+    def set_clock(self, db: Database, key: bytes, clock: int | None) -> None:
+        if clock is not None:
+            self.clocks[db.index][key] = clock
+
+    def clock_of(self, idle_seconds: int | None, frequency: int | None) -> int | None:
+        """The clock of a key of which somebody says how it was used, if that is what the policy asks for."""
+        if self.clocked == "lru" and idle_seconds is not None:
+            return self._server.ctx.now_ms // 1000 - idle_seconds
+        if self.clocked == "lfu" and frequency is not None:
+            return self._server.ctx.now_ms // 60_000 << 8 | frequency
+        return None
 
     def _counted(self, counter: int) -> int:
         """Redis's logarithmic counter: the busier the key, the rarer it goes up."""
@@ -195,17 +243,10 @@ class MemoryAccount:
         return max(0, (known & 255) - (passed // decay if decay else 0))
 
     def idle_seconds(self, db: Database, key: bytes) -> int:
-        """Seconds since the last use, as far as it is tracked (OBJECT IDLETIME)."""
-        known = self.clocks[db.index].get(key)
-        return 0 if known is None else max(0, self._server.ctx.now_ms // 1000 - known)
-
-    def set_idle_seconds(self, db: Database, key: bytes, seconds: int) -> None:
-        if self.policy.endswith("lru"):
-            self.clocks[db.index][key] = self._server.ctx.now_ms // 1000 - seconds
-
-    def set_frequency(self, db: Database, key: bytes, counter: int) -> None:
-        if self.policy.endswith("lfu"):
-            self.clocks[db.index][key] = self._server.ctx.now_ms // 60_000 << 8 | counter
+        """Seconds since the last use (OBJECT IDLETIME), or since it is looked for; 0 where it is not."""
+        if self.clocked != "lru":
+            return 0
+        return max(0, self._server.ctx.now_ms // 1000 - self.clocks[db.index].get(key, self._clocked_since))
 
     # -- eviction --------------------------------------------------------------------------------------------
 
@@ -228,62 +269,44 @@ class MemoryAccount:
         return True
 
     def _victim(self) -> tuple[Database, bytes, int] | None:
-        volatile = self.policy.startswith("volatile")
         if self.policy.endswith("random"):
-            for db in self._shuffled_databases():
-                for slot, key in _sample(_tables(db, volatile), 1, self._server.rng):
-                    return db, key, slot
-            return None
-        self._fill_pool(volatile)
+            databases = list(self._server.databases)
+            self._server.rng.shuffle(databases)
+            return next(((db, key, slot) for db in databases for slot, key in self._sample(db, 1)), None)
+        self._fill_pool()
         while self._pool:
             _, index, key = self._pool.pop()
             db, slot = self._server.databases[index], key_slot(key)
-            if key in _tables(db, volatile)[slot]:
+            if key in self._tables(db)[slot]:
                 return db, key, slot
         return None
 
-    def _shuffled_databases(self) -> list[Database]:
-        databases = [db for db in self._server.databases if any(db.spaces)]
-        self._server.rng.shuffle(databases)
-        return databases
-
-    def _fill_pool(self, volatile: bool) -> None:
+    def _fill_pool(self) -> None:
         """Add a sample to the pool, which stays sorted: the best victim is last."""
         known = {(index, key) for _, index, key in self._pool}
         score = self._score()
         for db in self._server.databases:
-            if self._pass is None and not self._sizes[db.index]:
-                continue  # empty: looking for a key in it would pass over all its slots
-            for _, key in _sample(_tables(db, volatile), self._server.config.maxmemory_samples, self._server.rng):
+            for _, key in self._sample(db, self._server.config.maxmemory_samples):
                 if (db.index, key) not in known:
                     known.add((db.index, key))
                     self._pool.append((score(db, key), db.index, key))
         self._pool.sort()
         del self._pool[:-POOL_SIZE]
 
+    def _sample(self, db: Database, count: int) -> list[tuple[int, bytes]]:
+        """(slot, key) of some keys that may be evicted."""
+        if self._pass is None and not self._sizes[db.index]:
+            return []  # empty: looking for a key in it would pass over all its slots
+        return self._samplers[db.index].sample(self._tables(db), count, self._server.rng)
+
+    def _tables(self, db: Database) -> list[dict[bytes, int]] | list[dict[bytes, Value]]:
+        return db.deadlines if self.policy.startswith("volatile") else db.spaces
+
     def _score(self) -> Callable[[Database, bytes], float]:
         """The higher, the sooner evicted."""
         if self.policy.endswith("ttl"):
             return lambda db, key: -float(db.deadline(key) or math.inf)
-        if self.policy.endswith("lru"):
+        if self.clocked == "lru":
             return lambda db, key: -float(self.clocks[db.index].get(key, 0))
         return lambda db, key: -float(self.frequency(db, key))
 
-
-def _tables(db: Database, volatile: bool) -> list[dict[bytes, int]] | list[dict[bytes, Value]]:
-    return db.deadlines if volatile else db.spaces
-
-
-def _sample(
-    tables: list[dict[bytes, int]] | list[dict[bytes, Value]], count: int, rng: random.Random
-) -> Iterator[tuple[int, bytes]]:
-    """Up to `count` (slot, key) from random places; none when the tables are empty."""
-    for _ in range(count):
-        start = rng.randrange(SLOT_COUNT)
-        slot = next(compress(range(start, SLOT_COUNT), islice(tables, start, None)), None)
-        if slot is None:
-            slot = next(compress(range(start), tables), None)
-        if slot is None:
-            return
-        table = tables[slot]
-        yield slot, next(islice(table, rng.randrange(min(len(table), OFFSET_LIMIT)), None))

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 
 from cluster.errors import CommandError, NotAFloat, NotAnInteger
 
+INT32_MIN: Final = -(1 << 31)
+INT32_MAX: Final = (1 << 31) - 1
 INT64_MIN: Final = -(1 << 63)
 INT64_MAX: Final = (1 << 63) - 1
 _INT64_DIGITS = 20
@@ -39,6 +41,14 @@ def parse_integer(text: bytes | bytearray) -> int:
         raise NotAnInteger from None
     if b"%d" % number != text or not INT64_MIN <= number <= INT64_MAX:
         raise NotAnInteger
+    return number
+
+
+def parse_int32(text: bytes) -> int:
+    """An integer that Redis keeps in 32 bits (the number of a database)."""
+    number = parse_integer(text)
+    if not INT32_MIN <= number <= INT32_MAX:
+        raise CommandError(f"ERR value is out of range, value must between {INT32_MIN} and {INT32_MAX}")
     return number
 
 

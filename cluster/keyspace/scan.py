@@ -33,6 +33,8 @@ _BUCKET_BITS = 10
 _BUCKET_SHIFT = 32 - _BUCKET_BITS
 _REMEMBERED_ORDERS = 32
 _REMEMBERED_MEMBERS = 4_000_000
+_CURSOR_DIGITS = 20
+"""Those of 2^64 - 1."""
 _CURSOR = re.compile(rb"[+-]?\d*")
 
 
@@ -109,10 +111,11 @@ def parse_cursor(text: bytes) -> int:
     """The cursor of a SCAN command, as strtoul reads it."""
     if not _CURSOR.fullmatch(text):
         raise CommandError("ERR invalid cursor")
-    number = int(text) if text.strip(b"+-") else 0
-    if abs(number) >= 1 << 64 or (text and text in b"+-"):
+    digits = text.lstrip(b"+-").lstrip(b"0")
+    number = int(digits) if 0 < len(digits) <= _CURSOR_DIGITS else 0
+    if number >= 1 << 64 or len(digits) > _CURSOR_DIGITS or (text and text in b"+-"):
         raise CommandError("ERR invalid cursor")
-    return number & _CURSOR_MASK
+    return (-number if text.startswith(b"-") else number) & _CURSOR_MASK
 
 
 def pattern_slot(pattern: bytes) -> int | None:

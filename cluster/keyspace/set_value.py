@@ -23,6 +23,15 @@ class SetValue:
         for member in members:
             self.add(member)
 
+    @classmethod
+    def of_distinct(cls, members: Iterable[bytes]) -> SetValue:
+        """Of members that are known to differ, and of which nobody will ask how Redis would encode them."""
+        value = cls()
+        value.order = list(members)
+        value.positions = dict(zip(value.order, range(len(value.order)), strict=True))
+        value.was_integers = False
+        return value
+
     def __len__(self) -> int:
         return len(self.order)
 

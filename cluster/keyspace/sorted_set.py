@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from sortedcontainers import SortedList
@@ -48,6 +48,13 @@ class SortedSetValue:
         self.ranking.add((new, member))
         self.scores[member] = new
 
+    def drop_zero_signs(self) -> None:
+        """Make every score of -0 one of 0."""
+        first, behind = self.position_of_score(0.0, after=False), self.position_of_score(0.0, after=True)
+        for score, member in self.stretch(first, behind):
+            if math.copysign(1.0, score) < 0:
+                self.move(member, score, 0.0)
+
     def discard(self, member: bytes) -> bool:
         """Whether it was there."""
         score = self.scores.pop(member, None)
@@ -55,6 +62,11 @@ class SortedSetValue:
             return False
         self.ranking.remove((score, member))
         return True
+
+    def to_draw_from(self) -> Sequence[tuple[float, bytes]]:
+        """(score, member), lowest first; each is reached in O(log n)."""
+        ranking: Sequence[tuple[float, bytes]] = self.ranking
+        return ranking
 
     def rank(self, member: bytes) -> int:
         """The position of a member that is there. O(log n)."""

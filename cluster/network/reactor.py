@@ -14,7 +14,9 @@ from __future__ import annotations
 import os
 import select
 import socket
+import sys
 from collections import deque
+from collections.abc import Iterable
 from itertools import islice
 from time import perf_counter_ns
 from traceback import format_exc
@@ -35,6 +37,8 @@ SLICE_NS = 1_000_000
 """How long batches may follow each other before trio has a turn: its pass costs as much as several requests."""
 ACCEPTS_PER_EVENT = 64
 BUFFERS_PER_SEND = 64
+SENT_PER_TURN_BYTES = 1024 * 1024
+"""How much of what is kept for one client is sent before the others have a turn."""
 _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
 
 
@@ -51,7 +55,7 @@ class Connection:
         self.recv = sock.recv
         self.send = sock.send
         self.session = session
-        self.pending: deque[bytes] = deque()
+        self.pending: deque[bytes | memoryview] = deque()
         self.pending_bytes = 0
         self.writing = False
         self.over_soft_since_ms: int | None = None
@@ -96,11 +100,13 @@ class Reactor:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        epoll = self._epoll
-        fd = epoll.fileno()
+        fd = self._epoll.fileno()
         try:
             while True:
-                await trio.lowlevel.wait_readable(fd)
+                if self._server.unfinished:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await trio.lowlevel.wait_readable(fd)
                 until = perf_counter_ns() + SLICE_NS
                 while self.serve_batch() and perf_counter_ns() < until:
                     pass
@@ -112,7 +118,8 @@ class Reactor:
         server = self._server
         connections = self._connections
         events = self._epoll.poll(0, EVENTS_PER_BATCH)
-        if not events:
+        unfinished = server.take_unfinished()
+        if not events and not unfinished:
             return False
         server.start_batch()
         touched: list[Connection] = []
@@ -122,6 +129,8 @@ class Reactor:
             if connection is None:
                 self._serve_other(fd)
                 continue
+            if unfinished and connection.session in unfinished:
+                continue  # it has enough to do; what it sends meanwhile may stay in the socket
             touched.append(connection)
             if not mask & _READABLE:
                 continue
@@ -144,13 +153,27 @@ class Reactor:
                 if len(data) >= READ_BYTES // 4:
                     self._check_input(connection)
         server.stats.input_bytes += received
+        if unfinished:
+            self._go_on(unfinished, touched)
         self.finish_batch(touched)
         return True
+
+    def _go_on(self, unfinished: Iterable[Session], touched: list[Connection]) -> None:
+        """One more turn for those whose commands did not fit the last batch."""
+        for session in unfinished:
+            connection = session.transport
+            if not isinstance(connection, Connection) or connection.fd < 0:
+                continue
+            touched.append(connection)
+            try:
+                session.resume()
+            except Exception:  # noqa: BLE001  (whatever it is, it is that one client's)
+                self._give_up(session)
 
     def finish_batch(self, touched: list[Connection]) -> None:
         """End the batch and send all output. Also called by timers, with no connection of their own."""
         woken = self._server.end_batch()
-        if self._server.stalled_within_batch():
+        if self._server.doubt.begun_within_batch():
             self._withheld.update(dict.fromkeys([*touched, *_connections(woken)]))
         if self._withheld:
             touched = [connection for connection in touched if connection not in self._withheld]
@@ -174,7 +197,7 @@ class Reactor:
                 sent_bytes += sent
                 session.total_out += sent
                 if sent < len(data):
-                    self._keep(connection, data[sent:])
+                    self._keep(connection, memoryview(data)[sent:])
         self._server.stats.output_bytes += sent_bytes
         for connection in _connections(woken):
             if connection.fd >= 0:
@@ -208,7 +231,7 @@ class Reactor:
         """Try once more to send what is kept (before a shutdown)."""
         for connection in list(self._connections.values()):
             if connection.pending or connection.session.out:
-                self._write(connection)
+                self._write(connection, allowed=sys.maxsize)
 
     # -- one connection --------------------------------------------------------------------------------------
 
@@ -290,7 +313,7 @@ class Reactor:
             self._server.stats.input_limit_disconnections += 1
             self._close(connection)
 
-    def _write(self, connection: Connection) -> None:
+    def _write(self, connection: Connection, allowed: int = SENT_PER_TURN_BYTES) -> None:
         session = connection.session
         if connection.fd < 0:
             return
@@ -300,7 +323,7 @@ class Reactor:
             connection.pending_bytes += sum(map(len, out))
             out.clear()
         try:
-            self._send_pending(connection)
+            self._send_pending(connection, allowed)
         except OSError:
             self._close(connection)
             return
@@ -314,15 +337,15 @@ class Reactor:
         if session.closing and not connection.pending and not session.out:
             self._close(connection)
 
-    def _keep(self, connection: Connection, rest: bytes) -> None:
+    def _keep(self, connection: Connection, rest: memoryview) -> None:
         """What a send did not take."""
         connection.pending.append(rest)
         connection.pending_bytes = connection.session.out_bytes = len(rest)
         self._keep_writing(connection)
 
-    def _send_pending(self, connection: Connection) -> None:
+    def _send_pending(self, connection: Connection, allowed: int) -> None:
         pending = connection.pending
-        while pending:
+        while pending and allowed > 0:
             batch = list(islice(pending, BUFFERS_PER_SEND))
             try:
                 sent = connection.sock.sendmsg(batch)
@@ -331,12 +354,13 @@ class Reactor:
             self._server.stats.output_bytes += sent
             connection.session.total_out += sent
             connection.pending_bytes -= sent
+            allowed -= sent
             size = sum(map(len, batch))
             complete = sent == size
             while pending and sent >= len(pending[0]):
                 sent -= len(pending.popleft())
             if sent:
-                pending[0] = pending[0][sent:]
+                pending[0] = memoryview(pending[0])[sent:]
             if not complete:
                 return
 

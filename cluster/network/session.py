@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from binascii import crc_hqx
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluster import errors
 from cluster.commands.registry import (
@@ -20,14 +21,15 @@ from cluster.commands.registry import (
     MAY_REPLICATE,
     NO_AUTH,
     NO_MULTI,
+    ROAD_KEY,
+    ROAD_KEYS,
     ROAD_NO_KEY,
-    ROAD_WRITE,
     STALE,
     WRITE,
     Command,
 )
 from cluster.errors import CommandError, ProtocolError
-from cluster.keyspace.hashing import SLOT_MASK, key_slot
+from cluster.keyspace.hashing import BRACE, SLOT_MASK, common_slot, key_slot
 from cluster.network.transaction import Transaction
 from cluster.protocol import replies
 from cluster.protocol.requests import RequestParser
@@ -38,6 +40,13 @@ if TYPE_CHECKING:
     from cluster.keyspace.database import Database
     from cluster.server import Server
 
+SHORT_BYTES = 2048
+"""A chunk up to this size holds so few commands that they are run without looking at the clock between them."""
+COMMANDS_PER_LOOK = 64
+TURN_NS = 2_000_000
+"""How long the commands of one client may hold up the others, as far as they come in a pipeline."""
+_HTTP_WORDS = frozenset({b"post", b"host:"})
+"""What the lines of a browser's request begin with, when a page made it send one to this port."""
 _REDIRECTS = frozenset({"MOVED", "ASK", "CROSSSLOT", "TRYAGAIN", "CLUSTERDOWN"})
 _NO_COMMANDS: dict[bytes, Command] = {}
 _QUEUE_EXEMPT = frozenset({"exec", "discard", "multi", "watch", "quit", "reset"})
@@ -126,17 +135,39 @@ class Session:
         self.total_in += len(data)
         if self.wait is not None or self.rest is not None:
             self.held.append(data)
-            return
-        self._run(self.parser.feed(data))
+        elif len(data) <= SHORT_BYTES:
+            self._run(self.parser.feed(data))
+        else:
+            self._run_turn(iter(self.parser.feed(data)))
 
     def resume(self) -> None:
-        """Go on after a wait: the rest of the chunk it interrupted, then what came in meanwhile."""
+        """Go on after a wait, or in the next turn: the rest of the chunk at hand, then what came in meanwhile."""
         if self.rest is not None:
             rest, self.rest = self.rest, None
-            self._run(rest)
-        while self.held and self.wait is None and not self.closing:
+            self._run_turn(rest)
+        while self.held and not (self.is_waiting or self.is_unfinished or self.closing):
             held, self.held = b"".join(self.held), []
-            self._run(self.parser.feed(held))
+            self._run_turn(iter(self.parser.feed(held)))
+
+    def _run_turn(self, commands: Iterator[list[bytes]]) -> None:
+        """Run a pipeline for as long as a turn lasts; what is left then waits for the next batch."""
+        until = perf_counter_ns() + TURN_NS
+        while not self.closing:
+            try:
+                first = next(commands, None)
+            except ProtocolError as error:
+                self._break_off(error)
+                return
+            if first is None:
+                return
+            self._run(chain((first,), islice(commands, COMMANDS_PER_LOOK - 1)))
+            if self.wait is not None:
+                self.rest = commands
+                return
+            if perf_counter_ns() >= until:
+                self.rest = commands
+                self.server.postpone(self)
+                return
 
     def run_one(self, arguments: list[bytes]) -> None:
         """One command that was parsed elsewhere (the primary's stream, a file)."""
@@ -149,21 +180,25 @@ class Session:
         fast = _NO_COMMANDS if self.unusual or server.unusual else server.table.fast
         served = server.served
         append = self.out.append
+        entries = server.journal.entries
         command: Command | None = None
         iterator = iter(commands)
         started = perf_counter_ns()
         try:
             for arguments in iterator:
                 name = arguments[0]
+                count = len(arguments)
                 command = fast.get(name)
-                if command is None or not command.minimum <= len(arguments) <= command.maximum:
+                if command is None or not command.minimum <= count <= command.maximum:
                     ours = False
                 elif command.road == ROAD_NO_KEY:
                     ours = True
+                elif command.road == ROAD_KEYS and count > 1 + command.step:
+                    ours = self._takes_keys(arguments[1 :: command.step])
                 else:
                     key = arguments[1]
                     ctx.routed = key
-                    ctx.slot = slot = crc_hqx(key, 0) & SLOT_MASK if b"{" not in key else key_slot(key)
+                    ctx.slot = slot = key_slot(key) if BRACE in key else crc_hqx(key, 0) & SLOT_MASK
                     state = served[slot]
                     ours = state == SERVED or (state == IMPORTED and command.takes_imports)
                 if not ours:
@@ -175,40 +210,62 @@ class Session:
                     started = perf_counter_ns()
                     continue
                 assert command is not None
-                arguments[0] = ctx  # type: ignore[call-overload]
+                handler: Any = command.handler
+                before = ctx.dirty
+                at = len(entries)
                 try:
-                    if command.road == ROAD_WRITE:
-                        entries = server.journal.entries
-                        before = ctx.dirty
-                        at = len(entries)
-                        append(command.handler(*arguments))  # type: ignore[misc,arg-type]
-                        if ctx.dirty != before and not command.own_effects:
-                            arguments[0] = name
-                            entries.append((self.db.index, arguments))
-                        if len(entries) - at > 1:
-                            server.journal.wrap(at)
-                        if server.has_followups:
-                            server.follow_up()
-                            ctx.bind(self)
+                    # Written out, because a call with a starred list costs twice as much.
+                    if count == 2:
+                        reply = handler(ctx, arguments[1])
+                    elif count == 3:
+                        reply = handler(ctx, arguments[1], arguments[2])
                     else:
-                        append(command.handler(*arguments))  # type: ignore[misc,arg-type]
+                        reply = handler(ctx, *arguments[1:])
                 except CommandError as error:
-                    append(self._failed(command, error))
+                    reply = self._failed(command, error)
+                append(reply)
+                if command.writes:
+                    if ctx.dirty != before and not command.own_effects:
+                        entries.append((self.db.index, arguments))
+                    if len(entries) - at > 1:
+                        server.journal.wrap(at)
+                    if server.has_followups:
+                        server.follow_up()
+                        ctx.bind(self)
+                if command.road != ROAD_KEY:
+                    ctx.one_slot = False
+                    if command.road == ROAD_NO_KEY:  # it may have changed how the next ones run (MULTI, ASKING)
+                        fast = _NO_COMMANDS if self.unusual or server.unusual else server.table.fast
                 ended = perf_counter_ns()
                 elapsed = ended - started
                 started = ended
                 command.calls += 1
-                command.usec += elapsed
+                command.spent_ns += elapsed
                 if elapsed > server.slow_ns:
-                    arguments[0] = name
                     server.note_slow(self, command, arguments, elapsed)
         except ProtocolError as error:
-            server.log("verbose", f"Protocol error ({error.message}) from client: {self.address}")
-            append(error.encoded)
-            self.close_after_replies()
+            self._break_off(error)
         self.last_used_ms = ctx.now_ms
         if command is not None:
             self.last_command = command
+
+    def _takes_keys(self, keys: list[bytes]) -> bool:
+        """Whether several keys may be served without a question; their slot is left in the context."""
+        ctx = self.server.ctx
+        ctx.routed = None
+        if not self.server.cluster_enabled:
+            return True
+        slot = common_slot(keys)
+        if slot is None or self.server.served[slot] != SERVED:
+            return False
+        ctx.slot = slot
+        ctx.one_slot = True
+        return True
+
+    def _break_off(self, error: ProtocolError) -> None:
+        self.server.log("verbose", f"Protocol error ({error.message}) from client: {self.address}")
+        self.out.append(error.encoded)
+        self.close_after_replies()
 
     def _run_unusual(self, arguments: list[bytes], started: int) -> Command | None:
         """One command on the long road, with its accounting. The command, or None if it was not run."""
@@ -220,7 +277,7 @@ class Session:
         if command is not None:
             elapsed = perf_counter_ns() - started
             command.calls += 1
-            command.usec += elapsed
+            command.spent_ns += elapsed
             if elapsed > server.slow_ns:
                 server.note_slow(self, command, arguments, elapsed)
         if server.has_followups:
@@ -242,6 +299,8 @@ class Session:
         ctx.command = None
         try:
             command = self._resolve(arguments)
+            if command is None:
+                return None
             ctx.command = command
             if not self._admit(command, arguments):
                 return None
@@ -288,9 +347,13 @@ class Session:
             return None
         return None
 
-    def _resolve(self, arguments: list[bytes]) -> Command:
+    def _resolve(self, arguments: list[bytes]) -> Command | None:
+        """The command; None when there is none, and the client is closed for it."""
         command = self.server.table.find(arguments[0])
         if command is None:
+            if arguments[0].lower() in _HTTP_WORDS:
+                self._abort_cross_protocol()
+                return None
             shown = "".join(f"'{_printable(one)}' " for one in arguments[1:21])[:128]
             raise CommandError(
                 f"ERR unknown command '{_printable(arguments[0])}', with args beginning with: {shown}"
@@ -306,6 +369,13 @@ class Session:
         if not command.minimum <= len(arguments) <= command.maximum or command.handler is None:
             raise errors.wrong_arity(command.full_name)
         return command
+
+    def _abort_cross_protocol(self) -> None:
+        """Close a client that speaks HTTP, without a word: whatever else its request holds must not be run, nor what
+        has been answered so far be seen by the page behind it."""
+        self.server.note_attack(self.address)
+        self.out.clear()
+        self.close_after_replies()
 
     def _admit(self, command: Command, arguments: list[bytes]) -> bool:
         """Raise the error that keeps `command` from running; False when it has to wait (CLIENT PAUSE)."""
@@ -366,6 +436,10 @@ class Session:
     def is_waiting(self) -> bool:
         return self.wait is not None
 
+    @property
+    def is_unfinished(self) -> bool:
+        return self.rest is not None
+
     def park(self, wait: Wait) -> None:
         self.wait = wait
 
@@ -403,4 +477,4 @@ def _printable(argument: bytes) -> str:
     return argument[:128].decode("utf-8", "surrogateescape")
 
 
-__all__ = ["ROAD_WRITE", "Session"]
+__all__ = ["Session"]

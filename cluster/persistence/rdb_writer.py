@@ -7,7 +7,7 @@ written in the compact encodings redis-server would use.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import lzf
@@ -30,6 +30,7 @@ COMPRESS_ABOVE_BYTES = 20
 _LIST_NODE_BYTES = {-1: 4096, -2: 8192, -3: 16384, -4: 32768, -5: 65536}
 _SAFE_NODE_BYTES = 8192
 _DOUBLE = struct.Struct("<d")
+Usage = Callable[[Database, bytes], bytes]
 
 
 def length(count: int) -> bytes:
@@ -151,12 +152,29 @@ def dump_payload(value: Value, config: Configuration) -> bytes:
 # -- snapshots ---------------------------------------------------------------------------------------------------
 
 
+def idle_part(seconds: int) -> bytes:
+    """What stands before a key that was used so long ago."""
+    return _typed(rdb.IDLE, length(seconds))
+
+
+def frequency_part(counter: int) -> bytes:
+    """What stands before a key that is used so often."""
+    return bytes((rdb.FREQ, counter))
+
+
 def write_rdb(
-    databases: Iterable[Database], config: Configuration, aux: Mapping[str, str], functions: Iterable[bytes] = ()
+    databases: Iterable[Database],
+    config: Configuration,
+    aux: Mapping[str, str],
+    functions: Iterable[bytes] = (),
+    usage: Usage | None = None,
 ) -> Iterator[bytes]:
-    """A whole RDB in chunks of about CHUNK_BYTES, the checksum last. The databases must not change meanwhile."""
+    """A whole RDB in chunks of about CHUNK_BYTES, the checksum last. The databases must not change meanwhile.
+
+    usage: the `idle_part` or the `frequency_part` of a key.
+    """
     checksum = 0
-    for chunk in _chunks(_parts(databases, config, aux, functions)):
+    for chunk in _chunks(_parts(databases, config, aux, functions, usage)):
         if config.rdbchecksum:
             checksum = rdb.CRC.calc(chunk, checksum)
         yield chunk
@@ -177,7 +195,11 @@ def _chunks(parts: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _parts(
-    databases: Iterable[Database], config: Configuration, aux: Mapping[str, str], functions: Iterable[bytes]
+    databases: Iterable[Database],
+    config: Configuration,
+    aux: Mapping[str, str],
+    functions: Iterable[bytes],
+    usage: Usage | None,
 ) -> Iterator[bytes]:
     yield rdb.MAGIC + b"%04d" % rdb.VERSION
     for name, text in aux.items():
@@ -193,6 +215,8 @@ def _parts(
         for key, value, deadline in db.items():
             dumped = dump_value(value, config)
             entry = dumped[:1] + string(key, compress=config.rdbcompression) + dumped[1:]
+            if usage is not None:
+                entry = usage(db, key) + entry
             if deadline is not None:
                 entry = struct.pack("<Bq", rdb.EXPIRE_MS, deadline) + entry
             yield entry

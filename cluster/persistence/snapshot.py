@@ -1,19 +1,19 @@
 """Snapshots: the dataset as an RDB file, in place (SAVE) or from a forked child (BGSAVE), and its way back.
 
-The child shares the parent's memory as of one moment, writes, and leaves by `_exit`; the parent looks for it with
-every tick. The parent's event loop does not exist in the child: it touches nothing but the data and the file.
+The parent looks for its child with every tick. A child's picture of the data is older than any save that comes after
+it, so the child is ended before there is one: its file must not take the place of the newer.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster.persistence.child import SnapshotChild
 from cluster.persistence.rdb_reader import RdbError, load_rdb
-from cluster.persistence.rdb_writer import write_rdb
+from cluster.persistence.rdb_writer import Usage, frequency_part, idle_part, write_rdb
 from cluster.safe_file import write_safely
 from cluster.version import REDIS_VERSION
 
@@ -38,7 +38,7 @@ class Persistence:
         """Changes since the last save."""
         self.last_save = server.clock_ms() // 1000
         self._dirty_at_fork = 0
-        self._child: int | None = None
+        self._child: SnapshotChild | None = None
         self._child_started = 0.0
         self._last_try = 0
         self._last_ok = True
@@ -96,8 +96,9 @@ class Persistence:
                 if not merge and db.get(entry.key) is not None:
                     raise RdbError(f"{path}: the key {entry.key!r} is there already")
                 db.store(entry.key, entry.value, entry.deadline_ms)
+                server.memory.set_clock(db, entry.key, server.memory.clock_of(entry.idle_seconds, entry.frequency))
                 self._loaded += 1
-        server.memory.forget_all()
+        server.memory.configure()
         server.replication.restore(aux)
         server.flush_journal()
 
@@ -127,10 +128,25 @@ class Persistence:
             **server.replication.aux(),
             "aof-base": "0",
         }
-        return write_rdb(databases, server.config, aux)
+        return write_rdb(databases, server.config, aux, usage=self._usage())
+
+    def _usage(self) -> Usage | None:
+        """What the file is to say of the use of a key."""
+        memory = self._server.memory
+        if memory.clocked == "lru":
+            return lambda db, key: idle_part(memory.idle_seconds(db, key))
+        if memory.clocked == "lfu":
+            return lambda db, key: frequency_part(memory.frequency(db, key))
+        return None
+
+    @property
+    def changes(self) -> int:
+        """Changes since the last save, those of the batch at hand among them."""
+        return self.dirty + len(self._server.journal.entries)
 
     def save(self) -> bool:
         """Write the file now, holding everything else up."""
+        self.stop_background_save()
         server = self._server
         started = time.monotonic()
         try:
@@ -140,7 +156,7 @@ class Persistence:
             self._set_outcome(ok=False)
             return False
         self._set_outcome(ok=True)
-        self.dirty = 0
+        self.dirty = -len(server.journal.entries)  # the file has them, although they are counted later
         self.last_save = server.clock_ms() // 1000
         self._saves += 1
         self._last_seconds = int(time.monotonic() - started)
@@ -152,31 +168,31 @@ class Persistence:
         server = self._server
         started = time.monotonic()
         self._last_try = server.clock_ms() // 1000
-        self._dirty_at_fork = self.dirty
+        self._dirty_at_fork = self.changes
         try:
-            child = os.fork()
+            self._child = SnapshotChild(self.path, lambda: self.chunks(server.databases), server.log)
         except OSError as error:
             server.log("warning", f"Can't save in background: fork: {error.strerror}")
             self._set_outcome(ok=False)
             return False
-        if child == 0:
-            self._write_and_leave()
         server.stats.last_fork_usec = int((time.monotonic() - started) * 1e6)
-        self._child = child
         self._child_started = started
-        server.log("notice", f"Background saving started by pid {child}")
+        server.log("notice", f"Background saving started by pid {self._child.pid}")
         return True
 
-    def _write_and_leave(self) -> None:
-        """The child's whole life."""
-        status = 1
-        try:
-            write_safely(self.path, self.chunks(self._server.databases))
-            status = 0
-        except OSError as error:
-            self._server.log("warning", f"Write error saving DB on disk: {error.strerror}")
-        finally:
-            os._exit(status)
+    def stop_background_save(self) -> None:
+        """End the child, if there is one: what it would write is of the past."""
+        child = self._child
+        if child is None:
+            return
+        child.stop()
+        self._child_ended(child, stopped=True)
+
+    def emptied(self) -> None:
+        """Every key was deleted: a file that somebody counts on must not bring them back."""
+        self.stop_background_save()
+        if self._server.config.save:
+            self.save()
 
     def schedule_background_save(self) -> None:
         """BGSAVE SCHEDULE while another child is at work."""
@@ -185,7 +201,8 @@ class Persistence:
     def tick(self, now_ms: int) -> None:
         """Look for the child; start a save when a save point is reached."""
         if self._child is not None:
-            self._look_for_child()
+            if self._child.poll():
+                self._child_ended(self._child)
             return
         now = now_ms // 1000
         if self._scheduled:
@@ -200,22 +217,22 @@ class Persistence:
                 self.start_background_save()
                 return
 
-    def _look_for_child(self) -> None:
-        assert self._child is not None
-        found, status = os.waitpid(self._child, os.WNOHANG)
-        if not found:
-            return
+    def _child_ended(self, child: SnapshotChild, *, stopped: bool = False) -> None:
+        server = self._server
         self._child = None
         self._last_seconds = int(time.monotonic() - self._child_started)
-        ok = status == 0
-        self._set_outcome(ok=ok)
-        if ok:
+        if child.exit_code == 0:
+            self._set_outcome(ok=True)
             self.dirty -= self._dirty_at_fork
-            self.last_save = self._server.clock_ms() // 1000
+            self.last_save = server.clock_ms() // 1000
             self._saves += 1
-            self._server.log("notice", "Background saving terminated with success")
-        else:
-            self._server.log("warning", "Background saving error")
+            server.log("notice", "Background saving terminated with success")
+            return
+        if not stopped:
+            self._set_outcome(ok=False)
+        signal = -(child.exit_code or 0)
+        server.log("warning", f"Background saving terminated by signal {signal}" if signal > 0 else
+                              "Background saving error")
 
     def _set_outcome(self, *, ok: bool) -> None:
         self._last_ok = ok
@@ -227,7 +244,7 @@ class Persistence:
         yield "current_fork_perc", "0.00"
         yield "current_save_keys_processed", 0
         yield "current_save_keys_total", 0
-        yield "rdb_changes_since_last_save", self.dirty
+        yield "rdb_changes_since_last_save", self.changes
         yield "rdb_bgsave_in_progress", int(self.in_background)
         yield "rdb_last_save_time", self.last_save
         yield "rdb_last_bgsave_status", "ok" if self._last_ok else "err"

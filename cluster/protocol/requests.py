@@ -25,8 +25,8 @@ INLINE_LIMIT_BYTES = 64 * 1024
 MULTIBULK_LIMIT = 2**31 - 1
 UNAUTHENTICATED_MULTIBULK_LIMIT = 10
 UNAUTHENTICATED_BULK_LIMIT_BYTES = 16384
-CARRY_TRIM_BYTES = 256 * 1024
-"""A client whose chunks never end between two commands has its kept bytes trimmed to the boundary at this size."""
+CARRY_LIMIT_BYTES = 256 * 1024
+"""A command that is still incomplete at this size is gathered by the careful parser, which copies nothing twice."""
 
 _LARGE_COUNT = re.compile(rb"\*\d{5}")
 _LARGE_BULK = re.compile(rb"\$\d{7}")
@@ -43,14 +43,13 @@ class RequestParser:
     breaks, after the good commands before it. `authenticated` and `bulk_limit_bytes` may change while iterating.
     """
 
-    __slots__ = ("_careful", "_carry", "_reader", "_skip", "authenticated", "bulk_limit_bytes")
+    __slots__ = ("_careful", "_carry", "_reader", "authenticated", "bulk_limit_bytes")
 
     def __init__(self, *, authenticated: bool = True, bulk_limit_bytes: int = 512 * 1024 * 1024) -> None:
         self.authenticated = authenticated
         self.bulk_limit_bytes = bulk_limit_bytes
         self._reader: hiredis.Reader | None = None
-        self._carry = b""  # raw bytes since the last known boundary, when the last chunk ended within a command
-        self._skip = 0  # commands already handed out of `_carry`
+        self._carry = b""  # what came of a command that is not complete yet; the reader has taken it in
         self._careful: _CarefulParser | None = None
 
     @property
@@ -60,20 +59,33 @@ class RequestParser:
             return self._careful.pending_bytes
         return len(self._carry)
 
-    def feed(self, data: bytes) -> Iterable[Arguments]:
+    @property
+    def is_between_commands(self) -> bool:
+        """Whether nothing of a further command has come yet. (No pending bytes do not say so: a header that was read
+        may be all there is of it.)"""
+        return not self._carry if self._careful is None else self._careful.is_between_commands
+
+    def memory(self) -> tuple[int, int, int]:
+        """(bytes not parsed yet, bytes of buffer free for more, bytes of the arguments of a command half there)."""
+        if self._careful is not None:
+            return self._careful.memory()
+        return len(self._carry), 0, 0
+
+    def feed(self, data: bytes, *, again: bool = False) -> Iterable[Arguments]:
+        """`again`: the chunk has been in the careful parser's hands already, and is not to come back a second time."""
         if self._careful is not None:
             return self._continue_careful(data)
         carry = self._carry
         if not carry:
             if data[0] != 42 or not self.authenticated:
-                return self._turn_careful(data)
+                return self._turn_careful(data, again)
             # With one '*' and a one-digit count there is no large count to look for.
-            if (data[2:3] != b"\r" or data.count(b"*") > 1) and _LARGE_COUNT.search(data) is not None:
-                return self._turn_careful(data)
+            if (len(data) < 4 or data[2] != 13 or 42 in data[1:]) and _LARGE_COUNT.search(data) is not None:
+                return self._turn_careful(data, again)
         else:
             seam = carry[-_LOOKBACK_BYTES:] + data
-            if _LARGE_COUNT.search(seam) is not None or len(carry) > CARRY_TRIM_BYTES:
-                return self._turn_careful(data)
+            if _LARGE_COUNT.search(seam) is not None or len(carry) > CARRY_LIMIT_BYTES:
+                return self._turn_careful(data, again)
         reader = self._reader
         if reader is None:
             reader = self._reader = hiredis.Reader()
@@ -96,44 +108,47 @@ class RequestParser:
                 first = gets()
             b"".join(chain.from_iterable(commands))
         except (hiredis.ProtocolError, TypeError, ValueError):
-            return self._turn_careful(data)
-        if not whole:
-            self._carry = carry + data
-            self._skip += len(commands)
-            if _LARGE_BULK.search(self._carry[-(len(data) + _LOOKBACK_BYTES):]) is not None:
-                # A value of a megabyte or more is on its way: gathering it is the careful parser's work. What is
-                # complete already must not be handed out twice.
-                self._skip -= len(commands)
-                self._carry = carry
-                return self._turn_careful(data)
-        elif carry:
+            return self._turn_careful(data, again)
+        given = commands if all(commands) else [command for command in commands if command]
+        if whole:
             self._carry = b""
-            self._skip = 0
-        return commands if all(commands) else [command for command in commands if command]
+            return given
+        self._carry = carry = (carry + data)[_sent_size(commands) :]
+        if _LARGE_BULK.search(carry[-(len(data) + _LOOKBACK_BYTES) :]) is not None:
+            # A value of a megabyte or more is on its way: gathering it is the careful parser's work.
+            return chain(given, self._turn_careful(b"", again))
+        return given
 
-    def _turn_careful(self, data: bytes) -> Iterator[Arguments]:
+    def _turn_careful(self, data: bytes, again: bool) -> Iterator[Arguments]:
         parser = _CarefulParser(self)
-        skip = self._skip
         self._careful = parser
         parser.append(self._carry)
         parser.append(data)
         self._carry = b""
-        self._skip = 0
         self._reader = None
-        for _ in range(skip):
-            parser.next_command(count_empty=True)
-        return self._drain(parser)
+        return self._drain(parser, may_return=not again)
 
     def _continue_careful(self, data: bytes) -> Iterator[Arguments]:
         assert self._careful is not None
         self._careful.append(data)
-        return self._drain(self._careful)
+        return self._drain(self._careful, may_return=True)
 
-    def _drain(self, parser: _CarefulParser) -> Iterator[Arguments]:
+    def _drain(self, parser: _CarefulParser, *, may_return: bool) -> Iterator[Arguments]:
         while (command := parser.next_command()) is not None:
             yield command
-        if parser.pending_bytes == 0 and self.authenticated:
+            if may_return and self.authenticated and parser.is_at_a_multibulk:
+                self._careful = None
+                yield from self.feed(parser.rest(), again=True)
+                return
+        if parser.is_between_commands and self.authenticated:
             self._careful = None
+
+
+def _sent_size(commands: list[Arguments]) -> int:
+    """How many bytes these were: hiredis takes a number in one spelling only, as we do."""
+    lengths = list(map(len, chain.from_iterable(commands)))
+    counts = "".join(map(str, map(len, commands)))
+    return sum(lengths) + len("".join(map(str, lengths))) + 5 * len(lengths) + len(counts) + 3 * len(commands)
 
 
 class _CarefulParser:
@@ -154,13 +169,29 @@ class _CarefulParser:
         held = sum(map(len, self._arguments)) if self._remaining else 0
         return len(self._buffer) - self._position + held
 
+    @property
+    def is_between_commands(self) -> bool:
+        return self._remaining == 0 and self._position == len(self._buffer)
+
+    @property
+    def is_at_a_multibulk(self) -> bool:
+        """Whether the next command has begun, and as the fast parser wants it."""
+        return self._remaining == 0 and self._buffer[self._position : self._position + 1] == b"*"
+
+    def rest(self) -> bytes:
+        return bytes(self._buffer[self._position :])
+
+    def memory(self) -> tuple[int, int, int]:
+        unparsed = len(self._buffer) - self._position
+        return unparsed, self._buffer.__alloc__() - unparsed, self.pending_bytes - unparsed
+
     def append(self, data: bytes) -> None:
         if self._position:
             del self._buffer[: self._position]
             self._position = 0
         self._buffer += data
 
-    def next_command(self, *, count_empty: bool = False) -> Arguments | None:
+    def next_command(self) -> Arguments | None:
         """The next complete command, or None when bytes are missing."""
         while True:
             if self._remaining == 0:
@@ -168,14 +199,12 @@ class _CarefulParser:
                     return None
                 if self._buffer[self._position] != 42:
                     inline = self._next_inline()
-                    if inline is None or inline or count_empty:
+                    if inline is None or inline:
                         return inline
                     continue
                 if not self._read_multibulk_header():
                     return None
                 if self._remaining == 0:
-                    if count_empty:
-                        return []
                     continue
             if not self._read_arguments():
                 return None
@@ -195,7 +224,8 @@ class _CarefulParser:
 
     def _next_inline(self) -> Arguments | None:
         end = self._buffer.find(b"\n", self._position)
-        if end < 0:
+        # To redis-server a NUL ends the text before any line break behind it: the line never becomes complete.
+        if end < 0 or self._buffer.find(b"\0", self._position, end) >= 0:
             if len(self._buffer) - self._position > INLINE_LIMIT_BYTES:
                 raise ProtocolError("too big inline request")
             return None
@@ -254,7 +284,7 @@ def _number(text: bytes) -> int | None:
 
 
 _ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
-_BLANKS = b" \n\r\t\v\f\0"
+_BLANKS = b" \n\r\t\v\f"
 
 
 def split_arguments(line: bytes) -> Arguments | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cluster.safe_file import write_safely
+from cluster.persistence.child import SnapshotChild
 
 if TYPE_CHECKING:
     from cluster.replication.replicas import Replica
@@ -31,7 +31,7 @@ class FullSync:
         self._server = server
         self._replica = replica
         self._path = Path(server.config.dir) / f"temp-sync-{os.getpid()}-{replica.session.id}.rdb"
-        self._child: int | None = None
+        self._child: SnapshotChild | None = None
 
     def run_at_once(self) -> bool:
         """Serialise here and now if that is quick; otherwise fork, and leave the rest to `run`."""
@@ -42,43 +42,35 @@ class FullSync:
             self._replica.synced(server.ctx.now_ms)
             return True
         try:
-            child = os.fork()
+            self._child = SnapshotChild(self._path, lambda: server.persistence.chunks(server.databases), server.log)
         except OSError as error:
             server.log("warning", f"Can't fork for a full synchronization: {error.strerror}")
             server.kill(session)
             return True
-        if child == 0:
-            self._write_and_leave()
-        self._child = child
         return False
 
-    def _write_and_leave(self) -> None:
-        """The child's whole life."""
-        status = 1
-        try:
-            write_safely(self._path, self._server.persistence.chunks(self._server.databases))
-            status = 0
-        finally:
-            os._exit(status)
-
     async def run(self) -> None:
-        """Wait for the child, then send its file."""
+        """Wait for the child, then send its file. A replica that is gone needs neither."""
+        child, session = self._child, self._replica.session
+        assert child is not None
         try:
-            if await self._child_succeeded():
+            while not child.poll() and not session.closing:  # noqa: ASYNC110  (a full sync only)
+                await trio.sleep(POLL_SECONDS)
+            if session.closing:
+                return
+            if child.exit_code == 0:
                 await self._send_file()
             else:
-                self._server.log("warning", f"The snapshot for replica {self._replica.name} failed.")
-                self._server.kill(self._replica.session)
+                self._give_up("its writer failed")
+        except OSError as error:
+            self._give_up(error.strerror or str(error))
         finally:
+            child.stop()
             self._path.unlink(missing_ok=True)
 
-    async def _child_succeeded(self) -> bool:
-        assert self._child is not None
-        while True:
-            found, status = os.waitpid(self._child, os.WNOHANG)  # noqa: ASYNC222  (it does not wait)
-            if found:
-                return status == 0
-            await trio.sleep(POLL_SECONDS)
+    def _give_up(self, why: str) -> None:
+        self._server.log("warning", f"The snapshot for replica {self._replica.name} failed: {why}")
+        self._server.kill(self._replica.session)
 
     async def _send_file(self) -> None:
         session = self._replica.session

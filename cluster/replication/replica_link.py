@@ -7,22 +7,24 @@ all checks; each command's bytes are counted, since the offset must be the prima
 from __future__ import annotations
 
 import os
+from binascii import crc_hqx
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from time import perf_counter_ns
 from traceback import format_exc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
-from cluster.commands.registry import ROAD_WRITE
+from cluster.commands.registry import ROAD_KEY
 from cluster.errors import CommandError, ProtocolError
-from cluster.keyspace.database import Database
+from cluster.keyspace.hashing import BRACE, SLOT_MASK, key_slot
 from cluster.network.session import Session
-from cluster.persistence.rdb_reader import RdbError, load_rdb
+from cluster.persistence.rdb_reader import RdbError
 from cluster.protocol import replies
 from cluster.protocol.requests import RequestParser
 from cluster.replication.backlog import Backlog
+from cluster.replication.loading import load_snapshot
 
 if TYPE_CHECKING:
     from cluster.replication.role import Replication
@@ -33,9 +35,8 @@ RETRY_SECONDS = 0.2
 """Between two attempts: a failed-over shard should be whole again soon."""
 ACK_SECONDS = 1.0
 LINE_LIMIT_BYTES = 1024
-KEYS_PER_SLICE = 2_000
-"""Keys loaded of a snapshot before the clients have a turn."""
 EOF_MARK_BYTES = 40
+_CLOSED = "I/O error reading from the master: connection closed"
 
 
 class LinkError(Exception):
@@ -63,8 +64,8 @@ class ReplicaLink:
         self._buffer = bytearray()
         self._session: Session | None = None
         self._parser = RequestParser()
-        self._unapplied = b""
-        self._applied = 0
+        self._unapplied: list[bytes] = []  # pieces, joined once there is a whole command or transaction to pass on
+        self._open_bytes = 0  # those of them that are commands of a transaction without its EXEC
         self._ack = trio.Event()
         self._sync_left = -1
         self._anew = False  # do not ask for a continuation
@@ -206,7 +207,7 @@ class ReplicaLink:
         if patience.cancelled_caught:
             raise LinkError("MASTER timeout: no data nor PING received...")
         if not data:
-            raise LinkError("I/O error reading from the master: connection closed")
+            raise LinkError(_CLOSED)
         self.heard_ms = self._server.clock_ms()
         if self.up:
             self.in_step_ms = self.heard_ms
@@ -224,20 +225,21 @@ class ReplicaLink:
                 async for piece in self._snapshot_pieces(stream):
                     file.write(piece)
             server.log("notice", "MASTER <-> REPLICA sync: Loading DB in memory")
-            loaded, aux = await self._load(path)
+            # An empty line is how a replica says that it is still there.
+            snapshot = await load_snapshot(server, path, lambda: stream.send_all(b"\n"))
         finally:
             path.unlink(missing_ok=True)
         server.flush(server.databases)
-        for db, fresh in zip(server.databases, loaded, strict=True):
+        for db, fresh in zip(server.databases, snapshot.databases, strict=True):
             db.spaces[:] = fresh.spaces
             db.deadlines[:] = fresh.deadlines
-        server.memory.forget_all()
+        server.memory.replaced(snapshot.clocks)
         replication = self._replication
         self._anew = False
         replication.replid, replication.offset = replid, offset
         replication.second_replid, replication.second_offset = "0" * 40, -1
         replication.backlog = Backlog(server.config.repl_backlog_size, offset)
-        replication.stand_in(aux.get("repl-stream-db", ""))
+        replication.stand_in(snapshot.aux.get("repl-stream-db", ""))
         replication.disconnect_replicas()
         server.log("notice", "MASTER <-> REPLICA sync: Finished with success")
 
@@ -271,24 +273,10 @@ class ReplicaLink:
             self._sync_left -= len(piece)
             yield piece
 
-    async def _load(self, path: Path) -> tuple[list[Database], dict[str, str]]:
-        """The databases of a snapshot, loaded in slices, and its AUX fields. Raises RdbError."""
-        aux: dict[str, str] = {}
-        loaded = [Database(db.index) for db in self._server.databases]
-        count = 0
-        with path.open("rb") as file:
-            for entry in load_rdb(file.read, aux.__setitem__):
-                if entry.db >= len(loaded):
-                    raise LinkError(f"the master has a database {entry.db}, we have {len(loaded)}")
-                loaded[entry.db].store(entry.key, entry.value, entry.deadline_ms)
-                count += 1
-                if count % KEYS_PER_SLICE == 0:
-                    await trio.lowlevel.checkpoint()
-        return loaded, aux
-
     # -- the stream ------------------------------------------------------------------------------------------
 
-    async def _follow(self, stream: trio.SocketStream) -> None:
+    def begin_stream(self) -> None:
+        """What comes from now on is the primary's stream."""
         server = self._server
         self._session = server.connect(address=f"{self.host}:{self.port}")
         self._session.is_primary_link = True
@@ -296,100 +284,158 @@ class ReplicaLink:
         self._session.db = server.databases[self._replication.stream_db]
         self._session.refresh()
         self._parser = RequestParser(bulk_limit_bytes=1 << 62)
-        self._unapplied, self._applied = b"", 0
+        self._unapplied, self._open_bytes = [], 0
         self.state, self.up = "connected", True
         self.in_step_ms = self.heard_ms
         self._replication.need_backlog()
         self._replication.link_changed()
+
+    async def _follow(self, stream: trio.SocketStream) -> None:
+        self.begin_stream()
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_acks, stream)
+            nursery.start_soon(self._watch_silence, nursery.cancel_scope)
             try:
                 await self._read_stream(stream)
             except (LinkError, ProtocolError, OSError, trio.BrokenResourceError) as error:
                 failure = error  # raised again outside, where no nursery wraps it into a group
             nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        raise failure or LinkError("MASTER timeout: no data nor PING received...")
 
     async def _read_stream(self, stream: trio.SocketStream) -> None:
-        while True:
-            if self._buffer:
-                data = bytes(self._buffer)
-                self._buffer.clear()
-                self._apply(data)
-            await self._more(stream)
+        """Apply what comes, until the connection ends (LinkError, OSError).
 
-    def _apply(self, data: bytes) -> None:
+        It reads past the stream object: under a load of small writes two passes of trio a chunk and a deadline for
+        each cost more than the writes.
+        """
+        stats = self._server.stats
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        if data:
+            self.apply(data)
+        fd = stream.socket.fileno()
+        while True:
+            await trio.lowlevel.wait_readable(fd)
+            try:
+                data = os.read(fd, READ_BYTES)
+            except BlockingIOError:
+                continue
+            if not data:
+                raise LinkError(_CLOSED)
+            self.heard_ms = self._server.clock_ms()
+            stats.replication_input_bytes += len(data)
+            self.apply(data)
+
+    async def _watch_silence(self, scope: trio.CancelScope) -> None:
+        """End the link when the primary says nothing for repl-timeout. It is asked twice: after a halt of this process
+        there may be bytes waiting."""
+        silent = False
+        while True:
+            await trio.sleep(ACK_SECONDS)
+            was_silent = silent
+            silent = self._server.clock_ms() - self.heard_ms > self._server.config.repl_timeout * 1000
+            if silent and was_silent:
+                scope.cancel()
+
+    def apply(self, data: bytes) -> None:
         """Run the commands that `data` completes, and pass their bytes on. Within MULTI nothing counts until EXEC."""
         session = self._session
         assert session is not None
         self._server.start_batch()
-        self._unapplied += data
+        self._unapplied.append(data)
         commands: list[list[bytes]] = []
         broken: ProtocolError | None = None
         try:
             commands.extend(self._parser.feed(data))
         except ProtocolError as error:
             broken = error  # what came before it counts
-        counted = 0
-        for index, arguments in enumerate(commands):
-            if session.transaction is None and self._apply_plain(session, arguments):
-                continue
-            # It may ask for the offset (REPLCONF GETACK), which does not hold this command itself yet.
-            self._count(commands[counted:index])
-            session.run_one(arguments)
+        passed = closed = index = 0  # commands passed on; those that no open transaction holds back; those run
+        while index < len(commands):
+            if session.transaction is None:
+                closed = index = self._apply_plain(session, commands, index)
+                if index == len(commands):
+                    break
+                if commands[index][0].upper() == b"REPLCONF":
+                    # GETACK asks for the offset, which does not hold this command itself yet.
+                    self._pass_on(commands[passed:index])
+                    passed = index
+            session.run_one(commands[index])
             session.out.clear()
-            counted = index + 1
-            self._count([arguments])
-        if session.transaction is None and broken is None and not self._parser.pending_bytes:
-            self._applied = len(self._unapplied)  # a chunk of whole commands: all of it, without adding them up
-            self._advance()
+            index += 1
+            if session.transaction is None:
+                closed = index
+        if session.transaction is None and broken is None and self._parser.is_between_commands:
+            self._open_bytes = 0
+            self._advance(sum(map(len, self._unapplied)))  # whole commands: all of it, without adding them up
+        elif closed:
+            self._pass_on(commands[passed:closed])
+            self._open_bytes = sum(map(_encoded_length, commands[closed:]))
         else:
-            self._count(commands[counted:])
+            self._open_bytes += sum(map(_encoded_length, commands))
         self._server.shell.end_batch()
         if broken is not None:
             raise broken
 
-    def _apply_plain(self, session: Session, arguments: list[bytes]) -> bool:
-        """A write to one key, which is most of any stream, straight to its handler. Whether it was one."""
+    def _apply_plain(self, session: Session, commands: list[list[bytes]], index: int) -> int:
+        """From `index` on, run the writes to keys at plain positions, which is most of any stream, straight by their
+        handlers. The index of the first command that is none."""
         server = self._server
-        command = server.table.fast.get(arguments[0])
-        if command is None or command.road != ROAD_WRITE or server.monitors:
-            return False
-        if not command.minimum <= len(arguments) <= command.maximum:
-            return False
         ctx = server.ctx
+        fast = {} if server.monitors else server.table.fast
+        entries = server.journal.entries
+        db = session.db.index
         ctx.bind(session)
-        ctx.command = command
         started = perf_counter_ns()
-        try:
-            command.handler(ctx, *arguments[1:])  # type: ignore[misc]
-        except CommandError as error:
-            command.failed += 1
-            server.stats.count_error(error.message)
-            server.log("warning", f"The master sent a command that fails here: {error.message}")
-        elapsed = perf_counter_ns() - started
-        command.calls += 1
-        command.usec += elapsed
-        if elapsed > server.slow_ns:
-            server.note_slow(session, command, arguments, elapsed)
-        if not command.own_effects:
-            server.journal.append(session.db.index, arguments)
-        if server.has_followups:
-            server.follow_up()
-        return True
+        while index < len(commands):
+            arguments = commands[index]
+            count = len(arguments)
+            command = fast.get(arguments[0])
+            if command is None or not command.writes or not command.minimum <= count <= command.maximum:
+                break
+            ctx.command = command
+            key = arguments[1]
+            if command.road == ROAD_KEY:
+                ctx.routed = key
+                ctx.slot = key_slot(key) if BRACE in key else crc_hqx(key, 0) & SLOT_MASK
+            else:
+                ctx.routed = None
+            handler: Any = command.handler
+            try:
+                if count == 3:
+                    handler(ctx, key, arguments[2])
+                else:
+                    handler(ctx, *arguments[1:])
+            except CommandError as error:
+                command.failed += 1
+                server.stats.count_error(error.message)
+                server.log("warning", f"The master sent a command that fails here: {error.message}")
+            ended = perf_counter_ns()
+            elapsed = ended - started
+            started = ended
+            command.calls += 1
+            command.spent_ns += elapsed
+            if elapsed > server.slow_ns:
+                server.note_slow(session, command, arguments, elapsed)
+            if not command.own_effects:
+                entries.append((db, arguments))
+            if server.has_followups:
+                server.follow_up()
+                ctx.bind(session)
+            index += 1
+        return index
 
-    def _count(self, commands: list[list[bytes]]) -> None:
-        """These have been run: outside of a transaction their bytes are passed on."""
-        self._applied += sum(map(_encoded_length, commands))
-        assert self._session is not None
-        if self._applied and self._session.transaction is None:
-            self._advance()
+    def _pass_on(self, commands: list[list[bytes]]) -> None:
+        """These have been run, and so has what an open transaction held back before them."""
+        size = self._open_bytes + sum(map(_encoded_length, commands))
+        self._open_bytes = 0
+        if size:
+            self._advance(size)
 
-    def _advance(self) -> None:
-        done, self._unapplied = self._unapplied[: self._applied], self._unapplied[self._applied :]
-        self._applied = 0
+    def _advance(self, size: int) -> None:
+        held = b"".join(self._unapplied)
+        done = held[:size]
+        self._unapplied = [held[size:]] if len(held) > size else []
         assert self._session is not None
         self._replication.stream_db = self._session.db.index
         self._replication.stream(done)

@@ -33,6 +33,11 @@ class Replica:
         return f"{self.ip}:{self.port or self.session.address.rpartition(':')[2]}"
 
     @property
+    def heard_ms(self) -> int:
+        """When it gave a sign of life. While it loads its snapshot it acknowledges nothing, but sends empty lines."""
+        return max(self.acknowledged_ms, self.session.last_used_ms)
+
+    @property
     def state(self) -> str:
         return "online" if self.online else "send_bulk"
 

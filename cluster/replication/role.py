@@ -365,7 +365,7 @@ class Replication:
                 server.stats.output_limit_disconnections += 1
                 server.kill(session)
                 continue
-            if replica.online and now_ms - replica.acknowledged_ms > timeout_ms and not replica.is_old:
+            if replica.online and now_ms - replica.heard_ms > timeout_ms and not replica.is_old:
                 server.log("warning", f"Disconnecting timedout replica (streaming sync): {replica.name}")
                 server.kill(session)
         period_ms = server.config.repl_ping_replica_period * 1000

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bus.view import ClusterView, NodeInfo
 from cluster import errors
 from cluster.errors import CommandError
-from cluster.keyspace.hashing import SLOT_COUNT, key_slot
+from cluster.keyspace.hashing import SLOT_COUNT, common_slot
 
 if TYPE_CHECKING:
     from cluster.commands.registry import Command
@@ -64,10 +64,9 @@ class Router:
             self.check_keys(client, command, keys, writes=_FLAG_WRITE in command.flags)
 
     def check_keys(self, client: Session, command: Command, keys: list[bytes], *, writes: bool) -> None:
-        slot = key_slot(keys[0])
-        for key in keys[1:]:
-            if key_slot(key) != slot:
-                raise CommandError(errors.CROSSSLOT)
+        slot = common_slot(keys)
+        if slot is None:
+            raise CommandError(errors.CROSSSLOT)
         if self.served[slot] == SERVED:
             return
         self._check_slot(client, command, keys, slot, writes)

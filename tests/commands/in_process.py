@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import hiredis
@@ -43,10 +44,17 @@ class Client:
 
     def raw(self, *arguments: Argument) -> bytes:
         """The reply as it would be sent; empty when the client is left waiting."""
+        return self.chunk(arguments)
+
+    def chunk(self, *commands: Sequence[Argument]) -> bytes:
+        """The replies to commands that arrive in one piece."""
         server = self.node.server
         server.start_batch()
-        self.session.receive(request([as_bytes(argument) for argument in arguments]))
+        self.session.receive(b"".join(request([as_bytes(one) for one in command]) for command in commands))
         self.node.end_batch()
+        if self.session in server.unfinished:  # it took its time, and is asked whether there is more
+            self.session.resume()
+            self.node.end_batch()
         return self.received()
 
     def received(self) -> bytes:

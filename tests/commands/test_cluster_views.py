@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from bus.transport import LinkFacts
 from tests.commands.in_process import START_MS, InProcessNode
-from tests.commands.whole import WholeNode
+from tests.commands.whole import CoreBridge, WholeNode
 
 ME, SECOND, REPLICA, FAILED, MY_REPLICA = ("1" * 40, "2" * 40, "3" * 40, "4" * 40, "5" * 40)
 NODES_CONF = f"""\
@@ -68,7 +69,17 @@ def test_replicas_of_a_primary(five: WholeNode) -> None:
     assert five.error("CLUSTER", "COUNT-FAILURE-REPORTS", "nobody") == "ERR Unknown node nobody"
 
 
-def test_slots(five: WholeNode) -> None:
+def hear_of(monkeypatch: pytest.MonkeyPatch, node: WholeNode, offsets: dict[str, int]) -> None:
+    """Let the node know how much data these nodes have."""
+    view = node.core_bridge.view
+    nodes = {
+        node_id: dataclasses.replace(one, repl_offset=offsets.get(node_id, 0)) for node_id, one in view.nodes.items()
+    }
+    monkeypatch.setattr(CoreBridge, "view", dataclasses.replace(view, nodes=nodes))
+
+
+def test_slots(five: WholeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    hear_of(monkeypatch, five, {REPLICA: 14, MY_REPLICA: 14})
     ranges = {(start, end): nodes for start, end, *nodes in five("CLUSTER", "SLOTS")}
     assert list(ranges) == [(0, 8000), (8001, 16000), (16001, 16382), (16383, 16383)]
     assert ranges[0, 8000] == [
@@ -76,6 +87,17 @@ def test_slots(five: WholeNode) -> None:
         [b"10.0.0.5", 7004, MY_REPLICA.encode(), [b"hostname", b"five.example"]],
     ]
     assert [node[2] for node in ranges[16383, 16383]] == [SECOND.encode(), REPLICA.encode()]
+
+
+def test_a_replica_without_data_is_not_offered(five: WholeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by redis-server: until it is heard of what came after its first full sync."""
+    assert [len(nodes) for _, _, *nodes in five("CLUSTER", "SLOTS")] == [1, 1, 1, 1]
+    hear_of(monkeypatch, five, {REPLICA: 14})
+    assert [len(nodes) for _, _, *nodes in five("CLUSTER", "SLOTS")] == [1, 2, 1, 2]
+    healths = [
+        flat(node)[b"health"] for shard in five("CLUSTER", "SHARDS") for node in flat(shard)[b"nodes"]
+    ]
+    assert healths == [b"online", b"loading", b"online", b"online", b"fail"]
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,22 @@ def test_random_members_are_drawn_evenly(node: InProcessNode) -> None:
         assert len(node(command, name, -20)) == 20
 
 
+def test_draws_from_large_collections_follow_their_changes(node: InProcessNode) -> None:
+    for add, remove, draw, width in (
+        ("SADD", "SREM", "SRANDMEMBER", 1), ("HSET", "HDEL", "HRANDFIELD", 2), ("ZADD", "ZREM", "ZRANDMEMBER", 2),
+    ):  # fmt: skip
+        node(add, draw, *(part for number in range(300) for part in [number] * width))
+        assert int(node(draw, draw)) < 300
+        node(remove, draw, *range(200))
+        node(add, draw, *(part for number in range(250, 350) for part in [number] * width))
+        seen = Counter(int(node(draw, draw)) for _ in range(5000))
+        assert sorted(seen) == list(range(200, 350))
+        assert max(seen.values()) < 4 * min(seen.values())
+        assert sorted(map(int, node(draw, draw, 1000))) == list(range(200, 350))
+        assert len({int(one) for one in node(draw, draw, 140)}) == 140
+        assert {int(one) for one in node(draw, draw, -1000)} <= set(range(200, 350))
+
+
 def test_pairs_nest_in_resp3_only(node: InProcessNode) -> None:
     node("ZADD", "z", 1.5, "a", 2, "b")
     node("HSET", "h", "f", "v")
@@ -99,6 +115,25 @@ def test_scores_are_shown_in_the_shortest_way(node: InProcessNode) -> None:
     ):  # fmt: skip
         node("ZADD", "z", given, "m")
         assert node("ZSCORE", "z", "m") == shown
+
+
+def test_a_small_set_knows_no_negative_zero() -> None:
+    """As redis-server, whose listpacks hold integers; its skiplists hold doubles."""
+    node = InProcessNode(("enable-debug-command", "yes"))
+    assert node("ZADD", "z", "-0", "a", 0, "b", "-0", "c") == 3
+    assert node("ZINCRBY", "z", "-0", "d") == b"-0"
+    node("ZADD", "z", "-5", "e")
+    assert node("ZADD", "z", "CH", "-0", "e") == 1
+    zeros = [part for member in (b"a", b"b", b"c", b"d", b"e") for part in (member, b"0")]
+    assert node("ZRANGE", "z", 0, -1, "WITHSCORES") == zeros
+    node("ZUNIONSTORE", "negated", 1, "z", "WEIGHTS", -1)
+    assert node("ZRANGE", "negated", 0, -1, "WITHSCORES") == zeros
+    digest = b"6020731f6e30c8dc922253367e237f50b3b54dd2"  # redis-server's
+    assert node("DEBUG", "DIGEST-VALUE", "z", "negated") == [digest, digest]
+    node("ZADD", "large", "-0", "x" * 65, "-0", "y", 0, "z")
+    assert node("ZMSCORE", "large", "x" * 65, "y", "z") == [b"-0", b"-0", b"0"]
+    node("ZADD", "large", 0, "y", "-0", "z")
+    assert node("ZMSCORE", "large", "y", "z") == [b"-0", b"0"]
 
 
 def test_a_scan_of_a_large_collection_finds_all(node: InProcessNode) -> None:

@@ -9,6 +9,7 @@ import pytest
 from cluster.protocol.replies import request
 from tests.commands.in_process import Client, InProcessNode
 from tests.commands.whole import WholeNode
+from tests.keyspace.test_memory import VALUE, limited
 
 WRONGPASS = "WRONGPASS invalid username-password pair or user is disabled."
 NOAUTH = "NOAUTH Authentication required."
@@ -251,6 +252,16 @@ def test_pause_holds_all_but_client_commands(node: InProcessNode) -> None:
     assert other.session.is_waiting
     assert node("CLIENT", "UNPAUSE") == b"OK"
     assert other.received() == b"$-1\r\n"
+
+
+def test_while_writes_are_paused_nothing_is_evicted() -> None:
+    node = limited("allkeys-lru")
+    node("CLIENT", "PAUSE", 100, "WRITE")
+    for number in range(2000):
+        node.server.databases[0].store(b"%d" % number, VALUE)
+    node.server.memory.configure()
+    assert node.journaled("SET", "a", "1") == []
+    assert node.connect()("DBSIZE") == 2000
 
 
 def test_pause_of_writes_lets_reads_pass(node: InProcessNode) -> None:

@@ -34,6 +34,16 @@ def test_expired_keys_are_left_out(node: InProcessNode) -> None:
     assert node("SCAN", 0) == [b"0", [b"b"]]
 
 
+def test_cursors_that_nobody_was_given(node: InProcessNode) -> None:
+    node("SET", "a", "1")
+    for cursor in ("-1", 2**64 - 1, -(2**64) + 1, 2**63, 2**31, "+7", "0" * 5000 + "7"):
+        reply, found = node("SCAN", cursor)
+        assert reply == b"0"
+        assert found in ([], [b"a"])
+    for cursor in (2**64, -(2**64), "9" * 5000, "1x", " 1", "-"):
+        assert node.error("SCAN", cursor) == "ERR invalid cursor"
+
+
 def test_errors(node: InProcessNode) -> None:
     assert node.error("SCAN", "x") == "ERR invalid cursor"
     assert node.error("SCAN", 0, "COUNT", 0) == "ERR syntax error"

@@ -113,9 +113,16 @@ def test_restore_takes_the_use_along(tmp_path: Path) -> None:
     payload = recent("DUMP", "a")
     assert recent("RESTORE", "b", 0, payload, "IDLETIME", 1_000) == b"OK"
     assert recent("OBJECT", "IDLETIME", "b") == 1_000
+    assert recent.journaled("RESTORE", "b", 0, payload, "IDLETIME", 7, "REPLACE") == [
+        [b"RESTORE", b"b", b"0", payload, b"ABSTTL", b"REPLACE", b"IDLETIME", b"7"]
+    ]
     recent.server.config.set([("maxmemory-policy", "allkeys-lfu")])
+    recent.server.memory.configure()
     assert recent("RESTORE", "c", 0, payload, "FREQ", 77) == b"OK"
     assert recent("OBJECT", "FREQ", "c") == 77
+    assert recent.journaled("RESTORE", "d", 0, payload, "FREQ", 9) == [
+        [b"RESTORE", b"d", b"0", payload, b"ABSTTL", b"REPLACE", b"FREQ", b"9"]
+    ]
     assert recent.error("OBJECT", "IDLETIME", "c").startswith("ERR An LFU maxmemory policy is selected")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cluster.keyspace.hashing import key_slot
 from tests.commands.in_process import START_MS, InProcessNode
 
 
@@ -104,3 +105,17 @@ def test_lcs(node: InProcessNode) -> None:
 def test_lcs_of_long_strings_is_quick_enough(node: InProcessNode) -> None:
     node("MSET", "a", b"ab" * 2000, "b", b"ba" * 2000)
     assert node("LCS", "a", "b", "LEN") == 3999
+
+
+def test_commands_with_several_keys_leave_the_next_ones_their_slots(cluster_node: InProcessNode) -> None:
+    """In one piece, where the slot of one command's keys must not be taken for that of the next's."""
+    client = cluster_node.client
+    spaces = cluster_node.server.databases[0].spaces
+    for command in (["MSET", "{a}x", "1", "{a}y", "2"], ["DEL", "{a}x", "{a}z"], ["MGET", "{a}x", "{a}y"]):
+        client.reader.feed(client.chunk(command, ["SET", "b", "3"], ["GET", "b"], ["SETRANGE", "c", "0", "4"]))
+        assert [client.reader.gets() for _ in range(4)][1:3] == [b"OK", b"3"]
+        for key in (b"b", b"c"):
+            assert list(spaces[key_slot(key)]) == [key]
+    assert cluster_node("MGET", "{a}x", "{a}y") == [None, b"2"]
+    assert list(spaces[key_slot(b"a")]) == [b"{a}y"]
+    assert cluster_node.error("MGET", "a", "b").startswith("CROSSSLOT")

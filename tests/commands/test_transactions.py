@@ -8,7 +8,8 @@ import hiredis
 import pytest
 
 from cluster.keyspace.hashing import key_slot
-from tests.commands.in_process import InProcessNode, view_of_one
+from cluster.protocol.replies import request
+from tests.commands.in_process import Client, InProcessNode, view_of_one
 
 EXECABORT = "EXECABORT Transaction discarded because of previous errors."
 CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"
@@ -44,6 +45,30 @@ def test_commands_wait_for_exec(node: InProcessNode) -> None:
     assert other("GET", "a") is None
     assert node("EXEC") == [b"OK", 2]
     assert other("GET", "a") == b"2"
+
+
+def sent_at_once(client: Client, *lines: str) -> list[bytes]:
+    """The replies to commands that come in one chunk, as a pipelining client sends them."""
+    client.session.receive(b"".join(request([word.encode() for word in line.split()]) for line in lines))
+    return client.received().split(b"\r\n")[:-1]
+
+
+def test_a_transaction_in_one_chunk_is_one(node: InProcessNode) -> None:
+    lines = ("GET a", "MULTI", "SET a 1", "GET a", "EXEC", "GET a")
+    assert sent_at_once(node.client, *lines) == [
+        b"$-1", b"+OK", b"+QUEUED", b"+QUEUED", b"*2", b"+OK", b"$1", b"1", b"$1", b"1",
+    ]  # fmt: skip
+    assert sent_at_once(node.client, "MULTI", "SET a 2", "DISCARD", "GET a")[-1] == b"1"
+
+
+def test_asking_in_one_chunk_holds_for_one_command(cluster_node: InProcessNode) -> None:
+    move_slot(cluster_node, "coming", "importing")
+    assert sent_at_once(cluster_node.client, "ASKING", "GET coming", "GET coming")[1:] == [
+        b"$-1", f"-MOVED {key_slot(b'coming')} 127.0.0.1:7001".encode(),
+    ]  # fmt: skip
+    assert sent_at_once(cluster_node.client, "ASKING", "GET here", "GET coming")[1:] == [
+        b"$-1", f"-MOVED {key_slot(b'coming')} 127.0.0.1:7001".encode(),
+    ]  # fmt: skip
 
 
 def test_discard_forgets_them(node: InProcessNode) -> None:

@@ -122,3 +122,16 @@ def test_the_file_on_disk_is_rewritten(tmp_path: Path) -> None:
     config.set([("hz", "6")])
     rewrite_configuration(config)
     assert path.read_text().startswith("hz 6\n")
+
+
+def test_what_is_no_file_is_left_in_its_place(tmp_path: Path) -> None:
+    """A renamed file would end every use of a device or a pipe by others; that of /dev/null the whole machine's."""
+    pipe = tmp_path / "pipe.conf"
+    os.mkfifo(pipe)
+    link = tmp_path / "null.conf"
+    link.symlink_to("/dev/null")
+    for path in (pipe, link, Path("/dev/null"), tmp_path):
+        with pytest.raises(RewriteError, match=f"ERR Rewriting config file: {path} is not a regular file"):
+            rewrite_configuration(Configuration(file_path=str(path)))
+    assert link.is_symlink()
+    assert Path("/dev/null").is_char_device()

@@ -34,7 +34,9 @@ def test_the_example_is_six_nodes() -> None:
 
 def test_defaults() -> None:
     parsed = plan("nodes: [{port: 7000}]")
-    assert (parsed.replicas, parsed.node_timeout_ms, parsed.host, parsed.password) == (1, 2000, "127.0.0.1", "")
+    assert (parsed.replicas, parsed.node_timeout_ms, parsed.host, parsed.password) == (1, None, "127.0.0.1", "")
+    told = config("nodes: [{port: 7000}]")
+    assert (told.cluster_node_timeout, told.pidfile) == (2000, "node.pid")
     node = parsed.nodes[0]
     assert (node.bus_port, node.directory) == (17000, "/etc/c/data/7000")
 

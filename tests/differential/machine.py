@@ -15,7 +15,7 @@ from tests.commands.in_process import Client, InProcessNode
 from tests.differential.comparison import same
 from tests.differential.grammar import Command, Commands
 from tests.differential.oracle import Oracle
-from tests.differential.resp import Reply, decode
+from tests.differential.resp import Reply, decode, decode_all
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "25"))
 STEPS = 30
@@ -46,6 +46,10 @@ class Pair:
         ours, _ = decode(self.client.raw(*command))
         return ours, self.oracle(*command)
 
+    def both_at_once(self, commands: list[Command]) -> tuple[list[Reply], list[Reply]]:
+        self.node.now_ms = time.time_ns() // 1_000_000
+        return decode_all(self.client.chunk(*commands)), self.oracle.chunk(*commands)
+
     def check_data(self) -> None:
         """Same keys, types, values, and the same keys with a deadline."""
         theirs = self.oracle(b"DEBUG", b"DIGEST").value
@@ -65,6 +69,12 @@ def run(pair: Pair, grammar: Commands, resp: int, examples: int = EXAMPLES) -> N
             for command in commands:
                 ours, theirs = pair.both(command)
                 assert same(command, ours, theirs), f"{command}: ours {ours}, redis-server's {theirs}"
+
+        @rule(commands=st.lists(grammar, min_size=2, max_size=4))
+        def send_in_one_piece(self, commands: list[Command]) -> None:
+            replies = zip(commands, *pair.both_at_once(commands), strict=True)
+            for command, ours, theirs in replies:
+                assert same(command, ours, theirs), f"{command} of {commands}: ours {ours}, redis-server's {theirs}"
 
         def teardown(self) -> None:
             pair.check_data()

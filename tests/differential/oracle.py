@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -51,7 +52,14 @@ class Oracle:
 
     def __call__(self, *arguments: bytes) -> Reply:
         """Send a command and wait for its reply."""
-        self._socket.sendall(request(arguments))
+        return self.chunk(arguments)[0]
+
+    def chunk(self, *commands: Sequence[bytes]) -> list[Reply]:
+        """Send commands in one piece and wait for their replies."""
+        self._socket.sendall(b"".join(map(request, commands)))
+        return [self._reply() for _ in commands]
+
+    def _reply(self) -> Reply:
         while True:
             try:
                 reply, end = decode(self._data)

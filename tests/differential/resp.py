@@ -21,6 +21,16 @@ class Incomplete(Exception):
     """More bytes are needed."""
 
 
+def decode_all(data: bytes) -> list[Reply]:
+    """Every reply of `data`, which ends with the last of them."""
+    found: list[Reply] = []
+    at = 0
+    while at < len(data):
+        reply, at = decode(data, at)
+        found.append(reply)
+    return found
+
+
 def decode(data: bytes, at: int = 0) -> tuple[Reply, int]:
     """(the reply that starts at `at`, where it ends)."""
     end = data.find(b"\r\n", at)

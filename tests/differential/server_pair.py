@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.commands.whole import WholeNode
 from tests.differential.oracle import START_SECONDS, Oracle, free_port
-from tests.differential.resp import Reply, decode
+from tests.differential.resp import Reply, decode, decode_all
 from tests.system.waiting import wait_until
 
 
@@ -41,6 +41,11 @@ class ServerPair:
         self.node.now_ms = time.time_ns() // 1_000_000
         ours, _ = decode(self.node.client.raw(*command))
         return ours, self.oracle(*command)
+
+    def both_at_once(self, commands: Sequence[Sequence[bytes]]) -> tuple[list[Reply], list[Reply]]:
+        """As `both`, all commands in one piece."""
+        self.node.now_ms = time.time_ns() // 1_000_000
+        return decode_all(self.node.client.chunk(*commands)), self.oracle.chunk(*commands)
 
     def close(self) -> None:
         self.oracle.close()

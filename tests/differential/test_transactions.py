@@ -57,6 +57,8 @@ SET a 1; WATCH a; GETEX a EX 100; MULTI; GET a; EXEC
 SET {a} 1; WATCH {a}b; RENAME {a} {a}b; MULTI; EXEC
 SET a 1; WATCH a; RESET; SET a 2; MULTI; EXEC
 WATCH a; EXEC; SET a 1; MULTI; EXEC
+SET a 1; MULTI; SET a 2; PING; GET a; EXEC; GET a
+ASKING; GET a; SET a 1
 """
 STANDALONE = """
 SET a 1; WATCH a; SWAPDB 0 1; MULTI; EXEC
@@ -79,6 +81,18 @@ MULTI; CLUSTER SETSLOT 1 STABLE; EXEC
 """
 
 
+def differences_at_once(pair: ServerPair, table: str, resp: int) -> dict[str, tuple[list[Reply], list[Reply]]]:
+    """The same with all steps of a line in one piece, as clients pipeline them."""
+    found = {}
+    for line in table.strip().splitlines():
+        pair.begin(resp)
+        pair.both([b"FLUSHALL"])
+        ours, theirs = pair.both_at_once([step.encode().split() for step in line.split("; ")])
+        if ours != theirs:
+            found[line] = ours, theirs
+    return found
+
+
 def differences(pair: ServerPair, table: str, resp: int) -> dict[tuple[str, str], tuple[Reply, Reply]]:
     found = {}
     for line in table.strip().splitlines():
@@ -94,8 +108,10 @@ def differences(pair: ServerPair, table: str, resp: int) -> dict[tuple[str, str]
 @pytest.mark.parametrize("resp", [2, 3])
 def test_outside_cluster_mode(alone: ServerPair, resp: int) -> None:
     assert differences(alone, ANYWHERE + STANDALONE.lstrip(), resp) == {}
+    assert differences_at_once(alone, ANYWHERE + STANDALONE.lstrip(), resp) == {}
 
 
 @pytest.mark.parametrize("resp", [2, 3])
 def test_in_cluster_mode(clustered: ServerPair, resp: int) -> None:
     assert differences(clustered, ANYWHERE + CLUSTER.lstrip(), resp) == {}
+    assert differences_at_once(clustered, ANYWHERE + CLUSTER.lstrip(), resp) == {}

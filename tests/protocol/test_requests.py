@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.errors import ProtocolError
+from cluster.protocol import requests
 from cluster.protocol.replies import request
 from cluster.protocol.requests import RequestParser, split_arguments
 
@@ -37,6 +38,71 @@ def test_a_client_that_has_not_logged_in_is_parsed_alike(commands: list[list[byt
     commands = [command[:10] for command in commands]
     data = b"".join(request(command) for command in commands)
     assert parse(RequestParser(authenticated=False), split(data, cuts)) == commands
+
+
+long_values = st.builds(
+    lambda piece, times, end: piece * times + end,
+    st.sampled_from([b"\r\n*", b"*", b"\r\n*1\r\n$4\r\nPING\r\n", b"x"]), st.integers(0, 3000), st.binary(max_size=4),
+)  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(long_values, st.integers(0, 400)), min_size=1, max_size=4),
+    st.lists(st.integers(0, 100_000), max_size=4),
+)
+def test_a_long_pipeline_may_be_cut_anywhere(parts: list[tuple[bytes, int]], cuts: list[int]) -> None:
+    commands = [one for value, count in parts for one in ([b"SET", b"k", value], *[[b"GET", b"k"]] * count)]
+    data = b"".join(map(request, commands))
+    parser = RequestParser()
+    assert parse(parser, split(data, cuts)) == commands
+    assert parser.pending_bytes == 0
+
+
+def test_of_a_long_pipeline_only_the_last_command_is_kept() -> None:
+    data = request([b"GET", b"key"]) * 20_000
+    parser = RequestParser()
+    for at in range(0, len(data), 65_536):
+        list(parser.feed(data[at : at + 65_536]))
+        assert parser.pending_bytes < 22
+
+
+@given(
+    st.lists(arguments, min_size=1, max_size=12), st.lists(st.integers(0, 5000), max_size=30),
+    st.lists(st.sampled_from([b"PING\r\n", b"\r\n", b"*0\r\n"]), max_size=3),
+)  # fmt: skip
+def test_a_stream_that_passes_from_one_parser_to_the_other(
+    commands: list[list[bytes]], cuts: list[int], unusual: list[bytes]
+) -> None:
+    """Kept bytes are trimmed at a size that the stream reaches over and over, and inline commands come between."""
+    data = b"".join(request(command) + (unusual[at % len(unusual)] if unusual else b"")
+                    for at, command in enumerate(commands))  # fmt: skip
+    expected = [
+        one for at, command in enumerate(commands)
+        for one in ([command, [b"PING"]] if unusual and unusual[at % len(unusual)] == b"PING\r\n" else [command])
+    ]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests, "CARRY_LIMIT_BYTES", 24)
+        parser = RequestParser()
+        assert parse(parser, split(data, cuts)) == expected
+        assert parser.is_between_commands
+
+
+@pytest.mark.parametrize("size", [13, 77, 16_000, 65_536])
+def test_a_long_stream_in_chunks_of_any_size(size: int) -> None:
+    """As a bulk load sends it. A chunk that ended behind a header made the next one look like inline commands."""
+    commands = [[b"SET", b"key:%d" % number, b"v" * 50] for number in range(20_000)]
+    data = b"".join(request(command) for command in commands)
+    assert parse(RequestParser(), [data[at : at + size] for at in range(0, len(data), size)]) == commands
+
+
+@pytest.mark.parametrize("header", [b"*1\r\n", b"*1\r\n$4\r\n"])
+def test_a_chunk_may_end_behind_a_header(header: bytes) -> None:
+    parser = RequestParser()
+    whole = request([b"PING"])
+    assert parse(parser, [b"PING\r\n" + header]) == [[b"PING"]]
+    assert not parser.is_between_commands
+    assert parse(parser, [whole[len(header) :]]) == [[b"PING"]]
+    assert parser.is_between_commands
 
 
 def test_a_large_value_arrives_in_pieces() -> None:

@@ -167,6 +167,20 @@ def test_the_old_data_stay_while_no_sync_succeeds(replica: Server) -> None:
         assert replica.info("replication")["master_link_status"] == "down"
 
 
+def test_the_primary_hears_of_us_while_we_load(replica: Server) -> None:
+    heard: list[bytes] = []
+
+    def run(connection: socket.socket) -> None:
+        connection.sendall(FULL + LENGTH + GOOD)
+        while b"ACK" not in b"".join(heard):
+            heard.append(connection.recv(65536))
+
+    with FalsePrimary(run) as primary:
+        follow(replica, primary)
+        wait_until(lambda: b"ACK" in b"".join(heard), DEADLINE_S, "an acknowledgement")
+    assert b"".join(heard).startswith(b"\n*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n")
+
+
 @pytest.mark.parametrize(
     "answer", [b"", FULL, FULL + LENGTH + GOOD[:20], FULL + LENGTH + GOOD],
     ids=["after PSYNC", "after the header", "within the snapshot", "in the stream"],

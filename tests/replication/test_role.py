@@ -325,3 +325,18 @@ def test_a_full_sync_that_takes_too_long_is_given_up_before_it_fills_the_memory(
     wrote(node, "SET", "a", "x" * 500)
     node.server.replication.tick(node.now_ms)
     assert hung_up == [replica.session]
+
+
+def test_a_replica_that_says_nothing_is_given_up_but_an_empty_line_is_enough(node: InProcessNode) -> None:
+    replica = node.connect()
+    full_sync(replica)
+    complaint = ("warning", "Disconnecting timedout replica (streaming sync): 127.0.0.1:50000")
+    for _ in range(3):
+        node.advance(50_000)
+        node.server.replication.tick(node.now_ms)
+        assert complaint not in node.logged
+        node.server.start_batch()
+        replica.session.receive(b"\n")
+    node.advance(70_000)
+    node.server.replication.tick(node.now_ms)
+    assert complaint in node.logged

@@ -7,7 +7,7 @@ from crc16 import crc16pure
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.keyspace.hashing import SLOT_COUNT, key_slot
+from cluster.keyspace.hashing import SLOT_COUNT, common_slot, key_slot
 
 
 def reference(key: bytes) -> int:
@@ -31,3 +31,15 @@ def test_every_key_has_the_slot_of_the_specification(key: bytes) -> None:
 )
 def test_known_slots(key: bytes, slot: int) -> None:
     assert key_slot(key) == slot
+
+
+@given(st.lists(st.text("a{}b", max_size=6).map(str.encode), min_size=1, max_size=4))
+def test_keys_have_a_slot_in_common_when_all_their_slots_are_the_same(keys: list[bytes]) -> None:
+    slots = {reference(key) for key in keys}
+    assert common_slot(keys) == (slots.pop() if len(slots) == 1 else None)
+
+
+def test_keys_of_one_tag_share_their_slot() -> None:
+    assert common_slot([b"{user}a", b"x{user}b", b"{user}"]) == key_slot(b"user")
+    assert common_slot([b"{user}a", b"{user}b", b"{other}a"]) is None
+    assert common_slot([b"{}a}b", b"{}a}c"]) is None

@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cluster.bringup.client import RespClient
+from cluster.bringup.look import PROBE_TIMEOUT_S
 from tests.system.harness import Harness, ServerKind
 from tests.system.waiting import wait_until
 
@@ -40,6 +42,12 @@ class Site:
         output = run.stdout + run.stderr
         assert run.returncode == status, output
         return output
+
+    def look(self) -> str:
+        """What --status says, whatever that is."""
+        return subprocess.run(
+            self.command("--status"), capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        ).stdout
 
     def start_in_front(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -104,6 +112,7 @@ def test_a_cluster_comes_up_goes_down_and_comes_back(site: Site) -> None:
     site.run("--stop")
     assert site.nobody_listens()
     assert site.run("--status", status=1).count(" down") == 6
+    assert "none of its nodes runs" in site.look()
 
     again = site.run("--detach")
     assert "Forming" not in again
@@ -157,8 +166,10 @@ def test_a_node_that_dies_while_starting_is_named_with_its_last_words(site: Site
 def test_data_of_another_topology_is_not_touched(site: Site) -> None:
     site.run("--detach")
     site.run("--stop")
-    refused = site.run("--nodes", "3", "--replicas", "0", status=1)
-    assert "not the one asked for; --fresh removes it and starts over" in refused
+    for typed in ("--nodes 3 --replicas 0", "--nodes 2"):
+        refused = site.run(*typed.split(), status=1)
+        assert refused.startswith(f"bring-up: {typed}: {site.directory}/data holds a cluster of 6 nodes")
+        assert "--fresh" not in refused
     assert site.nobody_listens()
     output = site.run("--nodes", "3", "--replicas", "0", "--fresh", "--detach")
     assert len(_table(output)) == 3
@@ -181,3 +192,114 @@ def test_passwords_are_used_and_not_shown(harness: Harness, site: Site) -> None:
     pid = int((site.directory / "data" / str(site.ports[0]) / "node.pid").read_text())
     assert b"sesame" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     protected.run("--stop")
+
+
+def test_config_rewrite_lasts_and_cluster_yaml_wins(site: Site) -> None:
+    site = Site(site.directory, site.ports[:2])
+    site.file.write_text(site.file.read_text().replace("  node_timeout_ms: 2000\n", "  directives: {timeout: 77}\n"))
+    site.run("--detach")
+    tool = ["redis-cli", "--cluster", "set-timeout", f"127.0.0.1:{site.ports[0]}", "3000"]
+    said = subprocess.run(tool, capture_output=True, text=True, timeout=DEADLINE_S, check=False).stdout
+    assert "2 OK, 0 ERR" in said
+    site.call(0, "CONFIG", "SET", "timeout", "88", "maxmemory", "50mb")
+    assert site.call(0, "CONFIG", "REWRITE") == "OK"
+    conf = site.directory / "data" / str(site.ports[0]) / "redis.conf"
+    assert conf.stat().st_mode & 0o077 == 0
+    site.run("--stop")
+
+    site.run("--detach")
+    assert site.call(1, "CONFIG", "GET", "cluster-node-timeout") == ["cluster-node-timeout", "3000"]
+    assert site.call(0, "CONFIG", "GET", "maxmemory") == ["maxmemory", str(50 << 20)]
+    assert site.call(0, "CONFIG", "GET", "timeout") == ["timeout", "77"]
+    site.run("--stop")
+
+    conf.write_text(conf.read_text() + "nonsense yes\n")
+    refused = site.run(status=1)
+    assert refused.startswith(f"bring-up: {conf}:{len(conf.read_text().splitlines())}: 'nonsense yes': Bad directive")
+    assert site.run("--status", status=1).count(" down") == 2
+    site.run("--detach", "--fresh")
+    assert site.call(0, "CONFIG", "GET", "maxmemory") == ["maxmemory", "0"]
+
+
+def test_a_node_that_was_started_by_hand_is_one_of_the_cluster(site: Site) -> None:
+    site.run("--detach")
+    directory = site.directory / "data" / str(site.ports[0])
+    os.kill(int((directory / "node.pid").read_text()), signal.SIGKILL)
+    by_hand = [sys.executable, "-m", "cluster", str(directory / "redis.conf")]
+    with (directory / "node.log").open("ab") as log:
+        process = subprocess.Popen(by_hand, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: "The cluster is whole" in site.look(), DEADLINE_S, "the node takes part again")
+        site.run("--stop")
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_password_that_replicas_could_not_log_in_with_is_refused_at_once(site: Site) -> None:
+    half = Site(site.directory, site.ports, extra='  directives: {requirepass: "x"}\n')
+    output = half.run(status=1)
+    assert output.startswith(f"bring-up: requirepass without masterauth in node {site.ports[0]}, ")
+    assert "cluster.yaml sets both" in output
+
+
+def test_daemons_with_files_of_their_own(site: Site) -> None:
+    """daemonize, pidfile, logfile and a Unix socket in cluster.yaml; and one of the daemons is started by hand."""
+    directives = 'daemonize: yes, pidfile: own.pid, logfile: own.log, unixsocket: node.sock, unixsocketperm: "700"'
+    own = Site(site.directory, site.ports[:2], extra=f"  directives: {{{directives}}}\n")
+    own.run("--detach")
+    directory = own.directory / "data" / str(own.ports[0])
+    assert (directory / "node.sock").stat().st_mode & 0o777 == 0o700
+    assert "Ready to accept connections" in (directory / "own.log").read_text()
+    os.kill(int((directory / "own.pid").read_text()), signal.SIGKILL)
+    by_hand = [sys.executable, "-m", "cluster", str(directory / "redis.conf")]
+    subprocess.run(by_hand, check=True, timeout=DEADLINE_S, stdin=subprocess.DEVNULL)
+    wait_until(lambda: "The cluster is whole" in own.look(), DEADLINE_S, "the daemon takes part again")
+    assert "Stopping 2 nodes" in own.run("--stop")
+    assert own.nobody_listens()
+
+
+def test_stopped_and_dead_nodes_are_told_in_words_and_at_once(site: Site) -> None:
+    site.run("--detach")
+    pids = [int((site.directory / "data" / str(port) / "node.pid").read_text()) for port in site.ports]
+    for stopped in pids[1:5]:
+        os.kill(stopped, signal.SIGSTOP)
+    os.kill(pids[5], signal.SIGKILL)
+    begun = time.monotonic()
+    output = site.run("--status", status=1)
+    assert time.monotonic() - begun < 4 * PROBE_TIMEOUT_S, "one after the other"
+    assert [" up " in f"{row} " for row in _table(output)] == [True, False, False, False, False, False]
+    assert f"node {site.ports[1]} runs, but does not answer" in output
+    assert f"node {site.ports[5]} is down" in output
+    assert "Errno" not in output
+    assert "did not end in time" not in site.run("--stop")
+    assert site.nobody_listens()
+
+
+def test_a_node_of_something_else_is_no_part_of_the_cluster(site: Site, harness: Harness) -> None:
+    server = harness.server()
+    ours = Site(site.directory, [server.port, site.ports[0]])
+    refused = ours.run(status=1)
+    assert f"cannot listen on port {server.port}" in refused
+    shown = ours.run("--status", status=1)
+    assert f"port {server.port} is answered by a node of something else" in shown
+    assert " up" not in shown
+    assert "No node of this cluster is running" in ours.run("--stop")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("--nodes -1", "--nodes -1: there has to be at least 1"),
+        ("--nodes 0", "--nodes 0: there has to be at least 1"),
+        ("--nodes 1", "--nodes 1: a primary and its replicas are 2 nodes, and there are 1"),
+        ("--replicas -2", "--replicas -2: it cannot be less than 0"),
+        ("--replicas 9", "--replicas 9: a primary and its replicas are 10 nodes, and there are 6"),
+        ("--nodes 99999", "--nodes 99999: the last would have port "),
+    ],
+)
+def test_an_impossible_number_is_named(site: Site, typed: str, said: str) -> None:
+    output = site.run(*typed.split(), status=1)
+    assert output.startswith(f"bring-up: {said}")
+    assert len(output.splitlines()) == 1

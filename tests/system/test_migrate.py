@@ -151,6 +151,59 @@ def test_what_is_refused_is_refused_as_by_redis(route: Route, options: tuple[str
         assert answers[0] == answers[1], (key, options)
 
 
+@pytest.mark.parametrize("arguments", [
+    ("x", "missing", 0, 1), ("", "missing", 0, 1), ("x", "missing", "y", 1), ("1", "missing", 0, "y"),
+    ("1", "missing", -1, 1), ("99999999999999999999", "missing", 0, 1),
+])  # fmt: skip
+def test_arguments_are_looked_at_in_the_order_of_redis(
+    route: Route, arguments: tuple[Argument, ...], reference: Server
+) -> None:
+    answers = []
+    for server in (route.source, reference):
+        with server.client() as client:
+            answers.append(str(client.pipeline(("MIGRATE", "127.0.0.1", *arguments))[0]))
+    assert answers[0] == answers[1]
+
+
+def in_transaction(route: Route, *commands: tuple[Argument, ...]) -> list[str]:
+    """What each command is answered by EXEC; (MIGRATE …) goes to the target."""
+    host, port = route.target.host, route.target.port
+    sent = [("MIGRATE", host, port, *rest) if name == "MIGRATE" else (name, *rest) for name, *rest in commands]
+    with route.source.client(timeout_s=DEADLINE_S) as client:
+        answers = client.pipeline(("MULTI",), *sent, ("EXEC",))[-1]
+    assert isinstance(answers, list), answers
+    return list(map(str, answers))
+
+
+def test_a_transaction_may_migrate(route: Route) -> None:
+    fill(route.source)
+    before = {key: seen(route.source, key)[:2] for key in KEYS}
+    answers = in_transaction(
+        route, ("SET", "k", "v"), ("MIGRATE", "k", 3, 5000), ("EXISTS", "k"), ("MIGRATE", "k", 3, 5000),
+        ("MIGRATE", "", 0, 5000, "KEYS", *KEYS), ("DBSIZE",),
+    )  # fmt: skip
+    assert answers == ["OK", "OK", "0", "NOKEY", "OK", "0"]
+    assert {key: seen(route.target, key)[:2] for key in KEYS} == before
+    with route.target.client() as client:
+        client.call("SELECT", 3)
+        assert client.call("GET", "k") == "v"
+
+
+def test_a_migration_that_fails_in_a_transaction_costs_no_key(route: Route) -> None:
+    route.source.call("MSET", "k", "new", "other", 1)
+    route.target.call("SET", "k", "old")
+    answers = in_transaction(route, ("MIGRATE", "", 0, 5000, "KEYS", "k", "other"), ("GET", "k"))
+    assert answers == ["ERR Target instance replied with error: BUSYKEY Target key name already exists.", "new"]
+    assert route.values("other") == (None, "1")
+    route.target.freeze()
+    try:
+        answers = in_transaction(route, ("MIGRATE", "k", 0, 200, "REPLACE"), ("GET", "k"))
+    finally:
+        route.target.thaw()
+    assert answers[0].startswith("IOERR error or timeout")
+    assert answers[1] == "new"
+
+
 @pytest.fixture(scope="module")
 def reference(shared_harness: Harness) -> Server:
     return shared_harness.server(ALONE, kind="redis")
@@ -229,6 +282,9 @@ def test_a_replica_hears_that_a_key_has_left(harness: Harness) -> None:
         wait_until(lambda: replica.call("GET", "k") == "v", DEADLINE_S, "the replica has it")
         assert Route(source, target).migrate("k") == "OK"
         assert client.call("WAIT", 1, 10_000) == 1
-    wait_until(lambda: replica.call("EXISTS", "k") == 0, DEADLINE_S, "the replica has it no more")
+        wait_until(lambda: replica.call("EXISTS", "k") == 0, DEADLINE_S, "the replica has it no more")
+        assert in_transaction(Route(source, target), ("SET", "l", "v"), ("MIGRATE", "l", 0, 5000)) == ["OK", "OK"]
+        assert client.call("WAIT", 1, 10_000) == 1
+        assert replica.call("EXISTS", "l") == 0
     with pytest.raises(ReplyError, match="READONLY"):
         replica.call("MIGRATE", target.host, target.port, "k", 0, 1000)

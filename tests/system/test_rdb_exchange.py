@@ -174,6 +174,44 @@ def test_a_whole_file_is_loaded_by_the_other(harness: Harness, writer: ServerKin
         assert client.call("GET", "elsewhere") == "5"
 
 
+LONG_IDLE = 500_000
+FIGURES: dict[str, tuple[str, str, int]] = {
+    "allkeys-lru": ("IDLETIME", "IDLETIME", LONG_IDLE), "volatile-lru": ("IDLETIME", "IDLETIME", LONG_IDLE),
+    "allkeys-lfu": ("FREQ", "FREQ", 200), "noeviction": ("IDLETIME", "IDLETIME", 0),
+}  # fmt: skip
+"""By policy: RESTORE's option, OBJECT's subcommand, and the figure, which a file carries along under that policy."""
+
+
+@pytest.mark.parametrize("writer", ["ours", "redis"])
+@pytest.mark.parametrize("policy", FIGURES)
+def test_a_file_tells_how_keys_were_used(harness: Harness, writer: ServerKind, policy: str) -> None:
+    option, figure, value = FIGURES[policy]
+    source = harness.server({**ALONE, "maxmemory-policy": policy}, kind=writer)
+    source.call("SET", "k", "v")
+    payload = payload_of(source, "k")
+    source.call("RESTORE", "used", 0, payload, option, value)
+    source.call("RESTORE", "volatile", FAR_MS, payload, option, value, "ABSTTL")
+    source.call("SAVE")
+    assert "RDB looks OK" in checked(source.directory / "dump.rdb")
+    target = harness.server(
+        {**ALONE, "maxmemory-policy": policy}, kind="redis" if writer == "ours" else "ours", start=False
+    )
+    target.directory.mkdir()
+    shutil.copy(source.directory / "dump.rdb", target.directory)
+    target.start()
+    source.kill()
+    source.start()
+    for server in (source, target):
+        for key in ("used", "volatile"):
+            shown = server.call("OBJECT", figure, key)
+            assert isinstance(shown, int)
+            assert value <= shown < value + 100, (server, key)
+        assert server.call("PEXPIRETIME", "volatile") == FAR_MS
+        fresh = server.call("OBJECT", figure, "k")
+        assert isinstance(fresh, int)
+        assert fresh < 100
+
+
 def checked(file: Path) -> str:
     """What redis-check-rdb says."""
     run = subprocess.run(["redis-check-rdb", str(file)], capture_output=True, text=True, timeout=30, check=False)

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.bringup.client import Argument, ReplyError, RespClient
 from tests.system.harness import Harness, Server, ServerKind
-from tests.system.test_rdb_exchange import DATA, KEYS, fill, seen
+from tests.system.test_rdb_exchange import DATA, KEYS, fill, payload_of, seen
 from tests.system.waiting import wait_until
 
 pytestmark = pytest.mark.system
@@ -100,6 +100,25 @@ def test_a_full_sync_of_many_keys_goes_through_a_file(new_pair: Pair) -> None:
     assert new_pair.replica.call("DBSIZE") == 20_000
     assert not list(new_pair.replica.directory.glob("temp-*")), "nothing is left behind"
     assert not list(new_pair.primary.directory.glob("temp-*")), "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    ("policy", "figure", "value"), [("allkeys-lru", "IDLETIME", 500_000), ("allkeys-lfu", "FREQ", 200)]
+)
+def test_the_use_of_keys_arrives(new_pair: Pair, policy: str, figure: str, value: int) -> None:
+    for server in (new_pair.primary, new_pair.replica):
+        server.call("CONFIG", "SET", "maxmemory-policy", policy)
+    primary = new_pair.primary
+    primary.call("SET", "k", "v")
+    payload = payload_of(primary, "k")
+    primary.call("RESTORE", "by snapshot", 0, payload, figure, value)
+    new_pair.join()
+    primary.call("RESTORE", "by stream", 0, payload, figure, value)
+    new_pair.catch_up()
+    for key in ("by snapshot", "by stream"):
+        shown = new_pair.replica.call("OBJECT", figure, key)
+        assert isinstance(shown, int)
+        assert value <= shown < value + 100, key
 
 
 def test_writes_during_a_full_sync_arrive(new_pair: Pair) -> None:

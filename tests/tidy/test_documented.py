@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from cluster.commands import all_commands
 from cluster.commands.registry import Command
 from cluster.config.directives import DIRECTIVES
-from tests.tidy.source import ROOT, source_files
+from tests.tidy.source import PRODUCT_FOLDERS, ROOT, source_files
 
 KNOWN_GROUPS = {
     "bitmap", "cluster", "connection", "generic", "geo", "hash", "hyperloglog", "list", "pubsub", "scripting", "server",
@@ -50,6 +51,32 @@ def _is_typed(entry: Command, tests: str) -> bool:
 def test_every_directive_is_documented() -> None:
     page = (ROOT / "docs" / "directives.md").read_text()
     assert [entry.name for entry in DIRECTIVES if f"`{entry.name}`" not in page] == []
+
+
+READ_WITHOUT_EFFECT = {
+    "aclfile": "not together with user",
+    "user": "not together with aclfile",
+    "appenddirname": "the bring-up's --fresh removes it",
+    "cluster-allow-pubsubshard-when-down": "the commands it is about are missing",
+    "tls-cluster": "refused",
+    "tls-port": "refused",
+    "tls-replication": "refused",
+}
+"""Directives that something reads although they have no effect, and why."""
+
+
+def test_directives_have_an_effect_where_the_page_says_so() -> None:
+    """A directive that nothing reads must be marked, and one that is marked must not be read."""
+    read = {
+        node.attr
+        for file in source_files(*PRODUCT_FOLDERS)
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.Attribute)
+    }
+    silent = [entry.name for entry in DIRECTIVES if entry.has_effect and entry.attribute not in read]
+    assert silent == [], "nothing reads these: mark them with effect= or missing="
+    modest = [entry.name for entry in DIRECTIVES if not entry.has_effect and entry.attribute in read]
+    assert set(modest) == set(READ_WITHOUT_EFFECT), "these are read: take the mark away"
 
 
 def test_the_readme_shows_the_scripts() -> None:

@@ -1,0 +1,53 @@
+"""What is kept or said of single commands: the slow log, and the lines of MONITOR."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cluster.stats import abridged
+
+_NAMED = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}
+
+
+class SlowCommand(NamedTuple):
+    number: int
+    seconds: int
+    """When it ran, since the epoch."""
+    elapsed_us: int
+    arguments: list[bytes]
+    address: str
+    client_name: bytes
+
+
+class SlowLog:
+    """SLOWLOG's entries, the newest first. A number never comes again."""
+
+    def __init__(self) -> None:
+        self.entries: list[SlowCommand] = []
+        self._next_number = 0
+
+    def note(
+        self, arguments: list[bytes], address: str, name: bytes, *, now_ms: int, elapsed_ns: int, limit: int
+    ) -> None:
+        """Add a command, and keep `limit` entries at most."""
+        self.entries.insert(0, SlowCommand(
+            self._next_number, now_ms // 1000, elapsed_ns // 1000, abridged(arguments), address, name,
+        ))  # fmt: skip
+        self._next_number += 1
+        self.limit(limit)
+
+    def limit(self, length: int) -> None:
+        del self.entries[length:]
+
+
+def monitor_line(now_us: int, db: int, address: str, arguments: list[bytes]) -> bytes:
+    """`time [db address] "arg" …`, as a status reply."""
+    quoted = b" ".join(_quoted(argument) for argument in arguments)
+    origin = f"{db} {address}".encode()
+    return b"+%d.%06d [%b] %b\r\n" % (now_us // 1_000_000, now_us % 1_000_000, origin, quoted)
+
+
+def _quoted(argument: bytes) -> bytes:
+    """`argument` in double quotes, as MONITOR and redis-cli show it."""
+    shown = (_NAMED.get(byte) or (bytes([byte]) if 32 <= byte < 127 else b"\\x%02x" % byte) for byte in argument)
+    return b'"' + b"".join(shown) + b'"'
