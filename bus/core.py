@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from bus import election, failure, gossip, health, migration, operators, ownership
+from bus import doubt, election, failure, gossip, health, migration, operators, ownership
 from bus.events import (
     BusConfig,
     ConfigChanged,
@@ -20,6 +20,7 @@ from bus.events import (
     LinkUp,
     Paused,
     Persist,
+    ReleaseClients,
     ReplicationOffset,
     Reply,
     ResumeWrites,
@@ -44,8 +45,6 @@ from bus.state import Peer, State, kind_name, random_id
 from bus.view import ClusterView, PersistentState
 
 TICK_MS = 100
-STALL_MS = 1_000
-"""A longer gap between two ticks means that this process stood still, not that the others were silent."""
 
 __all__ = ["TICK_MS", "BusConfig", "BusCore", "PersistentState"]
 
@@ -105,6 +104,9 @@ class BusCore:
         s.now = now_ms
         s.out = []
         reply: Reply | None = None
+        gap, s.stepped_at = s.now - s.stepped_at, s.now
+        if gap > doubt.STALL_MS:
+            doubt.stood_still(s, gap)
         match event:
             case Tick():
                 self._tick(event)
@@ -141,14 +143,9 @@ class BusCore:
     def _tick(self, event: Tick) -> None:
         s = self._s
         s.wall = event.wall_ms
-        gap = s.now - s.ticked_at
         s.ticked_at = s.now
-        if gap > STALL_MS:
-            for peer in s.others():
-                peer.heard_at += gap
-            if gap > s.config.node_timeout_ms:
-                health.distrust(s)
         failure.tick(s)
+        doubt.tick(s)
         gossip.tick(s)
         election.tick(s)
         migration.tick(s)
@@ -195,6 +192,7 @@ class BusCore:
             case Heartbeat():
                 gossip.on_heartbeat(s, sender, link_id, message)
                 failure.on_heartbeat(s, sender, message)
+                doubt.on_heartbeat(s, sender, message)
                 if s.me.primary_id == sender.node_id:
                     election.on_primary_heartbeat(s, message)
                 election.tick(s)
@@ -253,8 +251,8 @@ class BusCore:
             s.unsaved = False
             out.append(Persist(s.persistent(), s.durable))
             s.durable = False
-        late = [effect for effect in s.out if isinstance(effect, ResumeWrites)]
-        out += [effect for effect in s.out if not isinstance(effect, ResumeWrites)] if late else s.out
+        late = [effect for effect in s.out if isinstance(effect, ResumeWrites | ReleaseClients)]
+        out += [effect for effect in s.out if effect not in late] if late else s.out
         if s.changed:
             s.changed = False
             s.version += 1

@@ -258,6 +258,21 @@ class ResumeWrites:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldClients:
+    """This node does not know whether it still has its slots: hold writing clients, and the replies to what was done
+    since the clock was last looked at, until `ReleaseClients` (for that long at most)."""
+
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseClients:
+    """`trusted`: it has them; otherwise no reply that was held back may be sent."""
+
+    trusted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DropSlotKeys:
     """These slots are another's now: forget their keys."""
 
@@ -284,5 +299,5 @@ class ClusterStateChanged:
 
 Effect = (
     Persist | Send | Connect | CloseLink | ViewChanged | Reply | BecomePrimary | FollowNode | PauseWrites
-    | ResumeWrites | DropSlotKeys | FlushData | Log | ClusterStateChanged
+    | ResumeWrites | HoldClients | ReleaseClients | DropSlotKeys | FlushData | Log | ClusterStateChanged
 )

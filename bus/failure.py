@@ -7,7 +7,7 @@ Cluster specification, 'Failure detection'.
 
 from __future__ import annotations
 
-from bus import gossip
+from bus import doubt, gossip
 from bus.events import DownReason
 from bus.messages import Fail, Heartbeat
 from bus.state import Peer, State
@@ -118,6 +118,8 @@ def mark_failed(s: State, peer: Peer) -> None:
 
 def on_fail(s: State, sender: Peer, message: Fail) -> None:
     peer = s.peers.get(message.node_id)
+    if peer is s.me:
+        doubt.accused(s)
     if peer is None or peer is s.me or peer.fail:
         return
     s.log("notice", f"FAIL message received from {sender.node_id} about {peer.node_id}")

@@ -232,7 +232,7 @@ _SHAPES: tuple[tuple[type[Any], dict[str, Codec]], ...] = (
     (Heartbeat, {
         "kind": (lambda value: int(value == "pong"), _check_kind), "epoch": _COUNT, "config_epoch": _COUNT,
         "offset": _COUNT, "digest": _DIGEST, "members": _DIGEST, "suspects": _IDS, "complete": _FLAG,
-        "want": _COUNT, "flags": _COUNT,
+        "want": _COUNT, "flags": _COUNT, "serial": _COUNT,
     }),
     (Announcement, {
         "epoch": _COUNT, "config_epoch": _COUNT, "ip": _ADDRESS, "port": _PORT, "bus_port": _PORT, "tls_port": _PORT,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bus import ownership
 from bus.events import CloseLink, Connect, FollowNode, LinkId
 from bus.messages import (
+    CONTESTED,
     MEMBERS_LIMIT,
     PAUSED,
     SUSPECTS_LIMIT,
@@ -26,6 +27,10 @@ RETRY_MS = 100
 """Between two attempts to connect to a node that cannot be reached; grows with the size of the cluster."""
 SETTLED_MS = 1_000
 """A link that ends before it is that old was not wanted by the other side."""
+LAST_SERIAL = 127
+"""Serials go round: one byte on the wire."""
+PROBE_AGAIN_MS = 500
+"""A pong that has not come by then may have been lost with a node that did not know us yet."""
 SAMPLE_PERIOD_MS = 1_000
 SAMPLE_SIZE = 5
 HANDSHAKE_MIN_MS = 1_000
@@ -36,12 +41,14 @@ MEMBERS_PERIOD_MS = 1_000
 # -- saying ------------------------------------------------------------------------------------------------------
 
 
-def heartbeat(s: State, kind: str, *, want: int = 0) -> Heartbeat:
+def heartbeat(s: State, kind: str, peer: Peer, *, want: int = 0, serial: int = 0) -> Heartbeat:
     suspects = [peer.node_id for peer in s.others() if peer.pfail or peer.fail]
     complete = len(suspects) <= SUSPECTS_LIMIT
     if not complete:
         suspects = s.rng.sample(suspects, SUSPECTS_LIMIT)
-    paused = s.manual is not None and s.manual.paused
+    flags = PAUSED if s.manual is not None and s.manual.paused else 0
+    if ownership.is_behind(s, peer):
+        flags |= CONTESTED
     return Heartbeat(
         kind="ping" if kind == "ping" else "pong",
         epoch=s.current_epoch,
@@ -52,14 +59,27 @@ def heartbeat(s: State, kind: str, *, want: int = 0) -> Heartbeat:
         suspects=tuple(suspects),
         complete=complete,
         want=want,
-        flags=PAUSED if paused else 0,
+        flags=flags,
+        serial=serial,
     )
 
 
 def ping(s: State, peer: Peer, *, want: int = 0) -> None:
-    if s.send(peer, heartbeat(s, "ping", want=want)) and not peer.ping_sent_at:
+    if peer.link is None:
+        return
+    serial = 0
+    if may_probe(s, peer):
+        serial = peer.serial = peer.serial % LAST_SERIAL + 1
+        peer.probed_at = s.now
+    s.send(peer, heartbeat(s, "ping", peer, want=want, serial=serial))
+    if not peer.ping_sent_at:
         peer.ping_sent_at = s.now
         peer.ping_wall = s.wall
+
+
+def may_probe(s: State, peer: Peer) -> bool:
+    """Whether the next ping may ask for its serial back: one is on its way at a time, or it was lost."""
+    return not peer.probed_at or s.now - peer.probed_at >= PROBE_AGAIN_MS
 
 
 def tick(s: State) -> None:
@@ -212,7 +232,7 @@ def _linked(s: State, peer: Peer, link_id: LinkId, *, meet: bool = False) -> Non
     peer.link = link_id
     peer.connecting = False
     peer.refused = False
-    peer.ping_sent_at = 0
+    peer.ping_sent_at = peer.probed_at = 0
     s.changed = True
     s.reply(link_id, s.announcement(meet=meet))
     ping(s, peer, want=WANT_ANNOUNCEMENT if not peer.digest else 0)
@@ -231,6 +251,8 @@ def on_heartbeat(s: State, peer: Peer, link_id: LinkId, message: Heartbeat) -> N
     if message.kind == "pong":
         peer.ping_sent_at = 0
         peer.pong_wall = s.wall
+        if peer.probed_at and message.serial == peer.serial and link_id == peer.link:
+            peer.heard_us_at, peer.probed_at = peer.probed_at, 0
     want = 0
     if message.digest != peer.digest:
         want |= WANT_ANNOUNCEMENT
@@ -242,9 +264,9 @@ def on_heartbeat(s: State, peer: Peer, link_id: LinkId, message: Heartbeat) -> N
     if message.want & WANT_MEMBERS:
         _send_members(s, link_id)
     if message.kind == "ping":
-        s.reply(link_id, heartbeat(s, "pong", want=want))
+        s.reply(link_id, heartbeat(s, "pong", peer, want=want, serial=message.serial))
     elif want:
-        s.reply(link_id, heartbeat(s, "ping", want=want))
+        s.reply(link_id, heartbeat(s, "ping", peer, want=want))
 
 
 def _send_members(s: State, link_id: LinkId) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bus import doubt
 from bus.events import ClusterStateChanged
 from bus.slots import ALL_SLOTS
 from bus.state import State
@@ -13,6 +14,9 @@ MAX_REJOIN_MS = 5_000
 
 
 def update(s: State) -> None:
+    doubt.settle(s)
+    if s.doubt is not None and s.doubt.held_until:
+        return  # the clients wait for what comes of it
     if s.me.is_primary and not s.state_ok and s.now - s.started_at < WRITABLE_DELAY_MS:
         return
     reason = _reason(s)
@@ -38,20 +42,10 @@ def update(s: State) -> None:
 
 def _reason(s: State) -> str:
     voters = s.voters()
-    reachable = sum(one is s.me or (one.reachable and one.heard_at >= s.trust_after) for one in voters)
-    if reachable < len(voters) // 2 + 1 and voters:
+    reachable = sum(one is s.me or one.reachable for one in voters)
+    if s.doubt is not None or (voters and reachable < s.quorum):
         return "minority"
-    s.trust_after = 0
     if s.config.require_full_coverage:
         if s.served_slots != ALL_SLOTS or any(one.fail for one in voters):
             return "slots"
     return ""
-
-
-def distrust(s: State) -> None:
-    """This process stood still for longer than the node timeout: others may have taken over. Serve nothing until a
-    majority has been heard from again."""
-    s.trust_after = s.now
-    if s.size > 1:
-        s.minority_at = s.now
-        update(s)

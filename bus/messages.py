@@ -22,13 +22,16 @@ WANT_ANNOUNCEMENT = 1
 WANT_MEMBERS = 2
 PAUSED = 1
 """The sender holds its writes for a manual failover, so `offset` is final."""
+CONTESTED = 2
+"""By what the sender knows, slots that the receiver last said it owns are another's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """`kind`: ping asks for a pong. `epoch` is the cluster's current one as the sender knows it, `config_epoch`
     that of the sender's slots. `suspects` are the nodes the sender cannot reach; `complete` says that all of them
-    are named. `want` asks for what a digest showed to be missing."""
+    are named. `want` asks for what a digest showed to be missing. A pong gives back the ping's `serial` (0: none), so
+    that a node knows when it was heard at the earliest."""
 
     kind: Literal["ping", "pong"]
     epoch: int
@@ -40,6 +43,7 @@ class Heartbeat:
     complete: bool = True
     want: int = 0
     flags: int = 0
+    serial: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,14 @@ def _follow_my_primary(s: State) -> None:
         follow(s, upper)
 
 
+def is_behind(s: State, peer: Peer) -> bool:
+    """Whether `peer` claims slots that others own with a greater epoch."""
+    contested = peer.claimed & ~peer.slots
+    return bool(contested) and any(
+        owner.slots & contested and owner.config_epoch > peer.claimed_epoch for owner in s.peers.values()
+    )
+
+
 def _tell_if_behind(s: State, peer: Peer) -> None:
     """`peer` claims slots that others own with a greater epoch: tell it who."""
     contested = peer.claimed & ~peer.slots

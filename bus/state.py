@@ -65,6 +65,9 @@ class Peer:
     ping_sent_at: int = 0
     ping_wall: int = 0
     pong_wall: int = 0
+    serial: int = 0  # of the last ping that asked for it back
+    probed_at: int = 0  # when that one was sent, while its pong is awaited
+    heard_us_at: int = 0  # it had heard this node at that time, by its pong
     refused: bool = False
     pfail: bool = False
     fail: bool = False
@@ -136,6 +139,16 @@ class ManualFailover:
     paused: bool = False
 
 
+@dataclass(slots=True)
+class Doubt:
+    """This node may have lost its slots; `proven` are the voters that have spoken for it (see bus/doubt.py)."""
+
+    since: int
+    epoch: int
+    held_until: int
+    proven: set[str] = field(default_factory=set)
+
+
 class State:
     def __init__(self, config: BusConfig, rng: random.Random, me: Peer, now_ms: int) -> None:
         self.config = config
@@ -144,6 +157,7 @@ class State:
         self.wall = 0
         self.started_at = now_ms
         self.ticked_at = now_ms
+        self.stepped_at = now_ms
         self.me = me
         self.peers: dict[str, Peer] = {me.node_id: me}
         self.owners: list[str | None] = [None] * SLOT_COUNT
@@ -164,7 +178,7 @@ class State:
         self.state_ok = False
         self.down_reason = "starting"
         self.minority_at: int | None = None
-        self.trust_after = 0  # after a stall: only what was heard since counts as reachable
+        self.doubt: Doubt | None = None
         self.stats_sent: dict[str, int] = {}
         self.stats_received: dict[str, int] = {}
         self.out: list[Effect] = []

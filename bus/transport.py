@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import time_ns
+from time import clock_gettime_ns, time_ns
 
 import trio
 
@@ -25,6 +26,7 @@ from bus.listening import BusListenError, open_listener
 from bus.messages import Announcement, Message
 from bus.state import kind_name
 
+CORE_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 HANDSHAKE_SECONDS = 5.0
 """A peer may take that long to say who it is."""
 QUEUE_LIMIT_BYTES = 16 << 20
@@ -105,15 +107,16 @@ class BusTransport:
 
     @staticmethod
     def now_ms() -> int:
-        return int(trio.current_time() * 1000)
+        """The core's clock: it goes on while the machine is suspended, unlike the one that trio's deadlines are on."""
+        return clock_gettime_ns(CORE_CLOCK) // 1_000_000
 
     def submit(self, event: events.Event) -> list[events.Effect]:
         """Step the core and carry out what follows. Not from within an effect: use `post` there."""
         assert not self._busy, "an effect asked the core back: post it"
         effects = self._work(lambda: self._core.step(self.now_ms(), event))
         due = self._core.next_deadline()
-        if self._ticker is not None and due is not None and due / 1000 < self._ticker.deadline:
-            self._ticker.deadline = due / 1000
+        if self._ticker is not None and due is not None:
+            self._ticker.deadline = min(self._ticker.deadline, trio.current_time() + (due - self.now_ms()) / 1000)
         return effects
 
     def post(self, event: events.Event) -> None:

@@ -33,7 +33,8 @@ REPEAT_PERIODS = 10
 """So many periods a primary to which nothing is written leaves out."""
 URGENT_PERIOD_SECONDS = 0.005
 """The same while a manual failover waits for this replica's last bytes."""
-STALL_CHECK_MS = 1_000
+HOLD_MARGIN_MS = 1_000
+"""The bus ends a hold itself; the pause's own end is for the case that it does not."""
 CONNECT_TIMEOUTS = 0.5
 """An attempt to connect may take that many node timeouts."""
 
@@ -159,10 +160,10 @@ class BusBridge:
         """A cluster- directive changed."""
         self._transport.post(events.ConfigChanged(bus_config(self._server)))
 
-    def check_stall(self, now_ms: int, before_ms: int) -> None:
-        """The process may have stood still (SIGSTOP, a suspended machine): find out before any client is served."""
-        if now_ms - before_ms > max(STALL_CHECK_MS, self._server.config.cluster_node_timeout):
-            self._transport.post(events.Tick(now_ms))
+    def check_stall(self, now_ms: int) -> None:
+        """The process may have stood still (SIGSTOP, a suspended machine): let the core look at its clock before any
+        client is served, or answered."""
+        self._transport.post(events.Tick(now_ms))
 
     # -- for the commands ------------------------------------------------------------------------------------
 
@@ -227,6 +228,10 @@ class BusBridge:
                 self._transport.post(events.Paused(server.replication.offset))
             case events.ResumeWrites():
                 server.end_pause("failover")
+            case events.HoldClients():
+                server.doubt.start(server.clock_ms() + effect.duration_ms + HOLD_MARGIN_MS)
+            case events.ReleaseClients():
+                server.doubt.end(trusted=effect.trusted)
             case events.DropSlotKeys():
                 server.drop_slots(list(effect.slots))
             case events.FlushData():

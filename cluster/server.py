@@ -16,6 +16,7 @@ from cluster import errors
 from cluster.blocking import Retry, Wait, WaitingRoom
 from cluster.commands.context import Context
 from cluster.commands.registry import Command, CommandTable
+from cluster.doubt import Doubt
 from cluster.errors import CommandError
 from cluster.journal import Entry, Journal
 from cluster.keyspace.database import Database
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 ATTACK_LOG_MS = 60_000
 """At most one line in this time tells of clients that speak HTTP: a browser tries many times."""
-STALL_MS = 1_000
-"""Batches and ticks follow each other more closely, unless the process stood still."""
 LogSink = Callable[[str, str], None]
 """(level: debug, verbose, notice or warning; text)"""
 
@@ -70,6 +69,7 @@ class Server:
         self.waiting = WaitingRoom()
         self.blocked_keys = self.waiting.by_key
         self.pause = Pause()
+        self.doubt = Doubt(self)
         self.stats = Stats()
         self.scan_cache = ScanCache()
         self.clients: dict[int, Session] = {}
@@ -427,8 +427,7 @@ class Server:
         ctx = self.ctx
         before = ctx.now_ms
         ctx.now_ms = now = self.clock_ms()
-        if now - before > STALL_MS and self.bus is not None:
-            self.bus.check_stall(now, before)
+        self.doubt.look(now, before)
 
     def end_batch(self) -> list[Session]:
         """Journal what the batch wrote, let woken clients go on; the sessions with output to send."""

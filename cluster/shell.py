@@ -26,6 +26,8 @@ class Shell:
     """A waiting client's deadline may be earlier than the next tick."""
     hang_up: Callable[[Session], None] = _nothing
     """Close a client's connection at once."""
+    let_go: Callable[[bool], None] = _nothing
+    """Send the replies that were withheld, or (False) hang up on those who wait for them."""
     end_batch: Callable[[], None] = _nothing
     """What was done outside a client's turn is over: journal it, and send what it led to."""
     request_shutdown: Callable[[frozenset[str]], None] = _nothing

@@ -67,10 +67,12 @@ class Reactor:
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
         self._listeners: dict[int, socket.socket] = {}
+        self._withheld: dict[Connection, None] = {}
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         server.shell.wake = self._wake
         server.shell.hang_up = self.close_session
+        server.shell.let_go = self._let_go
         server.shell.end_batch = lambda: self.finish_batch([])
 
     def listen(self, listener: socket.socket) -> None:
@@ -171,6 +173,11 @@ class Reactor:
     def finish_batch(self, touched: list[Connection]) -> None:
         """End the batch and send all output. Also called by timers, with no connection of their own."""
         woken = self._server.end_batch()
+        if self._server.doubt.begun_within_batch():
+            self._withheld.update(dict.fromkeys([*touched, *_connections(woken)]))
+        if self._withheld:
+            touched = [connection for connection in touched if connection not in self._withheld]
+            woken = [one.session for one in _connections(woken) if one not in self._withheld]
         sent_bytes = 0
         for connection in touched:
             session = connection.session
@@ -192,10 +199,19 @@ class Reactor:
                 if sent < len(data):
                     self._keep(connection, memoryview(data)[sent:])
         self._server.stats.output_bytes += sent_bytes
-        for session in woken:
-            transport = session.transport
-            if isinstance(transport, Connection) and transport.fd >= 0:
-                self._write(transport)
+        for connection in _connections(woken):
+            if connection.fd >= 0:
+                self._write(connection)
+
+    def _let_go(self, trusted: bool) -> None:
+        """What was withheld goes out; or its receivers are hung up on, so that they do not take it for done."""
+        withheld, self._withheld = self._withheld, {}
+        for connection in withheld:
+            if connection.fd >= 0:
+                if trusted:
+                    self._write(connection)
+                else:
+                    self._close(connection)
 
     def close_session(self, session: Session) -> None:
         """Close a client's connection at once."""
@@ -387,6 +403,11 @@ class Reactor:
     def _wake(self) -> None:
         if self._wake_fd >= 0:
             os.eventfd_write(self._wake_fd, 1)
+
+
+def _connections(sessions: list[Session]) -> list[Connection]:
+    """Those of the sessions that have a socket here."""
+    return [session.transport for session in sessions if isinstance(session.transport, Connection)]
 
 
 def _address(name: object) -> str:

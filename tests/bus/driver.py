@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from bus import events
@@ -115,12 +116,25 @@ class Driver:
         """Let time pass; `alive` answer all the while, and say whom they cannot reach."""
         end = self.now + duration_ms
         while True:
-            self.step(events.Tick(self.now))
+            effects = self.step(events.Tick(self.now))
             for name in alive:
                 self.hear(name, self.heartbeat(name, suspects=suspects))
+                self.answer(name, effects, suspects=suspects)
             if self.now >= end:
                 break
             self.now = min(self.now + TICK_MS, end)
+
+    def answer(
+        self, name: str, effects: Iterable[events.Effect], *, suspects: Iterable[str] = (), flags: int = 0,
+        epoch: int = 0,
+    ) -> None:
+        """That node gives back the serials of those pings among `effects` that it got."""
+        link_id = self.links[name][0]
+        for effect in effects:
+            if isinstance(effect, events.Send) and effect.link_id == link_id and isinstance(effect.message, Heartbeat):
+                if effect.message.serial:
+                    pong = self.heartbeat(name, suspects=suspects, flags=flags, epoch=epoch)
+                    self.step(events.FrameReceived(link_id, replace(pong, serial=effect.message.serial)))
 
     # -- what others say -------------------------------------------------------------------------------------
 

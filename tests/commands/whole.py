@@ -61,7 +61,7 @@ class CoreBridge(BusBridge):
     def configure(self) -> None:
         self.step(events.ConfigChanged(bus_config(self._server)))
 
-    def check_stall(self, now_ms: int, before_ms: int) -> None:
+    def check_stall(self, now_ms: int) -> None:
         pass
 
     def links(self) -> list[LinkFacts]:

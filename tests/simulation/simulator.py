@@ -53,6 +53,7 @@ class SimNode:
         self.synced_at: int | None = None
         self.forced_until = 0
         self.paused_until = 0
+        self.holds_clients = False
         self._sync_ends_at: int | None = None
         self.bytes_sent = 0
         self._held: list[events.Event] = []
@@ -77,6 +78,11 @@ class SimNode:
         view = self.running.view
         return view.nodes[view.my_id]
 
+    @property
+    def serves(self) -> bool:
+        """Whether it would acknowledge a write now."""
+        return self.running.view.state_ok and bool(self.info.slots) and not self.holds_clients
+
     # -- life ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -86,6 +92,7 @@ class SimNode:
         self.core = BusCore(self.config, rng, self.disk, now, WALL_OFFSET_MS + now)
         self.following = None
         self.paused_until = 0
+        self.holds_clients = False
         self._sync_from_now()
         self.carry_out(None, self.core.start())
         self._tick_by(now + self.sim.rng.randrange(TICK_MS))
@@ -98,8 +105,9 @@ class SimNode:
             self.powered = False
             self.disk = self.durable_disk
 
-    def resume(self) -> None:
-        """Go on after a stop: with what the kernel kept, and the clock's news before or after it."""
+    def resume(self, look: Callable[[], None] = lambda: None) -> None:
+        """Go on after a stop: with what the kernel kept, and the clock's news before or after it. `look` is called
+        after each of them."""
         if not self.stopped:
             return
         self.stopped = False
@@ -107,6 +115,7 @@ class SimNode:
         tick: events.Event = events.Tick(WALL_OFFSET_MS + self.sim.now)
         for event in [tick, *held] if self.sim.rng.random() < 0.5 else [*held, tick]:
             self.step(event)
+            look()
 
     def step(self, event: events.Event) -> None:
         self._step(event)
@@ -154,7 +163,7 @@ class SimNode:
             return
         now = self.sim.now
         if self.following is None:
-            if self.paused_until <= now:
+            if self.paused_until <= now and not self.holds_clients:
                 self.offset += self.sim.rng.randrange(WRITE_LIMIT)
             self.step(events.ReplicationOffset(self.offset))
             return
@@ -208,6 +217,10 @@ class SimNode:
                     self.sim.clock.after(1, lambda: self._say_paused())
                 case events.ResumeWrites():
                     self.paused_until = 0
+                case events.HoldClients():
+                    self.holds_clients = True
+                case events.ReleaseClients():
+                    self.holds_clients = False
                 case events.Log():
                     self.sim.note(f"{self.index} {effect.text}")
                 case _:

@@ -66,8 +66,30 @@ def test_a_stopped_primary_serves_nothing_when_it_goes_on() -> None:
     old.stopped = True
     assert sim.run_until(lambda: successor.info.role == "primary", 5_000)
     old.resume()
-    assert not (old.running.view.state_ok and old.info.slots)
+    assert not old.serves
     assert sim.run_until(lambda: not disagreements(sim), 10_000)
+    assert safety.violations == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_primary_that_was_stopped_for_less_than_the_node_timeout_may_have_been_replaced_too(seed: int) -> None:
+    """The others count from when they last heard it, which is before it was stopped."""
+    sim, safety = started(seed)
+    old, successor = sim.nodes[0], sim.nodes[3]
+    sim.run(seed * 37)
+    old.stopped = True
+    stopped_at = sim.now
+    sim.run_until(lambda: successor.info.role == "primary", 850)
+    sim.run(max(0, stopped_at + 850 - sim.now))
+
+    def look() -> None:
+        assert not (old.serves and successor.info.role == "primary")
+
+    old.resume(look)
+    for _ in range(500):
+        sim.run(10)
+        look()
+    assert sim.run_until(lambda: not disagreements(sim), 10_000), disagreements(sim)
     assert safety.violations == []
 
 

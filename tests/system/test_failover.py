@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from cluster.bringup.client import RespClient
 from tests.system.clusters import Cluster
 from tests.system.harness import Harness
 from tests.system.load import WriteLoad
@@ -60,6 +61,47 @@ def test_a_silent_primary_is_replaced_after_the_node_timeout(cluster: Cluster) -
         load.wait_progress(100, DEADLINE_S)
     cluster.wait_whole()
     assert cluster.member(victim).primary_id == replica.text("CLUSTER", "MYID")
+
+
+def test_a_primary_that_was_replaced_while_it_was_stopped_acknowledges_nothing(cluster: Cluster) -> None:
+    """It is stopped for less than the node timeout as a rule, since the others count from when they last heard it."""
+    victim = cluster.primaries()[0]
+    replica = cluster.replicas_of(victim)[0]
+    key = next(f"key:{number}" for number in range(1000) if cluster.owner(f"key:{number}") is victim)
+    with victim.client() as client:
+        assert client.call("GET", key) is None
+        victim.freeze()
+        client.send("SET", key, "1")
+        cluster.wait_promoted(replica, DEADLINE_S)
+        victim.thaw()
+        answer = reply(client)
+    cluster.wait_replica(victim, DEADLINE_S)
+    cluster.wait_whole()
+    assert answer != "OK" or replica.call("GET", key) == "1"
+
+
+def test_a_primary_that_was_replaced_within_a_batch_acknowledges_nothing_of_it(cluster: Cluster) -> None:
+    if cluster.harness.kind == "redis":
+        pytest.skip("redis-server acknowledges the write and loses it")
+    victim = cluster.primaries()[0]
+    replica = cluster.replicas_of(victim)[0]
+    key = next(f"key:{number}" for number in range(1000) if cluster.owner(f"key:{number}") is victim)
+    with victim.client() as client:
+        for command in (("MULTI",), ("SET", key, "1"), ("DEBUG", "SLEEP", 3)):
+            client.call(*command)
+        client.send("EXEC")
+        cluster.wait_promoted(replica, DEADLINE_S)
+        answer = reply(client)
+    cluster.wait_replica(victim, DEADLINE_S)
+    assert not isinstance(answer, list) or replica.call("GET", key) == "1"
+
+
+def reply(client: RespClient) -> object:
+    """The next reply; an error is one, and so is the connection's end."""
+    try:
+        return client.receive()
+    except ConnectionError as error:
+        return error
 
 
 def test_a_replica_that_may_not_fail_over_does_not(harness: Harness) -> None:

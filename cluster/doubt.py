@@ -1,0 +1,47 @@
+"""What clients see of a node that stood still (SIGSTOP, a suspended machine, a long command): they wait for a moment.
+
+The bus looks at its clock and decides whether the others may have replaced this node meanwhile (bus/doubt.py). Until
+it knows, no write is carried out, and what was done in the batch within which the process stood still is not answered:
+if the slots are another's now, those clients are hung up on, so that they do not take it for done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cluster.server import Server
+
+STALL_MS = 250
+"""Batches and ticks follow each other more closely, unless the process stood still."""
+_CAUSE = "doubt"
+
+
+class Doubt:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._active = False
+
+    def look(self, now_ms: int, before_ms: int) -> None:
+        """Find out before anything is done at `now_ms`; the clock was last looked at then."""
+        if now_ms - before_ms > STALL_MS and self._server.bus is not None:
+            self._server.bus.check_stall(now_ms)
+
+    def begun_within_batch(self) -> bool:
+        """Whether what this batch did may be done in vain."""
+        if self._active:
+            return False
+        server = self._server
+        self.look(server.clock_ms(), server.ctx.now_ms)
+        return self._active
+
+    def start(self, end_ms: int) -> None:
+        """No write is carried out until `end`, or that time."""
+        self._active = True
+        self._server.start_pause(_CAUSE, end_ms, writes_only=True)
+
+    def end(self, *, trusted: bool) -> None:
+        """`trusted`: the node has its slots, and what was withheld may go out."""
+        self._active = False
+        self._server.end_pause(_CAUSE)
+        self._server.shell.let_go(trusted)
