@@ -9,6 +9,7 @@ these slots'.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +88,7 @@ class BusBridge:
         self._reported: tuple[int, bool, int | None] | None = None
         self._unreported = 0
         self._following: str | None = None
+        self._leaving = False
         server.bus = self
 
     def load(self) -> None:
@@ -158,7 +160,16 @@ class BusBridge:
 
     def configure(self) -> None:
         """A cluster- directive changed."""
-        self._transport.post(events.ConfigChanged(bus_config(self._server)))
+        config = bus_config(self._server)
+        if self._leaving:
+            config = replace(config, replica_no_failover=True)
+        self._transport.post(events.ConfigChanged(config))
+
+    def leave(self, leaving: bool) -> None:
+        """This node is about to end (or not, after all): it takes nobody's place any more. When a whole cluster is
+        stopped, the replicas would see their primaries go and change roles on the way down."""
+        self._leaving = leaving
+        self.configure()
 
     def check_stall(self, now_ms: int) -> None:
         """The process may have stood still (SIGSTOP, a suspended machine): let the core look at its clock before any
