@@ -204,7 +204,7 @@ class BusCore:
             case Update():
                 ownership.on_update(s, message)
             case VoteRequest():
-                election.on_vote_request(s, sender, message)
+                election.on_vote_request(s, sender, link_id, message)
             case Vote():
                 election.on_vote(s, sender, message)
             case ManualFailoverStart():

@@ -230,6 +230,7 @@ def _reset(s: State, event: Reset) -> str:
     me.had_replicas = False
     if event.hard:
         s.current_epoch = s.last_vote_epoch = me.config_epoch = 0
+        s.voted_for = ""
         _rename_me(s, random_id(s.rng))
     s.touch(announce=True)
     return "OK"
