@@ -293,3 +293,4 @@ def _restore(s: State, state: PersistentState) -> None:
     s.last_vote_epoch = state.last_vote_epoch
     s.cluster_id = state.cluster_id
     s.current_epoch = max(state.current_epoch, *(peer.config_epoch for peer in s.peers.values()))
+    doubt.come_back(s)

@@ -181,6 +181,7 @@ class State:
         self.down_reason = "starting"
         self.minority_at: int | None = None
         self.doubt: Doubt | None = None
+        self.returning = False  # it had slots when it went down, and does not yet know whether it still has them
         self.stats_sent: dict[str, int] = {}
         self.stats_received: dict[str, int] = {}
         self.out: list[Effect] = []
