@@ -167,6 +167,8 @@ def _assign(s: State, event: SetSlot) -> str:
         )
     if event.keys_in_slot == 0:
         s.migrating.pop(slot, None)
+    # Forgotten by its new owner, the slot would be nobody's. Its old one is told again, with the greater epoch.
+    s.touch(durable=node is me)
     imported = node is me and slot in s.importing
     s.importing.pop(slot, None)
     s.own(1 << slot, node)
