@@ -204,7 +204,7 @@ class BusCore:
             case Update():
                 ownership.on_update(s, message)
             case VoteRequest():
-                election.on_vote_request(s, sender, message)
+                election.on_vote_request(s, sender, link_id, message)
             case Vote():
                 election.on_vote(s, sender, message)
             case ManualFailoverStart():
@@ -293,3 +293,4 @@ def _restore(s: State, state: PersistentState) -> None:
     s.last_vote_epoch = state.last_vote_epoch
     s.cluster_id = state.cluster_id
     s.current_epoch = max(state.current_epoch, *(peer.config_epoch for peer in s.peers.values()))
+    doubt.come_back(s)

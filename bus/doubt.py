@@ -1,4 +1,4 @@
-"""Doubt of oneself: a primary that stood still may have been replaced meanwhile, and must not serve before it knows.
+"""Doubt of oneself: a primary that stood still, or was down, may have been replaced, and must know before it serves.
 
 The others replace a primary they have not heard for the node timeout. A process that was stopped (SIGSTOP, a suspended
 machine, a long command) cannot tell from its own sockets: what lies in them is from before. So a ping carries a serial
@@ -32,6 +32,13 @@ def stood_still(s: State, gap_ms: int) -> None:
         return
     s.log("verbose", f"This process stood still for {gap_ms} ms: asking the others whether it still has its slots.")
     begin(s)
+
+
+def come_back(s: State) -> None:
+    """This node starts again: whoever it knew may have gone on without it, so all of them count as never heard."""
+    s.returning = _serves(s) and len(s.peers) > 1
+    if s.returning and s.size > 1:
+        begin(s)
 
 
 def accused(s: State) -> None:

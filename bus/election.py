@@ -8,7 +8,7 @@ first and hardly waits, since a FAIL is broadcast on the same links before the r
 from __future__ import annotations
 
 from bus import gossip, ownership
-from bus.events import BecomePrimary, Paused, PauseWrites
+from bus.events import BecomePrimary, LinkId, Paused, PauseWrites
 from bus.messages import PAUSED, Fail, Heartbeat, ManualFailoverStart, Vote, VoteRequest
 from bus.slots import bits_of, slots_of_bits
 from bus.state import Election, ManualFailover, Peer, State
@@ -56,6 +56,8 @@ def tick(s: State) -> None:
     elif s.now > election.start_at + _timeout(s):
         s.log("warning", "Failover attempt expired.")
         election.over = True
+    else:
+        _send_requests(s, primary, election, manual)
 
 
 def _is_fit(s: State) -> bool:
@@ -114,9 +116,18 @@ def _ask(s: State, primary: Peer, election: Election, manual: bool) -> None:
     election.asked = True
     s.touch(durable=True)
     s.log("notice", f"Starting a failover election for epoch {election.epoch}.")
-    if primary.fail:
-        s.broadcast(Fail(primary.node_id))
-    s.broadcast(VoteRequest(election.epoch, primary.config_epoch, s.ranges(primary), forced=manual))
+    _send_requests(s, primary, election, manual)
+
+
+def _send_requests(s: State, primary: Peer, election: Election, manual: bool) -> None:
+    """Ask whoever was not asked over the link there is to it: it may be new, and what the last one carried, lost."""
+    request = VoteRequest(election.epoch, primary.config_epoch, s.ranges(primary), forced=manual)
+    for peer in s.others():
+        if peer.link is not None and election.asked_by.get(peer.node_id) != peer.link:
+            election.asked_by[peer.node_id] = peer.link
+            if primary.fail:
+                s.send(peer, Fail(primary.node_id))
+            s.send(peer, request)
 
 
 def on_vote(s: State, sender: Peer, message: Vote) -> None:
@@ -150,7 +161,10 @@ def take_over(s: State, primary: Peer, epoch: int) -> None:
 # -- the voters' side --------------------------------------------------------------------------------------------
 
 
-def on_vote_request(s: State, sender: Peer, message: VoteRequest) -> None:
+def on_vote_request(s: State, sender: Peer, link_id: LinkId, message: VoteRequest) -> None:
+    if message.epoch == s.last_vote_epoch and sender.node_id == s.voted_for:
+        s.reply(link_id, Vote(message.epoch))  # it asks again, as the vote was lost with its link
+        return
     refusal = _refusal(s, sender, message)
     if refusal:
         s.log("notice", f"Failover auth denied to {sender.node_id}: {refusal}")
@@ -158,10 +172,10 @@ def on_vote_request(s: State, sender: Peer, message: VoteRequest) -> None:
     primary = s.primary_of(sender)
     assert primary is not None
     primary.voted_at = s.now
-    s.last_vote_epoch = message.epoch
+    s.last_vote_epoch, s.voted_for = message.epoch, sender.node_id
     s.touch(durable=True)
     s.log("notice", f"Failover auth granted to {sender.node_id} for epoch {message.epoch}")
-    s.send(sender, Vote(message.epoch))
+    s.reply(link_id, Vote(message.epoch))
 
 
 def _refusal(s: State, sender: Peer, message: VoteRequest) -> str:
@@ -177,8 +191,6 @@ def _refusal(s: State, sender: Peer, message: VoteRequest) -> str:
         return "it is no replica of a primary I know"
     if not primary.fail and not message.forced:
         return "its master is up"
-    if sender.link is None:
-        return "there is no link to it"
     if primary.voted_at is not None and s.now - primary.voted_at < 2 * s.config.node_timeout_ms and not message.forced:
         return "can't vote about this master before long"
     claimed = bits_of(message.slots)

@@ -190,7 +190,7 @@ Event = (
 @dataclass(frozen=True, slots=True)
 class Persist:
     """Write nodes.conf before any effect that follows. `durable`: so that it survives a crash of the machine too (an
-    epoch of ours, a vote); otherwise one of the process, as redis-server does for a slot that opens or closes."""
+    epoch of ours, a vote, the end of a slot's move); otherwise one of the process."""
 
     state: PersistentState
     durable: bool = True

@@ -8,7 +8,7 @@ from bus.slots import ALL_SLOTS
 from bus.state import State
 
 WRITABLE_DELAY_MS = 2_000
-"""A primary that has just started first listens for what happened meanwhile."""
+"""A primary that comes back first listens for what happened meanwhile. (A new node has missed nothing.)"""
 MIN_REJOIN_MS = 500
 MAX_REJOIN_MS = 5_000
 
@@ -17,8 +17,10 @@ def update(s: State) -> None:
     doubt.settle(s)
     if s.doubt is not None and s.doubt.held_until:
         return  # the clients wait for what comes of it
-    if s.me.is_primary and not s.state_ok and s.now - s.started_at < WRITABLE_DELAY_MS:
-        return
+    if s.returning:
+        if s.me.is_primary and (s.doubt is not None or s.now - s.started_at < WRITABLE_DELAY_MS):
+            return
+        s.returning = False
     reason = _reason(s)
     if reason == "minority":
         s.minority_at = s.now

@@ -167,6 +167,8 @@ def _assign(s: State, event: SetSlot) -> str:
         )
     if event.keys_in_slot == 0:
         s.migrating.pop(slot, None)
+    # Forgotten by its new owner, the slot would be nobody's. Its old one is told again, with the greater epoch.
+    s.touch(durable=node is me)
     imported = node is me and slot in s.importing
     s.importing.pop(slot, None)
     s.own(1 << slot, node)
@@ -230,6 +232,7 @@ def _reset(s: State, event: Reset) -> str:
     me.had_replicas = False
     if event.hard:
         s.current_epoch = s.last_vote_epoch = me.config_epoch = 0
+        s.voted_for = ""
         _rename_me(s, random_id(s.rng))
     s.touch(announce=True)
     return "OK"

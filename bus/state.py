@@ -125,6 +125,7 @@ class Election:
     epoch: int = 0
     votes: set[str] = field(default_factory=set)
     asked: bool = False
+    asked_by: dict[str, LinkId] = field(default_factory=dict)  # whom, and over which link
     over: bool = False
 
 
@@ -166,6 +167,7 @@ class State:
         self.importing: dict[int, str] = {}
         self.current_epoch = 0
         self.last_vote_epoch = 0
+        self.voted_for = ""
         self.cluster_id = ""
         self.blacklist: dict[str, int] = {}
         self.handshakes: dict[str, Handshake] = {}
@@ -179,6 +181,7 @@ class State:
         self.down_reason = "starting"
         self.minority_at: int | None = None
         self.doubt: Doubt | None = None
+        self.returning = False  # it had slots when it went down, and does not yet know whether it still has them
         self.stats_sent: dict[str, int] = {}
         self.stats_received: dict[str, int] = {}
         self.out: list[Effect] = []

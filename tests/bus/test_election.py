@@ -50,8 +50,26 @@ def test_one_vote_an_epoch() -> None:
     driver = voter()
     driver.hear("d", request(4))
     driver.hear("e", request(4))
-    driver.hear("d", request(4))
     assert driver.sent(Vote) == [Vote(4)]
+
+
+def test_a_vote_that_was_lost_with_its_link_is_given_again_to_the_same() -> None:
+    driver = voter()
+    driver.hear("d", request(4))
+    driver.link("d")
+    driver.clear()
+    driver.hear("d", request(4))
+    driver.hear("e", request(4))
+    assert driver.sent(Vote) == driver.sent(Vote, "d") == [Vote(4)]
+
+
+def test_a_vote_goes_over_the_link_that_the_request_came_by() -> None:
+    """The voter's own link to the candidate may not be up yet, or no more."""
+    driver = voter()
+    ours, theirs = driver.links["d"]
+    driver.step(events.LinkDown(ours, "closed"))
+    driver.hear("d", request(4))
+    assert events.Send(theirs, Vote(4)) in driver.came(events.Send)
 
 
 def test_one_vote_an_epoch_across_a_restart() -> None:
@@ -139,6 +157,24 @@ def test_a_replica_asks_all_and_wins_by_a_majority() -> None:
     assert driver.node("d").config_epoch == driver.disk.nodes[node_id("d")].config_epoch == 4
     assert driver.node("d").slots == SHARD["a"].slots
     assert driver.came(events.BecomePrimary)
+
+
+def test_whoever_is_linked_to_only_later_is_asked_then() -> None:
+    """Thrown away, the request would be followed by the next one after four node timeouts only."""
+    driver = candidate()
+    for name in "bc":
+        driver.step(events.LinkDown(driver.links[name][0], "closed"))
+    assert ask_for_votes(driver) == []
+    driver.clear()
+    for name in "bc":
+        driver.link(name)
+    driver.tick(100, alive="bce")
+    for name in "bc":
+        kinds = [type(effect.message) for effect in driver.came(events.Send) if effect.link_id == driver.links[name][0]]
+        assert kinds.index(Fail) < kinds.index(VoteRequest), "it may not know of the failure either"
+    assert driver.sent(VoteRequest) == [VoteRequest(4, 1, SHARD["a"].slots)] * 2
+    driver.tick(1_000, alive="bce")
+    assert len(driver.sent(VoteRequest)) == 2, "once over each link"
 
 
 def test_votes_of_another_epoch_of_replicas_and_of_one_voter_twice_do_not_count() -> None:

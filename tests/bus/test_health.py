@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 from bus import events
-from bus.core import BusConfig
+from bus.core import BusConfig, BusCore
 from bus.messages import Fail
-from tests.bus.driver import BUS_PORT, PORT, TIMEOUT_MS, Driver, cluster, node_id
+from tests.bus.driver import BUS_PORT, PORT, START_MS, TIMEOUT_MS, Driver, cluster, node_id
 
 SHARD = cluster("abc", {"d": "b"})
 
@@ -29,6 +30,34 @@ def test_a_primary_that_starts_listens_first() -> None:
     driver.tick(200, alive="bcd")
     assert driver.view.state_ok
     assert driver.came(events.ClusterStateChanged) == [events.ClusterStateChanged(True)]
+
+
+def test_a_primary_that_starts_in_a_minority_serves_nothing() -> None:
+    """That it has not yet missed the others for the node timeout says nothing: it was not there to hear them."""
+    driver = Driver("a", SHARD)
+    driver.tick(2_500, alive="d")
+    assert not driver.view.state_ok
+    driver.tick(60_000)
+    assert not driver.view.state_ok
+    driver.link("b")
+    driver.tick(1_000, alive="b")
+    assert driver.view.state_ok, "with b it is the majority"
+
+
+def test_a_primary_that_starts_and_has_failed_by_the_others_word_waits_for_what_comes_of_it() -> None:
+    driver = Driver("a", SHARD)
+    driver.tick(3_000, alive="bcd", suspects="a")
+    assert not driver.view.state_ok
+    driver.tick(1_000, alive="bcd")
+    assert driver.view.state_ok
+
+
+def test_a_new_node_serves_as_soon_as_all_slots_are_owned() -> None:
+    core = BusCore(BusConfig(node_timeout_ms=TIMEOUT_MS), random.Random(1), None, START_MS, START_MS)
+    core.start()
+    assert not core.view.state_ok
+    core.step(START_MS + 10, events.AddSlots(tuple(range(16_384))))
+    assert core.view.state_ok
 
 
 def test_a_replica_that_starts_serves_at_once() -> None:

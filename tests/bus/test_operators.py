@@ -215,6 +215,22 @@ def test_saveconfig_writes_the_state_for_good() -> None:
     assert [effect.durable for effect in driver.came(events.Persist)] == [True]
 
 
+def test_the_new_owner_of_a_slot_remembers_it_for_good() -> None:
+    """A machine that loses power right after must not leave the slot to nobody."""
+    last = SHARD["a"].slots[0][1]
+    target = Driver("c", SHARD)  # it has the greatest epoch already, and takes no new one
+    target.ask(events.SetSlot(last, "importing", node_id("a")))
+    source = Driver("a", SHARD)
+    source.ask(events.SetSlot(last, "migrating", node_id("c")))
+    other = Driver("b", SHARD)
+    for driver, durable in ((target, True), (source, False), (other, False)):
+        driver.ask(events.SaveConfig())
+        driver.clear()
+        assert driver.ask(events.SetSlot(last, "node", node_id("c"))) == "OK"
+        assert [effect.durable for effect in driver.came(events.Persist)] == [durable]
+        assert driver.disk.nodes[node_id("c")].slots[0] == (last, last)
+
+
 def test_the_answer_comes_last() -> None:
     driver = Driver("a", SHARD)
     effects = driver.step(events.BumpEpoch())

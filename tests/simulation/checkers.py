@@ -6,7 +6,7 @@ They stand outside the system: they see what the nodes say, save and show, and n
 from __future__ import annotations
 
 from bus import events
-from bus.messages import Announcement, Heartbeat, Message, Vote, VoteRequest
+from bus.messages import Announcement, Heartbeat, Vote, VoteRequest
 from bus.slots import bits_of
 from bus.view import ClusterView
 from tests.simulation.simulator import SimNode, Simulation
@@ -21,7 +21,7 @@ class Safety:
     def __init__(self, *, by_vote_only: bool) -> None:
         self.violations: list[str] = []
         self._by_vote_only = by_vote_only
-        self._votes: dict[tuple[str, int], int] = {}
+        self._votes: dict[tuple[str, int], str] = {}
         self._winners: dict[int, str] = {}
         self._owners: dict[int, dict[str, int]] = {}
         self._saved: dict[str, tuple[int, int]] = {}
@@ -31,7 +31,7 @@ class Safety:
             case events.Persist():
                 self._check_saved(effect)
             case events.Send():
-                self._check_message(node, effect.message)
+                self._check_message(node, effect)
             case events.BecomePrimary() if not isinstance(event, events.Failover | events.Reset):
                 self._check_winner(node)
             case events.ViewChanged() if self._by_vote_only:
@@ -39,14 +39,14 @@ class Safety:
             case _:
                 pass
 
-    def _check_message(self, node: SimNode, message: Message) -> None:
-        match message:
-            case Vote():
-                self._check_vote(node, message.epoch)
-            case VoteRequest():
-                self._check_candidate(node, message.epoch)
-            case Heartbeat() | Announcement():
-                self._check_said(node, message.config_epoch)
+    def _check_message(self, node: SimNode, effect: events.Send) -> None:
+        match effect.message:
+            case Vote(epoch):
+                self._check_vote(node, epoch, effect.link_id)
+            case VoteRequest(epoch):
+                self._check_candidate(node, epoch)
+            case Heartbeat(config_epoch=epoch) | Announcement(config_epoch=epoch):
+                self._check_said(node, epoch)
             case _:
                 pass
 
@@ -60,11 +60,12 @@ class Safety:
         if effect.durable:
             self._saved[state.my_id] = epochs
 
-    def _check_vote(self, node: SimNode, epoch: int) -> None:
-        key = node.node_id, epoch
-        self._votes[key] = self._votes.get(key, 0) + 1
-        if self._votes[key] > 1:
-            self.violations.append(f"{node.node_id} voted twice in epoch {epoch}")
+    def _check_vote(self, node: SimNode, epoch: int, link_id: int) -> None:
+        candidate = node.sim.network.other_side(node, link_id)
+        if candidate is None:
+            return  # the link is gone, and so is the vote
+        if self._votes.setdefault((node.node_id, epoch), candidate.ip) != candidate.ip:
+            self.violations.append(f"{node.node_id} voted for two in epoch {epoch}")
         if node.durable_disk is None or node.durable_disk.last_vote_epoch < epoch:
             self.violations.append(f"{node.node_id} voted in epoch {epoch} before that was on disk")
 

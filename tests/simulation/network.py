@@ -144,6 +144,11 @@ class Network:
         target.step(events.LinkUp(theirs.link_id, host.node_id, host.ip, False, "", target.ip))
         host.step(events.LinkUp(mine.link_id, target.node_id, target.ip, True, name, host.ip))
 
+    def other_side(self, host: Host, link_id: int) -> Host | None:
+        """Who gets what `host` says on that link; None when the link is gone."""
+        mine = host.ends.get(link_id)
+        return None if mine is None else self._others[mine].host
+
     def send(self, host: Host, link_id: int, message: Message) -> None:
         mine = host.ends.get(link_id)
         if mine is None:
