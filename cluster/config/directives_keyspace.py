@@ -121,7 +121,7 @@ ENCODINGS = Section(
         ),
         Directive(
             name="hll-sparse-max-bytes", kind=Memory(), default="3000",
-            missing="HyperLogLogs", about="bytes up to which a HyperLogLog is sparse",
+            about="bytes up to which a HyperLogLog is sparse",
         ),
         Directive(
             name="stream-node-max-bytes", kind=Memory(), default="4096", missing="streams",
