@@ -15,7 +15,7 @@ from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.numbers import is_integer
 from cluster.keyspace.set_value import SetValue
-from cluster.keyspace.values import StringValue, Value
+from cluster.keyspace.values import StreamValue, StringValue, Value
 from cluster.protocol import replies
 
 _KEY = (KeySpec(2, 2, 1, ("RO",)),)
@@ -56,6 +56,8 @@ def encoding(ctx: Context, value: Value) -> str:
             value.peak_count <= config.set_max_listpack_entries and value.peak_bytes <= config.set_max_listpack_value
         )
         return "listpack" if small else "hashtable"
+    if isinstance(value, StreamValue):
+        return "stream"
     small = value.peak_count <= config.zset_max_listpack_entries and value.peak_bytes <= config.zset_max_listpack_value
     return "listpack" if small else "skiplist"
 
