@@ -124,11 +124,11 @@ ENCODINGS = Section(
             about="bytes up to which a HyperLogLog is sparse",
         ),
         Directive(
-            name="stream-node-max-bytes", kind=Memory(), default="4096", missing="streams",
+            name="stream-node-max-bytes", kind=Memory(), default="4096",
             about="the bytes of a node of a stream",
         ),
         Directive(
-            name="stream-node-max-entries", kind=LONG, default="100", missing="streams",
+            name="stream-node-max-entries", kind=LONG, default="100",
             about="the entries of a node of a stream",
         ),
     ],
