@@ -57,11 +57,9 @@ def encoding(ctx: Context, value: Value) -> str:
             value.peak_count <= config.set_max_listpack_entries and value.peak_bytes <= config.set_max_listpack_value
         )
         return "listpack" if small else "hashtable"
-    return "listpack" if is_listpack(ctx, value) else "skiplist"
     if isinstance(value, StreamValue):
         return "stream"
-    small = value.peak_count <= config.zset_max_listpack_entries and value.peak_bytes <= config.zset_max_listpack_value
-    return "listpack" if small else "skiplist"
+    return "listpack" if is_listpack(ctx, value) else "skiplist"
 
 
 def _string_encoding(value: StringValue) -> str:

@@ -10,9 +10,8 @@ import pytest
 from tests.differential.grammar import Commands
 from tests.differential.grammar_collections import HASHES, LISTS, SCORED_ALGEBRA, SCORED_NAMES, SETS, SORTED_SETS
 from tests.differential.grammar_generic import EXPIRY, GENERIC, SORTING
-from tests.differential.grammar_strings import BITMAPS, HYPERLOGLOGS, STRINGS
 from tests.differential.grammar_streams import STREAMS
-from tests.differential.grammar_strings import BITMAPS, STRINGS
+from tests.differential.grammar_strings import BITMAPS, HYPERLOGLOGS, STRINGS
 from tests.differential.machine import Pair, run
 
 GRAMMARS = {
