@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cluster.commands.context import Context
     from cluster.network.session import Session
 
+FEW_ENDED = 64
+"""Ended waits that may stand among the deadlines before anybody looks for them."""
 Retry = Callable[["Context", bytes], bytes | None]
 
 
@@ -31,7 +33,7 @@ class Wait:
         deadline_ms: int | None,
         retry: Retry | None,
         on_timeout: bytes | Callable[[], bytes],
-        on_end: Callable[[], None] | None = None,
+        on_end: Callable[[], object] | None = None,
     ) -> None:
         self.client = client
         self.db = client.db.index
@@ -49,6 +51,7 @@ class WaitingRoom:
     def __init__(self) -> None:
         self.by_key: dict[tuple[int, bytes], dict[Wait, None]] = {}
         self._deadlines: list[tuple[int, int, Wait]] = []
+        self._ended = 0  # waits with a deadline that ended since the heap was last cleared of them
         self._order = count()
         self._ready: dict[tuple[int, bytes], None] = {}
         self.clients = 0
@@ -76,6 +79,11 @@ class WaitingRoom:
                     del self.by_key[(wait.db, key)]
         if wait.on_end is not None:
             wait.on_end()
+            wait.on_end = None
+        if wait.deadline_ms is not None:
+            self._ended += 1
+            if self._ended > max(FEW_ENDED, len(self._deadlines) // 2):
+                self._clear_ended()
         wait.client.unpark(reply)
 
     def key_ready(self, db: int, key: bytes) -> None:
@@ -96,6 +104,12 @@ class WaitingRoom:
     def timed_clients(self) -> int:
         """Waits that have a deadline."""
         return sum(not wait.ended for _, _, wait in self._deadlines)
+
+    def _clear_ended(self) -> None:
+        """Drop what would stay until its deadline, in years perhaps, with the clients that are long gone."""
+        self._deadlines = [entry for entry in self._deadlines if not entry[2].ended]
+        heapq.heapify(self._deadlines)
+        self._ended = 0
 
     def next_deadline_ms(self) -> int | None:
         while self._deadlines and self._deadlines[0][2].ended:

@@ -9,6 +9,7 @@ these slots'.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ BUS_PORT_INCREMENT = 10_000
 HIGHEST_PORT = 65_535
 OFFSET_PERIOD_SECONDS = 0.1
 """How often the bus is told the replication offset."""
+REPEAT_PERIODS = 10
+"""So many periods a primary to which nothing is written leaves out."""
 URGENT_PERIOD_SECONDS = 0.005
 """The same while a manual failover waits for this replica's last bytes."""
 HOLD_MARGIN_MS = 1_000
@@ -82,8 +85,10 @@ class BusBridge:
         self._file = StateFile(Path(server.config.dir) / server.config.cluster_config_file)
         self._core: BusCore
         self._transport: BusTransport
-        self._reported: tuple[int, bool] | None = None
+        self._reported: tuple[int, bool, int | None] | None = None
+        self._unreported = 0
         self._following: str | None = None
+        self._leaving = False
         server.bus = self
 
     def load(self) -> None:
@@ -142,9 +147,10 @@ class BusBridge:
         age = 0 if up else replication.data_age_ms(self._server.clock_ms())
         if age is None:
             offset = 0  # of another history, perhaps: not to be compared with this shard's
-        if up and self._reported == (offset, up):
+        if self._reported == (offset, up, age) and self._unreported < REPEAT_PERIODS:
+            self._unreported += 1
             return
-        self._reported = (offset, up)
+        self._reported, self._unreported = (offset, up, age), 0
         self._transport.post(events.ReplicationOffset(offset, up, age))
 
     def close(self) -> None:
@@ -154,7 +160,16 @@ class BusBridge:
 
     def configure(self) -> None:
         """A cluster- directive changed."""
-        self._transport.post(events.ConfigChanged(bus_config(self._server)))
+        config = bus_config(self._server)
+        if self._leaving:
+            config = replace(config, replica_no_failover=True)
+        self._transport.post(events.ConfigChanged(config))
+
+    def leave(self, leaving: bool) -> None:
+        """This node is about to end (or not, after all): it takes nobody's place any more. When a whole cluster is
+        stopped, the replicas would see their primaries go and change roles on the way down."""
+        self._leaving = leaving
+        self.configure()
 
     def check_stall(self, now_ms: int) -> None:
         """The process may have stood still (SIGSTOP, a suspended machine): let the core look at its clock before any

@@ -168,20 +168,29 @@ class Node:
         """Bring everything to rest; the exit status, or None when the shutdown was called off."""
         server, how = self.server, self._how
         self.log("warning", "User requested shutdown...")
+        if self.bridge is not None:
+            self.bridge.leave(True)
         if not await self._let_replicas_catch_up():
             self.log("notice", "Shutdown was aborted by a client.")
+            self._stay()
             return None
         if "save" in how or ("nosave" not in how and self.config.save):
             self.log("notice", "Saving the final RDB snapshot before exiting.")
             if not server.persistence.save() and "force" not in how:
                 self.log("warning", "Error trying to save the DB, can't exit.")
-                server.end_pause("shutdown")
+                self._stay()
                 return None
         self.reactor.unlisten()
         if self.bridge is not None:
             self.bridge.close()
         self.reactor.drain_outputs()
         return 0
+
+    def _stay(self) -> None:
+        """The shutdown was called off: all goes on as before."""
+        self.server.end_pause("shutdown")
+        if self.bridge is not None:
+            self.bridge.leave(False)
 
     async def _let_replicas_catch_up(self) -> bool:
         """Hold writes until every replica has everything, or shutdown-timeout is over. False: called off."""
@@ -194,8 +203,6 @@ class Node:
             await server.replication.wait_caught_up()
         called_off = self._draining.cancelled_caught
         self._draining = None
-        if called_off:
-            server.end_pause("shutdown")
         return not called_off
 
     def _write_pid_file(self) -> None:

@@ -133,6 +133,11 @@ class Server:
         session.closing = True
         if session.is_replica_link:
             self.replication.replica_gone(session)
+        # Session and connection know each other, as do the two parsers: what they hold would stay until the garbage
+        # collector looks at old objects, which it hardly ever does here.
+        session.parser.forget()
+        session.held.clear()
+        session.rest = session.transport = session.replica = None
         self.refresh_road()
 
     def kill(self, session: Session) -> None:
@@ -309,6 +314,7 @@ class Server:
                 self.announce(self.databases[index], key, Event("g", "swapdb"))
         one.spaces, other.spaces = other.spaces, one.spaces
         one.deadlines, other.deadlines = other.deadlines, one.deadlines
+        one.may_expire, other.may_expire = other.may_expire, one.may_expire
         self.scan_cache.clear()
         self.ctx.bind_database(self.ctx.db)
         if self.config.maxmemory or self.ctx.tracks_access:

@@ -11,6 +11,7 @@ from cluster.commands.registry import (
     BLOCKING,
     FAST,
     LOADING,
+    MAY_REPLICATE,
     MOVABLE_KEYS,
     PUBSUB,
     READONLY,
@@ -58,7 +59,7 @@ def categories(entry: Command) -> list[str]:
 
 def flags(entry: Command) -> list[str]:
     """The flags, with `movablekeys` where the key positions cannot be read off first, last and step."""
-    shown = set(entry.flags)
+    shown = set(entry.flags) - {MAY_REPLICATE}  # which redis-server keeps to itself
     if any(not isinstance(spec, KeySpec) or "incomplete" in spec.flags for spec in entry.keys):
         shown.add(MOVABLE_KEYS)
     return sorted(shown)

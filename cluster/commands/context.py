@@ -17,7 +17,7 @@ from cluster.errors import WrongType
 from cluster.keyspace.database import Database
 from cluster.keyspace.events import DEL, KEY_MISS, Event
 from cluster.keyspace.hashing import key_slot
-from cluster.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, StringValue, Value
+from cluster.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, StreamValue, StringValue, Value
 from cluster.protocol import replies
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cluster.network.session import Session
     from cluster.server import Server
 
-_Typed = TypeVar("_Typed", ListValue, HashValue, SetValue, SortedSetValue)
+_Typed = TypeVar("_Typed", ListValue, HashValue, SetValue, SortedSetValue, StreamValue)
 
 
 class Context:
@@ -211,6 +211,7 @@ class Context:
             deadlines.pop(key, None)
         else:
             deadlines[key] = deadline_ms
+            self.db.may_expire = True
 
     def deadline(self, key: bytes) -> int | None:
         return self.deadlines[key_slot(key)].get(key)

@@ -16,7 +16,7 @@ from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.numbers import is_integer
 from cluster.keyspace.set_value import SetValue
-from cluster.keyspace.values import StringValue, Value
+from cluster.keyspace.values import StreamValue, StringValue, Value
 from cluster.protocol import replies
 
 _KEY = (KeySpec(2, 2, 1, ("RO",)),)
@@ -58,6 +58,10 @@ def encoding(ctx: Context, value: Value) -> str:
         )
         return "listpack" if small else "hashtable"
     return "listpack" if is_listpack(ctx, value) else "skiplist"
+    if isinstance(value, StreamValue):
+        return "stream"
+    small = value.peak_count <= config.zset_max_listpack_entries and value.peak_bytes <= config.zset_max_listpack_value
+    return "listpack" if small else "skiplist"
 
 
 def _string_encoding(value: StringValue) -> str:

@@ -121,14 +121,14 @@ ENCODINGS = Section(
         ),
         Directive(
             name="hll-sparse-max-bytes", kind=Memory(), default="3000",
-            missing="HyperLogLogs", about="bytes up to which a HyperLogLog is sparse",
+            about="bytes up to which a HyperLogLog is sparse",
         ),
         Directive(
-            name="stream-node-max-bytes", kind=Memory(), default="4096", missing="streams",
+            name="stream-node-max-bytes", kind=Memory(), default="4096",
             about="the bytes of a node of a stream",
         ),
         Directive(
-            name="stream-node-max-entries", kind=LONG, default="100", missing="streams",
+            name="stream-node-max-entries", kind=LONG, default="100",
             about="the entries of a node of a stream",
         ),
     ],

@@ -17,14 +17,18 @@ from cluster.keyspace.values import Value
 
 
 class Database:
-    """`spaces[slot]` maps key → value, `deadlines[slot]` key → expiry in ms for the keys that have one."""
+    """`spaces[slot]` maps key → value, `deadlines[slot]` key → expiry in ms for the keys that have one.
 
-    __slots__ = ("deadlines", "index", "spaces")
+    `may_expire`: there may be deadlines. Whoever sets one sets it; the expire cycle takes it back when it has met none.
+    """
+
+    __slots__ = ("deadlines", "index", "may_expire", "spaces")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.spaces: list[dict[bytes, Value]] = [{} for _ in range(SLOT_COUNT)]
         self.deadlines: list[dict[bytes, int]] = [{} for _ in range(SLOT_COUNT)]
+        self.may_expire = False
 
     def __len__(self) -> int:
         return sum(map(len, self.spaces))
@@ -46,6 +50,7 @@ class Database:
         self.spaces[slot][key] = value
         if deadline_ms is not None:
             self.deadlines[slot][key] = deadline_ms
+            self.may_expire = True
         else:
             self.deadlines[slot].pop(key, None)
 

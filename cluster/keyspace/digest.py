@@ -1,6 +1,7 @@
 """DEBUG DIGEST: one hash over a whole dataset, the same in every server that holds the same data.
 
-Redis's scheme: SHA-1 of parts, combined in order where the order matters (`mix`) and by XOR where it does not.
+Redis's scheme: SHA-1 of parts, combined in order where the order matters (`mix`) and by XOR where it does not. Of a
+stream, the entries count; its groups do not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from cluster.keyspace.database import Database
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.set_value import SetValue
+from cluster.keyspace.sorted_set import SortedSetValue
+from cluster.keyspace.stream_id import PART_BITS, PART_MAX
 from cluster.keyspace.values import Value
 
 EMPTY = bytes(20)
@@ -42,10 +45,16 @@ def value_digest(value: Value, deadline_ms: int | None, digest: bytes = EMPTY) -
         digest = _mix(digest, struct.pack(">I", 4))
         for field, content in value.items():
             digest = _xor(digest, _mix(_mix(EMPTY, field), content))
-    else:
+    elif isinstance(value, SortedSetValue):
         digest = _mix(digest, struct.pack(">I", 3))
         for member, score in value.items():
             digest = _xor(digest, _mix(_mix(EMPTY, member), b"%.17g" % score))
+    else:
+        digest = _mix(digest, struct.pack(">I", 6))
+        for entry_id, items in value.between():
+            digest = _mix(digest, b"%d.%d" % (entry_id >> PART_BITS, entry_id & PART_MAX))
+            for item in items:
+                digest = _mix(digest, item)
     return digest if deadline_ms is None else _xor(digest, b"!!expire!!")
 
 

@@ -20,3 +20,5 @@ KEY_MISS = Event("m", "keymiss")
 EXPIRE = Event("g", "expire")
 PERSIST = Event("g", "persist")
 SET = Event("$", "set")
+TOUCHED = Event("-", "")
+"""A change that fires no event, but fails a WATCH: PFCOUNT's cache."""

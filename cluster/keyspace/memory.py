@@ -24,6 +24,7 @@ from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.sampling import KeySampler
 from cluster.keyspace.set_value import SetValue
 from cluster.keyspace.sorted_set import SortedSetValue
+from cluster.keyspace.stream import StreamValue
 from cluster.keyspace.values import Value
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ EVICTIONS_PER_TRY = 512
 """Keys evicted before one command at most; the rest follows with the ticks."""
 POOL_SIZE = 16
 LFU_INITIAL = 5
+_STREAM_ENTRY_BYTES = 60
+"""An id, and its places in the lists of its block."""
+_BLOCK_BYTES = 400
+_PENDING_BYTES = 400
+"""In the two orders that it stands in."""
+_CONSUMER_BYTES = 1_000
 
 
 def value_bytes(value: Value, samples: int = 5) -> int:
@@ -49,8 +56,25 @@ def value_bytes(value: Value, samples: int = 5) -> int:
         return sys.getsizeof(value.fields) + _sampled(pairs, 2 * len(value.fields), 2 * samples, 0)
     if isinstance(value, SetValue):
         return _sampled(iter(value), len(value), samples, 90)
+    if isinstance(value, StreamValue):
+        return _stream_bytes(value, samples)
     members: SortedSetValue = value
     return sys.getsizeof(members.scores) + _sampled(iter(members.scores), len(members.scores), samples, 104)
+
+
+def _stream_bytes(value: StreamValue, samples: int) -> int:
+    entries = value.length
+    looked = min(entries, samples) if samples else entries
+    size = 400 + _BLOCK_BYTES * len(value.blocks)
+    if looked:
+        sizes = (
+            sys.getsizeof(items) + sum(map(sys.getsizeof, items[1::2]))
+            for _, items in islice(value.between(), looked)
+        )
+        size += entries * _STREAM_ENTRY_BYTES + sum(sizes) * entries // looked
+    pending = sum(len(group.pending) for group in value.groups.values())
+    consumers = sum(len(group.consumers) for group in value.groups.values())
+    return size + pending * _PENDING_BYTES + (consumers + len(value.groups)) * _CONSUMER_BYTES
 
 
 def _sampled(elements: Iterator[bytes], count: int, samples: int, each: int) -> int:

@@ -9,13 +9,14 @@ from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.set_value import SetValue
 from cluster.keyspace.sorted_set import SortedSetValue
+from cluster.keyspace.stream import StreamValue
 
 __all__ = [
-    "HashValue", "ListValue", "SetValue", "SortedSetValue", "StringValue", "Value", "type_name",
+    "HashValue", "ListValue", "SetValue", "SortedSetValue", "StreamValue", "StringValue", "Value", "type_name",
 ]
 
 StringValue = bytes | bytearray
-Value = StringValue | ListValue | HashValue | SetValue | SortedSetValue
+Value = StringValue | ListValue | HashValue | SetValue | SortedSetValue | StreamValue
 
 
 def type_name(value: Value) -> str:

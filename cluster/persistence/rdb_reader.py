@@ -17,10 +17,14 @@ from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.set_value import SetValue
 from cluster.keyspace.sorted_set import SortedSetValue
+from cluster.keyspace.stream import StreamValue
+from cluster.keyspace.stream_group import Consumer, ConsumerGroup
+from cluster.keyspace.stream_id import make_id
 from cluster.keyspace.values import Value
 from cluster.persistence import rdb_format as rdb
 from cluster.persistence.encodings import decode_intset, decode_listpack, decode_ziplist, decode_zipmap
 from cluster.persistence.rdb_format import RdbError
+from cluster.persistence.stream_encoding import decode_block
 
 PIECE_BYTES = 1 << 20
 """Long strings are read in pieces, so that a wrong length costs no more than that."""
@@ -28,6 +32,7 @@ LZF_MOST_EXPANSION = 100
 """LZF cannot make more than about 88 bytes of one."""
 FOOTER_BYTES = 10
 _DOUBLE = struct.Struct("<d")
+_ID_BYTES = 16
 _SHORT_STRING = 64
 """Lengths below it are one byte."""
 
@@ -251,6 +256,72 @@ def _scored(items: list[bytes]) -> SortedSetValue:
     return _new_sorted_set([(member, _score(score)) for member, score in _pairs(items)])
 
 
+def _load_stream(reader: Reader, version: int) -> StreamValue:
+    value = StreamValue()
+    end = -1
+    for _ in range(reader.length()):
+        name = reader.string()
+        if len(name) != _ID_BYTES:
+            raise ValueError("a node of a stream with no id")
+        block = decode_block(int.from_bytes(name, "big"), reader.string())
+        if block.start <= end:
+            raise ValueError("nodes of a stream out of order")
+        end = block.end
+        value.blocks.append(block)
+        value.starts.append(block.start)
+        value.length += len(block.ids)
+    if reader.length() != value.length:
+        raise ValueError("a stream with another number of entries")
+    value.last_id = max(_id_of_lengths(reader), end if value.length else 0)
+    value.entries_added = value.length
+    if version >= 2:
+        _id_of_lengths(reader)  # the first id, which the entries tell too
+        value.max_deleted_id = _id_of_lengths(reader)
+        value.entries_added = reader.length()
+    for _ in range(reader.length()):
+        name = reader.string()
+        if name in value.groups:
+            raise ValueError("a consumer group twice")
+        value.groups[name] = _load_group(reader, value, version)
+    return value
+
+
+def _load_group(reader: Reader, stream: StreamValue, version: int) -> ConsumerGroup:
+    last_id = _id_of_lengths(reader)
+    read = reader.length() if version >= 2 else stream.entries_up_to(last_id)
+    group = ConsumerGroup(last_id, None if read is None or read >= 1 << 63 else read)
+    given: dict[int, tuple[int, int]] = {}
+    for _ in range(reader.length()):
+        entry_id = int.from_bytes(reader.take(_ID_BYTES), "big")
+        if entry_id in given:
+            raise ValueError("an entry pending twice")
+        given[entry_id] = (_moment(reader), reader.length())
+    for _ in range(reader.length()):
+        name, seen_ms = reader.string(), _moment(reader)
+        if name in group.consumers:
+            raise ValueError("a consumer twice")
+        consumer = group.consumers[name] = Consumer(name, seen_ms, seen_ms)
+        if version >= 3:
+            active_ms = _moment(reader)
+            consumer.active_ms = active_ms if active_ms >= 0 else None
+        for _ in range(reader.length()):
+            entry_id = int.from_bytes(reader.take(_ID_BYTES), "big")
+            if entry_id not in given:
+                raise ValueError("an entry that is pending with a consumer only, or with two")
+            group.give(entry_id, consumer, *given.pop(entry_id))
+    if given:
+        raise ValueError("an entry that is pending with no consumer")
+    return group
+
+
+def _id_of_lengths(reader: Reader) -> int:
+    return make_id(reader.length(), reader.length())
+
+
+def _moment(reader: Reader) -> int:
+    return int.from_bytes(reader.take(8), "little", signed=True)
+
+
 _LOADERS: dict[int, Callable[[Reader], Value]] = {
     rdb.LIST: _load_list,
     rdb.SET: _load_set,
@@ -266,6 +337,9 @@ _LOADERS: dict[int, Callable[[Reader], Value]] = {
     rdb.HASH_LISTPACK: lambda reader: _new_hash(_pairs(decode_listpack(reader.string()))),
     rdb.ZSET_LISTPACK: lambda reader: _scored(decode_listpack(reader.string())),
     rdb.LIST_QUICKLIST_2: _load_quicklist_2,
+    rdb.STREAM_LISTPACKS: lambda reader: _load_stream(reader, 1),
+    rdb.STREAM_LISTPACKS_2: lambda reader: _load_stream(reader, 2),
+    rdb.STREAM_LISTPACKS_3: lambda reader: _load_stream(reader, 3),
     rdb.SET_LISTPACK: lambda reader: _new_set(decode_listpack(reader.string())),
 }
 

@@ -18,9 +18,12 @@ from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.numbers import is_integer
 from cluster.keyspace.set_value import SetValue
 from cluster.keyspace.sorted_set import SortedSetValue
+from cluster.keyspace.stream import StreamValue
+from cluster.keyspace.stream_id import PART_BITS, PART_MAX
 from cluster.keyspace.values import Value
 from cluster.persistence import rdb_format as rdb
 from cluster.persistence.encodings import encode_intset, encode_listpack, listpack_entry, listpack_of
+from cluster.persistence.stream_encoding import encode_block
 
 if TYPE_CHECKING:
     from cluster.config.store import Configuration
@@ -30,6 +33,9 @@ COMPRESS_ABOVE_BYTES = 20
 _LIST_NODE_BYTES = {-1: 4096, -2: 8192, -3: 16384, -4: 32768, -5: 65536}
 _SAFE_NODE_BYTES = 8192
 _DOUBLE = struct.Struct("<d")
+_MOMENT = struct.Struct("<q")
+_UNKNOWN = PART_MAX
+"""How many entries a group has read, where that cannot be told."""
 Usage = Callable[[Database, bytes], bytes]
 
 
@@ -79,7 +85,9 @@ def dump_value(value: Value, config: Configuration) -> bytes:
         return _list(value, config, compress)
     if isinstance(value, SetValue):
         return _set(value, config, compress)
-    return _sorted_set(value, config, compress)
+    if isinstance(value, SortedSetValue):
+        return _sorted_set(value, config, compress)
+    return _stream(value, compress)
 
 
 def _typed(kind: int, *parts: bytes) -> bytes:
@@ -137,6 +145,34 @@ def _score_text(score: float) -> bytes:
     if score == int(score) if abs(score) < 1e18 else False:
         return b"%d" % int(score)
     return b"%.17g" % score
+
+
+def _stream(value: StreamValue, compress: bool) -> bytes:
+    parts = [length(len(value.blocks))]
+    for block in value.blocks:
+        parts += (raw_string(_stream_id(block.start)), raw_string(encode_block(block), compress=compress))
+    parts += (
+        length(value.length), _id_lengths(value.last_id), _id_lengths(value.first_id),
+        _id_lengths(value.max_deleted_id), length(value.entries_added), length(len(value.groups)),
+    )
+    for name, group in sorted(value.groups.items()):
+        read = _UNKNOWN if group.entries_read is None else group.entries_read & _UNKNOWN
+        parts += (raw_string(name), _id_lengths(group.last_id), length(read), length(len(group.pending)))
+        for entry_id, pending in group.pending.between():
+            parts += (_stream_id(entry_id), _MOMENT.pack(pending.delivered_ms), length(pending.count))
+        parts.append(length(len(group.consumers)))
+        for _, consumer in sorted(group.consumers.items()):
+            parts += (raw_string(consumer.name), _MOMENT.pack(consumer.seen_ms), length(len(consumer.pending)))
+            parts += (_stream_id(entry_id) for entry_id, _ in consumer.pending.between())
+    return _typed(rdb.STREAM_LISTPACKS_2, *parts)
+
+
+def _stream_id(entry_id: int) -> bytes:
+    return entry_id.to_bytes(16, "big")
+
+
+def _id_lengths(entry_id: int) -> bytes:
+    return length(entry_id >> PART_BITS) + length(entry_id & PART_MAX)
 
 
 # -- DUMP --------------------------------------------------------------------------------------------------------

@@ -65,6 +65,12 @@ class RequestParser:
         may be all there is of it.)"""
         return not self._carry if self._careful is None else self._careful.is_between_commands
 
+    def forget(self) -> None:
+        """The client is gone, and with it what it has sent of its next command."""
+        self._careful = None
+        self._carry = b""
+        self._reader = None
+
     def memory(self) -> tuple[int, int, int]:
         """(bytes not parsed yet, bytes of buffer free for more, bytes of the arguments of a command half there)."""
         if self._careful is not None:
@@ -154,7 +160,7 @@ def _sent_size(commands: list[Arguments]) -> int:
 class _CarefulParser:
     """Redis's own rules, one command at a time, over a buffer that is consumed from the front."""
 
-    __slots__ = ("_arguments", "_buffer", "_bulk_length", "_owner", "_position", "_remaining")
+    __slots__ = ("_argument_bytes", "_arguments", "_buffer", "_bulk_length", "_owner", "_position", "_remaining")
 
     def __init__(self, owner: RequestParser) -> None:
         self._owner = owner
@@ -163,10 +169,11 @@ class _CarefulParser:
         self._remaining = 0  # bulk strings still to come of the command at hand
         self._bulk_length = -1  # length of the bulk string at hand, -1 before its header
         self._arguments: Arguments = []
+        self._argument_bytes = 0  # theirs, reckoned as they come: there may be millions
 
     @property
     def pending_bytes(self) -> int:
-        held = sum(map(len, self._arguments)) if self._remaining else 0
+        held = self._argument_bytes if self._remaining else 0
         return len(self._buffer) - self._position + held
 
     @property
@@ -247,6 +254,7 @@ class _CarefulParser:
             raise ProtocolError("unauthenticated multibulk length")
         self._remaining = max(count, 0)
         self._arguments = []
+        self._argument_bytes = 0
         return True
 
     def _read_arguments(self) -> bool:
@@ -271,6 +279,7 @@ class _CarefulParser:
                 return False
             self._arguments.append(bytes(self._buffer[self._position : end]))
             self._position = end + 2
+            self._argument_bytes += self._bulk_length
             self._bulk_length = -1
             self._remaining -= 1
         return True

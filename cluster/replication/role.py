@@ -49,7 +49,7 @@ class Replication:
         self.link: ReplicaLink | None = None
         self._full_syncs: list[FullSync] = []
         self._changed = trio.Event()
-        self._waits: list[tuple[Wait, int, int]] = []
+        self._waits: dict[Wait, tuple[int, int]] = {}
         self._written = 0  # the offset of the last write: what WAIT asks for
         self._last_ping_ms = 0
         self._no_replicas_since = 0
@@ -203,23 +203,18 @@ class Replication:
         wait = Wait(
             session, keys=[], deadline_ms=deadline, retry=None,
             on_timeout=lambda: replies.integer(self.count_acknowledged(target)),
+            on_end=lambda: self._waits.pop(wait, None),
         )
-        self._waits.append((wait, target, count))
+        self._waits[wait] = target, count
         server.park(wait)
         self.stream(_GET_ACK)
         return None
 
     def _serve_waits(self) -> None:
-        still: list[tuple[Wait, int, int]] = []
-        for wait, target, count in self._waits:
-            if wait.ended:
-                continue
+        for wait, (target, count) in list(self._waits.items()):
             reached = self.count_acknowledged(target)
             if reached >= count:
                 self._server.waiting.end(wait, replies.integer(reached))
-            else:
-                still.append((wait, target, count))
-        self._waits = still
 
     # -- roles -----------------------------------------------------------------------------------------------
 
@@ -246,10 +241,9 @@ class Replication:
         """Nobody can give a replica's clients what they wait for here."""
         waiting = self._server.waiting
         blocked = [wait for waits in waiting.by_key.values() for wait in waits]
-        for wait in [*blocked, *(wait for wait, _, _ in self._waits)]:
+        for wait in [*blocked, *self._waits]:
             wait.client.close_after_replies()
             waiting.end(wait, _UNBLOCKED)
-        self._waits.clear()
 
     def become_primary(self) -> None:
         """Follow nobody, and continue the history under a new id."""

@@ -1,4 +1,4 @@
-"""Strings and bitmaps."""
+"""Strings, bitmaps and HyperLogLogs."""
 
 from __future__ import annotations
 
@@ -71,4 +71,33 @@ BITMAPS = st.one_of(
     cmd("BITFIELD", keys, field_operations),
     cmd("BITFIELD_RO", keys, field_operations),
     cmd("LPUSH", keys, values),
+)
+
+_HEADER = b"HYLL\x01\0\0\0" + b"\0" * 7 + b"\x80"
+RAW_HYPERLOGLOGS = [
+    _HEADER + b"\x7f\xff", _HEADER + b"\x3f" * 256, _HEADER + b"\x7f\xfe\x84", _HEADER + b"\x83\x83\x7f\xf7",
+    # Broken ones: too short, of an unknown representation, runs of too few and of too many registers.
+    _HEADER, _HEADER[:15], b"HYLL\x02" + _HEADER[5:] + b"\x7f\xff", b"HYLL\0" + _HEADER[5:] + b"\x7f\xff",
+    b"hyll" + _HEADER[4:] + b"\x7f\xff", _HEADER + b"\x7f\xfe", _HEADER + b"\x7f\xff\x84", _HEADER + b"\x7f",
+]  # fmt: skip
+few_elements = st.lists(st.integers(0, 1 << 20).map(lambda number: b"%d" % number), max_size=4)
+many_elements = st.tuples(st.integers(0, 1 << 20), st.sampled_from([30, 100])).map(
+    lambda drawn: [b"%d" % number for number in range(drawn[0], drawn[0] + drawn[1])]
+)
+
+HYPERLOGLOGS = st.one_of(
+    cmd("PFADD", keys, few_elements),
+    cmd("PFADD", keys, st.one_of(few_elements, many_elements, several(values))),
+    cmd("PFCOUNT", several(keys, 1, 4)),
+    cmd("PFCOUNT", keys),
+    cmd("PFMERGE", several(keys, 1, 4)),
+    cmd("GET", keys),
+    cmd("PFDEBUG", st.sampled_from([b"GETREG", b"decode", b"ENCODING", b"TODENSE", b"x"]), keys),
+    cmd("SET", keys, st.one_of(st.sampled_from(RAW_HYPERLOGLOGS), values)),
+    cmd("SETRANGE", keys, st.sampled_from([b"15", b"16", b"17", b"12290", b"12303", b"12304"]), values),
+    cmd("CONFIG", "SET", "hll-sparse-max-bytes", st.sampled_from([b"0", b"40", b"3000", b"3000", b"16000"])),
+    cmd("HSET", keys, "field", small),
+    cmd("DEL", keys),
+    cmd("OBJECT", "ENCODING", keys),
+    cmd("STRLEN", keys),
 )

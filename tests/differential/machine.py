@@ -19,8 +19,8 @@ from tests.differential.resp import Reply, decode, decode_all
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "25"))
 STEPS = 30
-DIRECTIVES = [("databases", "2"), ("proto-max-bulk-len", "1048576")]
-"""Of both servers. A far offset is to be an error, and not half a gigabyte of zeros."""
+DIRECTIVES = [("databases", "2"), ("proto-max-bulk-len", "1048576"), ("stream-node-max-entries", "3")]
+"""Of both servers. A far offset is to be an error, and not half a gigabyte of zeros; and streams are to have nodes."""
 
 
 class Pair:

@@ -148,6 +148,10 @@ EXISTS a a
 UNLINK a
 TOUCH a b
 EXPIRE a 1
+PFADD a x y
+PFCOUNT a b c
+PFMERGE a b c
+PFDEBUG ENCODING a
 """.strip().splitlines()
 
 
@@ -171,8 +175,8 @@ def _ordered(reply: Reply) -> object:
     return [(item.value[0], sorted(_words(item.value[1]))) if item.kind == "*" else item for item in reply.value]
 
 
-@pytest.mark.parametrize("category", ["keyspace", "read", "write", "string", "bitmap", "admin", "fast", "slow",
-                                      "blocking", "dangerous", "connection", "transaction"])  # fmt: skip
+@pytest.mark.parametrize("category", ["keyspace", "read", "write", "string", "bitmap", "hyperloglog", "admin", "fast",
+                                      "slow", "blocking", "dangerous", "connection", "transaction"])  # fmt: skip
 def test_the_commands_of_a_category(alone: ServerPair, category: str) -> None:
     """Of those that both have; what 7.2 counts otherwise is listed above."""
     alone.begin(2)

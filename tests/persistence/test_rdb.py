@@ -16,10 +16,13 @@ from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.set_value import SetValue
 from cluster.keyspace.sorted_set import SortedSetValue
+from cluster.keyspace.stream import StreamValue
+from cluster.keyspace.stream_group import ConsumerGroup
 from cluster.keyspace.values import Value
 from cluster.persistence import rdb_format as rdb
 from cluster.persistence.rdb_reader import RdbError, load_payload, load_rdb, payload_is_whole
 from cluster.persistence.rdb_writer import dump_payload, dump_value, write_rdb
+from cluster.persistence.stream_encoding import encode_block
 
 USUAL = Configuration([])
 SMALL = Configuration([
@@ -38,7 +41,29 @@ EDGES = st.sampled_from([
 ])  # fmt: skip
 ITEMS = st.one_of(st.binary(max_size=30), EDGES, st.integers(-(1 << 63), (1 << 63) - 1).map(lambda n: b"%d" % n))
 SCORES = st.one_of(st.floats(allow_nan=False), st.integers(-(1 << 60), 1 << 60).map(float))
+ENTRY_IDS = st.one_of(st.integers(0, 20), st.integers(0, (1 << 128) - 1))
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> StreamValue:
+    value = StreamValue()
+    fields = draw(st.lists(ITEMS, min_size=1, max_size=3))
+    for entry_id in sorted(draw(st.sets(ENTRY_IDS, max_size=12)) - {0}):
+        names = fields if draw(st.booleans()) else draw(st.lists(ITEMS, min_size=1, max_size=2))
+        value.append(entry_id, tuple(part for name in names for part in (name, draw(ITEMS))), 400, 5)
+        if draw(st.integers(0, 5)) == 0:
+            value.discard(entry_id)
+    for name in draw(st.sets(ITEMS, max_size=2)):
+        group = value.groups[name] = ConsumerGroup(draw(ENTRY_IDS), draw(st.none() | st.integers(0, 99)))
+        for consumer_name in draw(st.sets(ITEMS, max_size=2)):
+            consumer, _ = group.consumer(consumer_name, draw(st.integers(0, 1 << 45)))
+            for entry_id in draw(st.sets(ENTRY_IDS, max_size=4)):
+                group.give(entry_id, consumer, draw(st.integers(0, 1 << 45)), draw(st.integers(0, 1 << 40)))
+    return value
+
+
 VALUES: st.SearchStrategy[Value] = st.one_of(
+    streams(),
     ITEMS,
     ITEMS.map(bytearray),
     st.lists(ITEMS, min_size=1, max_size=12).map(ListValue),
@@ -57,7 +82,21 @@ def content(value: Value) -> object:
         return list(value)
     if isinstance(value, SetValue):
         return set(value)
+    if isinstance(value, StreamValue):
+        return list(value.between()), value.last_id, value.max_deleted_id, value.entries_added, _groups(value)
     return dict(value.items())
+
+
+def _groups(value: StreamValue) -> object:
+    return {
+        name: (group.last_id, group.entries_read, [
+            (entry_id, one.consumer.name, one.delivered_ms, one.count) for entry_id, one in group.pending.between()
+        ], [
+            (consumer.name, consumer.seen_ms, [entry_id for entry_id, _ in consumer.pending.between()])
+            for consumer in sorted(group.consumers.values(), key=lambda one: one.name)
+        ])
+        for name, group in value.groups.items()
+    }  # fmt: skip
 
 
 def database(entries: dict[bytes, tuple[Value, int | None]], index: int = 0) -> Database:
@@ -106,12 +145,26 @@ def test_a_snapshot_comes_back_as_it_was(
     (SortedSetValue([(b"x" * 65, 1.0)]), rdb.ZSET_2),
     (SortedSetValue((b"%d" % n, n) for n in range(129)), rdb.ZSET_2),
     (ListValue([b"a"]), rdb.LIST_QUICKLIST_2),
+    (StreamValue(), rdb.STREAM_LISTPACKS_2),
 ])  # fmt: skip
 def test_collections_are_written_in_the_encoding_that_redis_would_use(value: Value, kind: int) -> None:
     assert dump_value(value, USUAL)[0] == kind
 
 
 # -- broken input ------------------------------------------------------------------------------------------------
+
+
+
+def small_stream() -> StreamValue:
+    value = StreamValue()
+    for entry_id in (3, 5 << 64, (5 << 64) + 1):
+        value.append(entry_id, (b"field", b"v", b"n", b"-300") if entry_id > 3 else (b"other", b"1"))
+    value.discard(5 << 64)
+    group = value.groups[b"group"] = ConsumerGroup(3, 1)
+    group.give(3, group.consumer(b"alice", 1_700_000_000_000)[0], 1_700_000_000_001, 2)
+    group.consumer(b"bob", 1_700_000_000_000)
+    return value
+
 
 SAMPLE: dict[bytes, Value] = {
     b"string": b"a text that repeats, that repeats, that repeats, that repeats",
@@ -123,6 +176,7 @@ SAMPLE: dict[bytes, Value] = {
     b"big hash": HashValue([(b"field", b"v" * 70)]),
     b"zset": SortedSetValue([(b"a", 1.0), (b"b", 2.5)]),
     b"big zset": SortedSetValue([(b"m" * 70, 1e300)]),
+    b"stream": small_stream(),
 }
 FILE = b"".join(write_rdb([database({key: (value, None) for key, value in SAMPLE.items()})], USUAL, {"a": "b"}))
 CHECKED_BYTES = len(FILE)
@@ -213,6 +267,8 @@ HUGE = b"\x81" + (1 << 62).to_bytes(8, "big")
     bytes((rdb.LIST_QUICKLIST_2,)) + HUGE + b"\x01\x01a",
     bytes((rdb.STRING, 0xC3)) + HUGE + HUGE + b"packed",
     bytes((rdb.STRING, 0xC3, 4)) + HUGE + b"pack",
+    bytes((rdb.STREAM_LISTPACKS_2,)) + HUGE + b"\x10" + bytes(16) + b"\x01a",
+    bytes((rdb.STREAM_LISTPACKS_2,)) + bytes(9) + b"\x01\x01g" + bytes(3) + HUGE + bytes(30),
     bytes((rdb.SET_INTSET, 12)) + b"\x02\0\0\0\xff\xff\xff\x7f1234",
     bytes((rdb.HASH_LISTPACK, 8)) + b"\xff\xff\xff\xff\xff\xff\0\xff",
 ])  # fmt: skip
@@ -224,10 +280,33 @@ def test_a_claimed_length_costs_nothing(body: bytes, little_memory: None) -> Non
 
 
 def test_what_this_server_does_not_have_is_named() -> None:
-    with pytest.raises(RdbError, match="stream"):
-        load_payload(bytes((rdb.STREAM_LISTPACKS_3,)) + bytes(30))
     with pytest.raises(RdbError, match="module"):
         load_payload(bytes((rdb.MODULE_2,)) + bytes(30))
+
+
+def test_a_stream_of_redis_server_is_read_whatever_its_age() -> None:
+    """As redis-server 5 and 7.2 write it: without counters, and with the time when a consumer got something last."""
+    node = encode_block(small_stream().blocks[0])
+    moment = (1_700_000_000_000).to_bytes(8, "little")
+    entry = (3).to_bytes(16, "big")
+    head = b"\x01\x10" + entry + bytes((len(node),)) + node + b"\x02\x05\x01"
+    pending = b"\x01" + entry + moment + b"\x02\x01"
+    old = bytes((rdb.STREAM_LISTPACKS,)) + head + b"\x01\x01g\x00\x03" + pending + b"\x01c" + moment + b"\x01" + entry
+    new = (
+        bytes((rdb.STREAM_LISTPACKS_3,)) + head + b"\x00\x03\x05\x00\x03\x01\x01g\x00\x03\x01" + pending
+        + b"\x01c" + moment + b"\xff" * 8 + b"\x01" + entry
+    )  # fmt: skip
+    found = []
+    for body in (old, new):
+        value = load_payload(body + bytes(10))
+        assert isinstance(value, StreamValue)
+        found.append(value)
+    assert list(found[0].between()) == list(found[1].between()) == list(small_stream().between())
+    assert [(one.entries_added, one.max_deleted_id) for one in found] == [(2, 0), (3, 5 << 64)]
+    groups = [one.groups[b"g"] for one in found]
+    assert [group.entries_read for group in groups] == [1, 1]
+    assert [group.consumers[b"c"].active_ms for group in groups] == [1_700_000_000_000, None]
+    assert [one.consumer.name for group in groups for _, one in group.pending.between()] == [b"c", b"c"]
 
 
 @pytest.mark.parametrize(("payload", "whole"), [
