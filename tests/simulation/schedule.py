@@ -90,12 +90,9 @@ class Faults:
         self._end = 0
         self._kinds: list[tuple[Callable[[], None], int]] = [
             (self._partition, 3), (self._one_way, 2), (self._cut_one_link, 2), (self._mend, 4), (self._noise, 2),
-            (self._slow, 2), (self._crash, 4), (self._stop, 3), (self._manual_failover, 3),
+            (self._slow, 2), (self._crash, 4), (self._lose_power, 2), (self._stop, 3), (self._manual_failover, 3),
         ]
-        # A slot that an operator moves is safe from a crash of the process, not of the machine, as with redis-server.
-        if by_vote_only:
-            self._kinds.append((self._lose_power, 2))
-        else:
+        if not by_vote_only:
             self._kinds += [(self._move_slot, 5), (self._takeover, 1), (self._bump, 1)]
 
     def plan(self, end: int) -> None:
