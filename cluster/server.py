@@ -26,7 +26,7 @@ from cluster.network.session import Session
 from cluster.pause import Pause
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
-from cluster.stats import Stats, abridged
+from cluster.stats import Stats, abridged, quoted
 
 if TYPE_CHECKING:
     from cluster.bus_bridge import BusBridge
@@ -221,6 +221,7 @@ class Server:
         """Delete an expired key and propagate the deletion."""
         del db.spaces[slot][key]
         del db.deadlines[slot][key]
+        self.key_ready(db, key)
         self.stats.expired_keys += 1
         self.journal.append(db.index, [b"UNLINK" if self.config.lazyfree_lazy_expire else b"DEL", key])
         if self.ctx.observed:
@@ -230,15 +231,16 @@ class Server:
         """Delete a key for want of memory and propagate the deletion."""
         del db.spaces[slot][key]
         db.deadlines[slot].pop(key, None)
+        self.key_ready(db, key)
         self.stats.evicted_keys += 1
         self.journal.append(db.index, [b"UNLINK" if self.config.lazyfree_lazy_eviction else b"DEL", key])
         if self.ctx.observed:
             self.announce(db, key, EVICTED)
 
-    def announce(self, db: Database, key: bytes, event: Event) -> None:
+    def announce(self, db: Database, key: bytes, event: Event, *, watched: bool = True) -> None:
         """Tell those who observe keys: transactions that watch it (later: keyspace events, tracking)."""
         if event.kind != "m":
-            watching = self.watchers.get((db.index, key))
+            watching = self.watchers.get((db.index, key)) if watched else None
             if watching:
                 for session in watching:
                     session.client_flags.add("dirty_cas")
@@ -288,6 +290,9 @@ class Server:
                 db.clear()
                 if self.config.maxmemory or self.ctx.tracks_access:
                     self.memory.emptied(db)
+        for index, key in list(self.blocked_keys):
+            if self.databases[index] in databases:
+                self.key_ready(self.databases[index], key)
         self.scan_cache.clear()
         self.ctx.routed = None
         return count
@@ -305,7 +310,7 @@ class Server:
         if self.config.maxmemory or self.ctx.tracks_access:
             self.memory.swapped(first, second)
         for index, key in list(self.blocked_keys):
-            if index in (first, second) and self.databases[index].get(key) is not None:
+            if index in (first, second):
                 self.key_ready(self.databases[index], key)
 
     def drop_slots(self, slots: list[int]) -> int:
@@ -337,6 +342,7 @@ class Server:
             self.shell.hurry_cron()
 
     def key_ready(self, db: Database, key: bytes) -> None:
+        """`key` was made, grew or is gone: who waits for it looks again when the command at hand is done."""
         self.waiting.key_ready(db.index, key)
         if self.waiting.has_ready:
             self.has_followups = True
@@ -420,6 +426,8 @@ class Server:
     def end_batch(self) -> list[Session]:
         """Journal what the batch wrote, let woken clients go on; the sessions with output to send."""
         sessions: list[Session] = []
+        if self.has_followups:  # by what no command did, such as a key's expiry
+            self.follow_up()
         while self.awake:
             for session in list(self.awake):
                 del self.awake[session]
@@ -470,9 +478,9 @@ class Server:
         if "skip_monitor" in command.flags or "admin" in command.flags:
             return
         now = self.clock_ms() * 1000
-        quoted = b" ".join(_quoted(argument) for argument in arguments)
+        words = b" ".join(map(quoted, arguments))
         origin = f"{client.db.index} {client.address}".encode()
-        line = b"+%d.%06d [%b] %b\r\n" % (now // 1_000_000, now % 1_000_000, origin, quoted)
+        line = b"+%d.%06d [%b] %b\r\n" % (now // 1_000_000, now % 1_000_000, origin, words)
         for monitor in self.monitors.values():
             monitor.send(line)
 
@@ -483,12 +491,3 @@ class Server:
         for one in self.table.every():
             one.calls = one.rejected = one.failed = 0
             one.spent_ns = 0
-
-
-_NAMED = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}
-
-
-def _quoted(argument: bytes) -> bytes:
-    """`argument` in double quotes, as MONITOR and redis-cli show it."""
-    shown = (_NAMED.get(byte) or (bytes([byte]) if 32 <= byte < 127 else b"\\x%02x" % byte) for byte in argument)
-    return b'"' + b"".join(shown) + b'"'

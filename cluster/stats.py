@@ -81,3 +81,12 @@ class Stats:
         code = message.partition(" ")[0]
         if code in self.errors or len(self.errors) < ERROR_KINDS_LIMIT:
             self.errors[code] = self.errors.get(code, 0) + 1
+
+
+_NAMED = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}
+
+
+def quoted(argument: bytes) -> bytes:
+    """`argument` in double quotes, as MONITOR and redis-cli show it."""
+    shown = (_NAMED.get(byte) or (bytes([byte]) if 32 <= byte < 127 else b"\\x%02x" % byte) for byte in argument)
+    return b'"' + b"".join(shown) + b'"'
