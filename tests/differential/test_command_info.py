@@ -135,6 +135,19 @@ EXISTS a a
 UNLINK a
 TOUCH a b
 EXPIRE a 1
+XADD a * f v
+XREAD STREAMS a 0
+XREAD COUNT 1 STREAMS a b c 0 0 0
+XREAD COUNT STREAMS STREAMS a 0
+XREAD STREAMS a b 0
+XREAD COUNT 1 BLOCK 0
+XREADGROUP GROUP g c STREAMS a b > >
+XREADGROUP GROUP STREAMS c STREAMS a >
+XREADGROUP GROUP g c NOACK STREAMS a
+XGROUP CREATE a g 0
+XGROUP HELP
+XINFO STREAM a FULL
+XCLAIM a g c 0 1
 """.strip().splitlines()
 
 
@@ -159,7 +172,8 @@ def _ordered(reply: Reply) -> object:
 
 
 @pytest.mark.parametrize("category", ["keyspace", "read", "write", "string", "bitmap", "admin", "fast", "slow",
-                                      "blocking", "dangerous", "connection", "transaction"])  # fmt: skip
+                                      "blocking", "dangerous", "connection", "transaction",
+                                      "stream"])  # fmt: skip
 def test_the_commands_of_a_category(alone: ServerPair, category: str) -> None:
     """Of those that both have; what 7.2 counts otherwise is listed above."""
     alone.begin(2)
