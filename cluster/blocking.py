@@ -87,7 +87,7 @@ class WaitingRoom:
         wait.client.unpark(reply)
 
     def key_ready(self, db: int, key: bytes) -> None:
-        """`key` was created or grew; who waits for it is served when the command at hand is done."""
+        """`key` was created, grew or is gone; who waits for it is asked when the command at hand is done."""
         if (db, key) in self.by_key:
             self._ready[(db, key)] = None
 

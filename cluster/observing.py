@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from cluster.stats import abridged
 
+ATTACK_LOG_MS = 60_000
+"""At most one line in this time tells of clients that speak HTTP: a browser tries many times."""
 _NAMED = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}
 
 
@@ -38,6 +40,19 @@ class SlowLog:
 
     def limit(self, length: int) -> None:
         del self.entries[length:]
+
+
+class Attacks:
+    """How often clients that speak HTTP are worth a line of the log."""
+
+    def __init__(self) -> None:
+        self._noted_ms = 0
+
+    def is_worth_a_line(self, now_ms: int) -> bool:
+        if now_ms - self._noted_ms < ATTACK_LOG_MS:
+            return False
+        self._noted_ms = now_ms
+        return True
 
 
 def monitor_line(now_us: int, db: int, address: str, arguments: list[bytes]) -> bytes:

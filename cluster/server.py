@@ -24,7 +24,7 @@ from cluster.keyspace.events import DEL, EVICTED, EXPIRED, Event
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.scan import ScanCache
 from cluster.network.session import Session
-from cluster.observing import SlowLog, monitor_line
+from cluster.observing import Attacks, SlowLog, monitor_line
 from cluster.pause import Pause
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from cluster.persistence.snapshot import Persistence
     from cluster.replication.role import Replication
 
-ATTACK_LOG_MS = 60_000
-"""At most one line in this time tells of clients that speak HTTP: a browser tries many times."""
 LogSink = Callable[[str, str], None]
 """(level: debug, verbose, notice or warning; text)"""
 
@@ -108,7 +106,7 @@ class Server:
         self.unusual = False
         self.has_followups = False
         self.slow_ns = 1 << 62
-        self._attack_noted_ms = 0
+        self._attacks = Attacks()
 
     # -- clients ---------------------------------------------------------------------------------------------
 
@@ -226,6 +224,7 @@ class Server:
         """Delete an expired key and propagate the deletion."""
         del db.spaces[slot][key]
         del db.deadlines[slot][key]
+        self.key_ready(db, key)
         self.stats.expired_keys += 1
         self.journal.append(db.index, [b"UNLINK" if self.config.lazyfree_lazy_expire else b"DEL", key])
         if self.ctx.observed:
@@ -235,15 +234,16 @@ class Server:
         """Delete a key for want of memory and propagate the deletion."""
         del db.spaces[slot][key]
         db.deadlines[slot].pop(key, None)
+        self.key_ready(db, key)
         self.stats.evicted_keys += 1
         self.journal.append(db.index, [b"UNLINK" if self.config.lazyfree_lazy_eviction else b"DEL", key])
         if self.ctx.observed:
             self.announce(db, key, EVICTED)
 
-    def announce(self, db: Database, key: bytes, event: Event) -> None:
+    def announce(self, db: Database, key: bytes, event: Event, *, watched: bool = True) -> None:
         """Tell those who observe keys: transactions that watch it (later: keyspace events, tracking)."""
         if event.kind != "m":
-            watching = self.watchers.get((db.index, key))
+            watching = self.watchers.get((db.index, key)) if watched else None
             if watching:
                 for session in watching:
                     session.client_flags.add("dirty_cas")
@@ -296,6 +296,9 @@ class Server:
                 db.clear()
                 if self.config.maxmemory or self.ctx.tracks_access:
                     self.memory.emptied(db)
+        for index, key in list(self.blocked_keys):
+            if self.databases[index] in databases:
+                self.key_ready(self.databases[index], key)
         self.scan_cache.clear()
         self.ctx.routed = None
         return count
@@ -320,7 +323,7 @@ class Server:
         if self.config.maxmemory or self.ctx.tracks_access:
             self.memory.swapped(first, second)
         for index, key in list(self.blocked_keys):
-            if index in (first, second) and self.databases[index].get(key) is not None:
+            if index in (first, second):
                 self.key_ready(self.databases[index], key)
 
     def drop_slots(self, slots: list[int]) -> int:
@@ -352,6 +355,7 @@ class Server:
             self.shell.hurry_cron()
 
     def key_ready(self, db: Database, key: bytes) -> None:
+        """`key` was made, grew or is gone: who waits for it looks again when the command at hand is done."""
         self.waiting.key_ready(db.index, key)
         if self.waiting.has_ready:
             self.has_followups = True
@@ -437,6 +441,8 @@ class Server:
     def end_batch(self) -> list[Session]:
         """Journal what the batch wrote, let woken clients go on; the sessions with output to send."""
         sessions: list[Session] = []
+        if self.has_followups:  # by what no command did, such as a key's expiry
+            self.follow_up()
         while self.awake:
             for session in list(self.awake):
                 del self.awake[session]
@@ -470,10 +476,8 @@ class Server:
 
     def note_attack(self, address: str) -> None:
         """Log that a client sent HTTP; tools look for the first words of the line."""
-        now = self.ctx.now_ms
-        if now - self._attack_noted_ms < ATTACK_LOG_MS:
+        if not self._attacks.is_worth_a_line(self.ctx.now_ms):
             return
-        self._attack_noted_ms = now
         self.log(
             "warning", f"Possible SECURITY ATTACK detected. {address} sent POST or Host: for a command, as a browser "
             "does that somebody's page tricks into talking to this port (cross-protocol scripting). Connection closed."

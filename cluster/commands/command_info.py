@@ -92,7 +92,7 @@ def _spec_reply(spec: KeySpec | NumKeys | Keyword | Custom, resp: int) -> bytes:
         }
     elif isinstance(spec, Keyword) and not spec.pick_last:
         begin = "keyword", {"keyword": replies.bulk(spec.word), "startfrom": replies.integer(spec.start)}
-        find = "range", _range(spec.last, spec.step)
+        find = "range", _range(spec.last, spec.step, spec.limit)
     else:
         begin = find = "unknown", {}
     return replies.string_map({
@@ -102,8 +102,8 @@ def _spec_reply(spec: KeySpec | NumKeys | Keyword | Custom, resp: int) -> bytes:
     }, resp)
 
 
-def _range(last: int, step: int) -> dict[str, bytes]:
-    return {"lastkey": replies.integer(last), "keystep": replies.integer(step), "limit": replies.ZERO}
+def _range(last: int, step: int, limit: int = 0) -> dict[str, bytes]:
+    return {"lastkey": replies.integer(last), "keystep": replies.integer(step), "limit": replies.integer(limit)}
 
 
 def _typed(described: tuple[str, dict[str, bytes]], resp: int) -> bytes:

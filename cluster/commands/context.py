@@ -190,6 +190,8 @@ class Context:
             return False
         if self.deadlines[slot]:
             self.deadlines[slot].pop(key, None)
+        if self.server.blocked_keys:
+            self.server.key_ready(self.db, key)
         self.changed(key, event, count)
         return True
 
@@ -198,6 +200,12 @@ class Context:
         self.dirty += count
         if self.observed:
             self.server.announce(self.db, key, event)
+
+    def changed_aside(self, key: bytes, event: Event, count: int = 1) -> None:
+        """As `changed`, by a change that WATCH does not see: what a stream knows beside its entries, as its groups."""
+        self.dirty += count
+        if self.observed:
+            self.server.announce(self.db, key, event, watched=False)
 
     def notify(self, key: bytes, event: Event) -> None:
         """A further event of the same change."""

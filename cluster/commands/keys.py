@@ -51,7 +51,8 @@ class NumKeys:
 
 @dataclass(frozen=True, slots=True)
 class Keyword:
-    """Keys behind a word found at or after `start`: one (`step` and `last` as in Redis's range search)."""
+    """Keys behind a word found at or after `start`: one (`step`, `last` and `limit` as in Redis's range search: a
+    limit of 2 is the first half of what is there)."""
 
     word: bytes
     start: int
@@ -60,6 +61,7 @@ class Keyword:
     flags: tuple[str, ...] = WRITE
     pick_last: bool = field(default=False)
     """SORT takes the last STORE; others the first."""
+    limit: int = 0
 
     def positions(self, arguments: Arguments) -> list[int]:
         found = -1
@@ -72,7 +74,12 @@ class Keyword:
                     break
         if found < 0:
             return []
-        end = len(arguments) + self.last if self.last < 0 else found + self.last
+        if self.last >= 0:
+            end = found + self.last
+        elif self.limit:
+            end = found + (len(arguments) - found) // self.limit + self.last
+        else:
+            end = len(arguments) + self.last
         return list(range(found, end + 1, self.step))
 
 

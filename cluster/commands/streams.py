@@ -141,7 +141,7 @@ def xsetid(ctx: Context, key: bytes, last_id: bytes, *options: bytes) -> bytes:
         value.entries_added = added
     if deleted:
         value.max_deleted_id = deleted
-    ctx.changed(key, STREAM_SET_ID)
+    ctx.changed_aside(key, STREAM_SET_ID)
     return replies.OK
 
 

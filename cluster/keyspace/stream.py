@@ -239,8 +239,9 @@ class StreamValue:
     # -- what groups have read -------------------------------------------------------------------------------
 
     def has_tombstones(self, first: int, last: int = MAX_ID) -> bool:
-        """Whether XDEL may have taken entries with ids between these, both included."""
-        return bool(self.length and self.max_deleted_id and first <= self.max_deleted_id <= last)
+        """Whether XDEL may have taken entries with ids between these, both included, that lie among those left."""
+        deleted = self.max_deleted_id
+        return bool(self.length and deleted and self.first_id <= deleted and first <= deleted <= last)
 
     def entries_up_to(self, entry_id: int) -> int | None:
         """How many entries there ever were up to this one; None where that cannot be told, since some are deleted."""

@@ -267,9 +267,10 @@ def _load_stream(reader: Reader, version: int) -> StreamValue:
         if block.start <= end:
             raise ValueError("nodes of a stream out of order")
         end = block.end
-        value.blocks.append(block)
-        value.starts.append(block.start)
-        value.length += len(block.ids)
+        if block.ids:
+            value.blocks.append(block)
+            value.starts.append(block.start)
+            value.length += len(block.ids)
     if reader.length() != value.length:
         raise ValueError("a stream with another number of entries")
     value.last_id = max(_id_of_lengths(reader), end if value.length else 0)

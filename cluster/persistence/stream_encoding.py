@@ -45,7 +45,8 @@ def encode_block(block: Block) -> bytes:
 
 
 def decode_block(start: int, data: bytes) -> Block:
-    """The block that begins with the id `start`. Raises ValueError."""
+    """The block that begins with the id `start`; nothing in it may be alive, since redis-server's trimming by MINID
+    leaves such nodes. Raises ValueError."""
     elements = _Elements(decode_listpack(data))
     count, deleted = elements.count(), elements.count()
     fields = elements.take(elements.count())
@@ -54,7 +55,7 @@ def decode_block(start: int, data: bytes) -> Block:
     block.size = len(data) - len(_integer(count)) - len(_integer(deleted))
     for _ in range(count + deleted):
         _read_entry(block, elements)
-    if not block.ids or len(block.ids) != count or elements.left:
+    if len(block.ids) != count or elements.left:
         raise ValueError("a node of a stream with another number of entries")
     block.deleted = deleted
     return block

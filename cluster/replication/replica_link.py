@@ -209,8 +209,6 @@ class ReplicaLink:
         if not data:
             raise LinkError(_CLOSED)
         self.heard_ms = self._server.clock_ms()
-        if self.up:
-            self.in_step_ms = self.heard_ms
         self._server.stats.replication_input_bytes += len(data)
         self._buffer += data
 
@@ -323,7 +321,6 @@ class ReplicaLink:
                 continue
             if not data:
                 raise LinkError(_CLOSED)
-            self.heard_ms = self._server.clock_ms()
             stats.replication_input_bytes += len(data)
             self.apply(data)
 
@@ -343,6 +340,7 @@ class ReplicaLink:
         session = self._session
         assert session is not None
         self._server.start_batch()
+        self.heard_ms = self.in_step_ms = self._server.clock_ms()
         self._unapplied.append(data)
         commands: list[list[bytes]] = []
         broken: ProtocolError | None = None

@@ -104,3 +104,10 @@ def test_a_payload_is_the_stream_again(node: InProcessNode, resp: int) -> None:
     node("XADD", "s", "2", "f", "v")
     assert ids(node, "t") == ids(node, "u") == [b"1-1", b"1-3", b"1-4", b"1-5"]
     assert node("XRANGE", "t", "-", "+") == node("XRANGE", "u", "-", "+")
+
+
+def test_help_names_the_subcommands(node: InProcessNode) -> None:
+    for lines, names in ((node("XGROUP", "HELP"), [b"CREATE", b"SETID", b"DESTROY", b"DELCONSUMER"]),
+                         (node("XINFO", "HELP"), [b"STREAM", b"GROUPS", b"CONSUMERS"])):  # fmt: skip
+        for name in names:
+            assert any(line.startswith(name + b" ") for line in lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
@@ -56,13 +57,17 @@ class Pair:
         assert dataset_digest(self.node.server.databases).hex().encode() == theirs, "the data differs"
 
 
-def run(pair: Pair, grammar: Commands, resp: int, examples: int = EXAMPLES) -> None:
-    """Let hypothesis look for a sequence of commands that the two answer differently."""
+def run(
+    pair: Pair, grammar: Commands, resp: int, examples: int = EXAMPLES, first: Sequence[Command] = ()
+) -> None:
+    """Let hypothesis look for a sequence of commands, behind the `first` ones, that the two answer differently."""
 
     class Machine(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
             pair.begin(resp)
+            for command in first:
+                pair.both(command)
 
         @rule(commands=st.lists(grammar, min_size=1, max_size=4))
         def send(self, commands: list[Command]) -> None:

@@ -10,15 +10,14 @@ import pytest
 from tests.differential.grammar import Commands
 from tests.differential.grammar_collections import HASHES, LISTS, SCORED_ALGEBRA, SCORED_NAMES, SETS, SORTED_SETS
 from tests.differential.grammar_generic import EXPIRY, GENERIC, SORTING
-from tests.differential.grammar_streams import STREAMS
+from tests.differential.grammar_streams import DELIVERIES, FIRST, GROUPS, STREAMS
 from tests.differential.grammar_strings import BITMAPS, HYPERLOGLOGS, STRINGS
 from tests.differential.machine import Pair, run
 
 GRAMMARS = {
     "strings": STRINGS, "bitmaps": BITMAPS, "generic": GENERIC, "expiry": EXPIRY, "sorting": SORTING, "lists": LISTS,
     "hashes": HASHES, "sets": SETS, "sorted sets": SORTED_SETS, "algebra": SCORED_ALGEBRA, "names": SCORED_NAMES,
-    "hyperloglogs": HYPERLOGLOGS,
-    "streams": STREAMS,
+    "hyperloglogs": HYPERLOGLOGS, "streams": STREAMS, "groups": GROUPS,
 }  # fmt: skip
 
 
@@ -26,3 +25,8 @@ GRAMMARS = {
 @pytest.mark.parametrize("grammar", GRAMMARS.values(), ids=GRAMMARS)
 def test_replies_are_those_of_redis_server(pair: Pair, grammar: Commands, resp: int) -> None:
     run(pair, grammar, resp)
+
+
+@pytest.mark.parametrize("resp", [2, 3])
+def test_what_consumers_are_given_is_the_same(pair: Pair, resp: int) -> None:
+    run(pair, DELIVERIES, resp, first=FIRST)

@@ -152,6 +152,19 @@ PFADD a x y
 PFCOUNT a b c
 PFMERGE a b c
 PFDEBUG ENCODING a
+XADD a * f v
+XREAD STREAMS a 0
+XREAD COUNT 1 STREAMS a b c 0 0 0
+XREAD COUNT STREAMS STREAMS a 0
+XREAD STREAMS a b 0
+XREAD COUNT 1 BLOCK 0
+XREADGROUP GROUP g c STREAMS a b > >
+XREADGROUP GROUP STREAMS c STREAMS a >
+XREADGROUP GROUP g c NOACK STREAMS a
+XGROUP CREATE a g 0
+XGROUP HELP
+XINFO STREAM a FULL
+XCLAIM a g c 0 1
 """.strip().splitlines()
 
 
@@ -175,8 +188,10 @@ def _ordered(reply: Reply) -> object:
     return [(item.value[0], sorted(_words(item.value[1]))) if item.kind == "*" else item for item in reply.value]
 
 
-@pytest.mark.parametrize("category", ["keyspace", "read", "write", "string", "bitmap", "hyperloglog", "admin", "fast",
-                                      "slow", "blocking", "dangerous", "connection", "transaction"])  # fmt: skip
+@pytest.mark.parametrize("category", [
+    "keyspace", "read", "write", "string", "bitmap", "hyperloglog", "stream", "admin", "fast", "slow", "blocking",
+    "dangerous", "connection", "transaction",
+])  # fmt: skip
 def test_the_commands_of_a_category(alone: ServerPair, category: str) -> None:
     """Of those that both have; what 7.2 counts otherwise is listed above."""
     alone.begin(2)

@@ -69,6 +69,15 @@ def test_the_pieces_do_not_matter(groups: list[list[list[bytes]]], cuts: list[in
     assert in_pieces.digest() == at_once.digest()
 
 
+def test_data_are_as_old_as_the_last_word_of_the_stream() -> None:
+    """Not as old as the synchronisation: a replica that had followed for a while could never be elected."""
+    follower = Follower()
+    follower.node.now_ms += 600_000
+    follower.take(request([b"PING"]))
+    follower.node.now_ms += 50
+    assert follower.replication.data_age_ms(follower.node.now_ms) == 50
+
+
 def test_a_large_value_in_many_pieces_is_held_once() -> None:
     """Bytes copied again for each piece would be 16 GB here."""
     follower = Follower()

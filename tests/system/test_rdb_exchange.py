@@ -36,16 +36,50 @@ DATA: Sequence[tuple[Argument, ...]] = (
     ("ZADD", "zset:many", *(part for number in range(200) for part in (str(number / 3), f"m{number}"))),
 )  # fmt: skip
 KEYS = [command[1] for command in DATA if command[0] != "PEXPIREAT"]
+STREAMS: Sequence[tuple[Argument, ...]] = (
+    ("XADD", "stream:small", "1-1", "f", "v"), ("XADD", "stream:small", "1-2", "f", 7, "g", BIG),
+    ("XADD", "stream:small", "5-18446744073709551615", "f", -300), ("XADD", "stream:small", "6-0", "f", "last"),
+    ("XDEL", "stream:small", "1-2"),
+    *(("XADD", "stream:long", f"{1_700_000_000_000 + number}-{number % 3}", "f", number, "g", "x" * (number % 90))
+      for number in range(350)),
+    *(("XDEL", "stream:long", f"{1_700_000_000_000 + number}-{number % 3}") for number in range(90, 230, 3)),
+    ("XTRIM", "stream:long", "MAXLEN", 280), ("PEXPIREAT", "stream:long", FAR_MS),
+    ("XGROUP", "CREATE", "stream:long", "readers", 0), ("XGROUP", "CREATE", "stream:long", "late", "$"),
+    ("XREADGROUP", "GROUP", "readers", "alice", "COUNT", 40, "STREAMS", "stream:long", ">"),
+    ("XREADGROUP", "GROUP", "readers", "bob", "COUNT", 5, "STREAMS", "stream:long", ">"),
+    ("XREADGROUP", "GROUP", "readers", "bob", "NOACK", "COUNT", 5, "STREAMS", "stream:long", ">"),
+    ("XGROUP", "CREATECONSUMER", "stream:long", "readers", "carol"),
+    ("XAUTOCLAIM", "stream:long", "readers", "bob", 0, "-", "COUNT", 7), ("XTRIM", "stream:long", "MAXLEN", 270),
+    ("XAUTOCLAIM", "stream:long", "readers", "dave", 0, "-", "COUNT", 12), ("XADD", "stream:long", "*", "f", "v"),
+    ("XGROUP", "CREATE", "stream:empty", "g", "5-5", "MKSTREAM"), ("XSETID", "stream:empty", "7-7"),
+)  # fmt: skip
+KEYS += ["stream:small", "stream:long", "stream:empty"]
 _READS: dict[str, tuple[Argument, ...]] = {
     "string": ("GET",), "list": ("LRANGE", 0, -1), "set": ("SMEMBERS",), "hash": ("HGETALL",),
     "zset": ("ZRANGE", 0, -1, "WITHSCORES"),
 }  # fmt: skip
 
 
+def stream_seen(client: RespClient, key: Argument) -> object:
+    """A stream, what it knows of its past, and its groups: what is pending with whom, but for the times."""
+    info = client.call("XINFO", "STREAM", key)
+    groups = client.call("XINFO", "GROUPS", key)
+    assert isinstance(info, list)
+    assert isinstance(groups, list)
+    shown: list[object] = [client.call("XRANGE", key, "-", "+"), info[0:2], info[6:]]
+    for group in groups:
+        pending = client.call("XPENDING", key, group[1], "-", "+", 1000)
+        assert isinstance(pending, list)
+        shown += [group[:8], [(entry[0], entry[1], entry[3]) for entry in pending]]
+    return shown
+
+
 def seen(server: Server, key: Argument) -> tuple[str, object, object]:
     """What a client sees of a key: its type, its content, its deadline."""
     with server.client() as client:
         kind = client.text("TYPE", key)
+        if kind == "stream":
+            return kind, stream_seen(client, key), client.call("PEXPIRETIME", key)
         name, *rest = _READS[kind]
         content = client.call(name, key, *rest)
         if kind in ("set", "hash"):
@@ -68,7 +102,7 @@ def encoding(server: Server, key: Argument) -> str:
 
 def fill(server: Server) -> None:
     with server.client() as client:
-        failures = [answer for answer in client.pipeline(*DATA) if isinstance(answer, ReplyError)]
+        failures = [answer for answer in client.pipeline(*DATA, *STREAMS) if isinstance(answer, ReplyError)]
     assert not failures
 
 
@@ -102,6 +136,8 @@ def test_every_payload_is_restored_at_the_other(ours: Server, theirs: Server, di
         assert target.call("RESTORE", key, max(deadline, 0), payload, "ABSTTL") == "OK"
         assert seen(target, key) == seen(source, key), key
         assert encoding(target, key) == encoding(source, key), key
+        if key == "stream:long":  # how many entries the groups have read, too
+            assert target.call("XINFO", "GROUPS", key) == source.call("XINFO", "GROUPS", key)
 
 
 def test_a_payload_comes_back_from_the_other_as_it_went(ours: Server, theirs: Server) -> None:
