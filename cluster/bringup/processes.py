@@ -28,8 +28,9 @@ from cluster.config.yaml_config import ClusterPlan, NodePlan, named_settings, us
 from cluster.safe_file import write_safely
 
 PROGRAM = (sys.executable, "-m", "cluster")
-STOP_DEADLINE_S = 10.0
-"""What a node has between SIGTERM and SIGKILL."""
+STOP_DEADLINE_S = 120.0
+"""What a node has between SIGTERM and SIGKILL: it lets its replicas catch up and saves its data, and a primary and its
+replica that were both killed in the middle of that would have lost all since the last snapshot."""
 
 _POLL_S = 0.05
 _LOG_FILE = "node.log"
