@@ -15,7 +15,7 @@ from cluster.config.errors import ConfigError
 from cluster.config.files import change_directory, rewrite_configuration
 from cluster.config.store import Configuration
 from cluster.config.values import BadValue
-from cluster.network.listeners import ListenError, open_listeners
+from cluster.network.listeners import ListenError, listen_tcp, open_listeners
 
 if TYPE_CHECKING:
     from cluster.log import Log
@@ -112,8 +112,13 @@ def answer_for_what_is_missing(config: Configuration, log: Log) -> None:
 
 def _listen_anew(reactor: Reactor, config: Configuration) -> None:
     """Move to the new addresses; when they cannot be had, stay on the old ones and refuse the change."""
+    # The old sockets go first: a new address may hold an old one ('*' and 127.0.0.1), and Linux allows no two of these.
+    before = reactor.tcp_addresses()
+    reactor.replace_listeners([])
     try:
         listeners = open_listeners(config, unix=False)
     except ListenError as error:
+        again = [listen_tcp(host, port, config.tcp_backlog) for host, port in before]
+        reactor.replace_listeners([one for one in again if one is not None])
         raise BadValue(f"Unable to listen on this port or address ({error})") from None
     reactor.replace_listeners(listeners)

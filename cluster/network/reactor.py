@@ -81,6 +81,11 @@ class Reactor:
         self._listeners[listener.fileno()] = listener
         self._epoll.register(listener.fileno(), select.EPOLLIN)
 
+    def tcp_addresses(self) -> list[tuple[str, int]]:
+        """Where TCP clients are accepted."""
+        names = [one.getsockname() for one in self._listeners.values() if one.family != socket.AF_UNIX]
+        return [(name[0], name[1]) for name in names]
+
     def replace_listeners(self, listeners: list[socket.socket]) -> None:
         """Take these TCP listeners instead of those there are; a Unix socket stays."""
         for fd, listener in list(self._listeners.items()):

@@ -61,3 +61,14 @@ def test_a_signal_shuts_down_as_it_is_told(harness: Harness, words: str, number:
     server.signal(number)
     assert server.wait_end() == 0
     assert (server.directory / "dump.rdb").exists() is saved
+
+
+def test_bind_may_change_to_addresses_that_hold_the_old_ones(harness: Harness) -> None:
+    server = harness.server({"cluster-enabled": "no"})
+    assert server.call("CONFIG", "SET", "bind", "127.0.0.1 127.0.0.2") == "OK"
+    assert server.call("CONFIG", "SET", "bind", "*") == "OK"
+    with pytest.raises(ReplyError, match="Unable to listen"):
+        server.call("CONFIG", "SET", "bind", "192.0.2.1")
+    assert server.call("PING") == "PONG", "the old addresses are served on"
+    assert server.call("CONFIG", "SET", "bind", "127.0.0.1") == "OK"
+    assert server.call("PING") == "PONG"
