@@ -176,6 +176,32 @@ class BusBridge:
         client is served, or answered."""
         self._transport.post(events.Tick(now_ms))
 
+    def take_loaded_keys(self) -> None:
+        """Keys were loaded from a file: their slots are taken when nobody has them, and opened for import from whoever
+        has, so that `redis-cli --cluster check` shows them and `fix` knows where they belong."""
+        server = self._server
+        view = server.router.view
+        if view is None or server.is_replica:
+            return
+        held = [slot for slot, space in enumerate(server.databases[0].spaces) if space]
+        free = [slot for slot in held if view.owners[slot] is None]
+        strange = [slot for slot in held if view.owners[slot] not in (None, view.my_id) and slot not in view.importing]
+        if free:
+            server.log("notice", f"I have keys for {len(free)} unassigned slots, the first of them {free[0]}. Taking "
+                                 "responsibility for them.")
+            self._ask_or_log(events.AddSlots(tuple(free)))
+        if strange:
+            server.log("notice", f"I have keys for {len(strange)} slots that are assigned to other nodes, the first of "
+                                 f"them {strange[0]}. Setting them to importing state.")
+        for slot in strange:
+            self._ask_or_log(events.SetSlot(slot, "importing", view.owners[slot] or ""))
+
+    def _ask_or_log(self, event: events.OperatorEvent) -> None:
+        try:
+            self.ask(event)
+        except CommandError as refusal:
+            self._server.log("warning", f"It could not be done: {refusal.message}")
+
     # -- for the commands ------------------------------------------------------------------------------------
 
     @property

@@ -138,6 +138,7 @@ class Node:
                 nursery.start_soon(self._watch_signals)
                 if self.bridge is not None:
                     await nursery.start(self.bridge.run)
+                    self.bridge.take_loaded_keys()
                 nursery.start_soon(self.reactor.run)
                 nursery.start_soon(self.cron.run)
                 nursery.start_soon(self.server.replication.run)
