@@ -260,11 +260,11 @@ class BusBridge:
                 server.replication.become_primary()
                 server.refresh_road()
             case events.PauseWrites():
-                server.start_pause("failover", server.clock_ms() + effect.duration_ms, writes_only=True)
+                server.pause.start("failover", server.clock_ms() + effect.duration_ms, writes_only=True)
                 server.flush_journal()
                 self._transport.post(events.Paused(server.replication.offset))
             case events.ResumeWrites():
-                server.end_pause("failover")
+                server.pause.stop("failover")
             case events.HoldClients():
                 server.doubt.start(server.clock_ms() + effect.duration_ms + HOLD_MARGIN_MS)
             case events.ReleaseClients():

@@ -72,8 +72,7 @@ class Cron:
         server.start_batch()
         now = server.ctx.now_ms
         server.waiting.time_out(now)
-        if server.pause.tick(now):
-            server.end_pause()
+        server.pause.tick(now)
         if not server.cron_paused:
             self._expire(now)
             server.replication.tick(now)

@@ -38,10 +38,10 @@ class Doubt:
     def start(self, end_ms: int) -> None:
         """No write is carried out until `end`, or that time."""
         self._active = True
-        self._server.start_pause(_CAUSE, end_ms, writes_only=True)
+        self._server.pause.start(_CAUSE, end_ms, writes_only=True)
 
     def end(self, *, trusted: bool) -> None:
         """`trusted`: the node has its slots, and what was withheld may go out."""
         self._active = False
-        self._server.end_pause(_CAUSE)
+        self._server.pause.stop(_CAUSE)
         self._server.shell.let_go(trusted)

@@ -189,7 +189,7 @@ class Node:
 
     def _stay(self) -> None:
         """The shutdown was called off: all goes on as before."""
-        self.server.end_pause("shutdown")
+        self.server.pause.stop("shutdown")
         if self.bridge is not None:
             self.bridge.leave(False)
 
@@ -199,7 +199,7 @@ class Node:
         if server.is_replica or not server.replication.replica_count or "now" in self._how:
             return True
         seconds = self.config.shutdown_timeout
-        server.start_pause("shutdown", server.clock_ms() + seconds * 1000, writes_only=True)
+        server.pause.start("shutdown", server.clock_ms() + seconds * 1000, writes_only=True)
         with trio.move_on_after(seconds), trio.CancelScope() as self._draining:
             await server.replication.wait_caught_up()
         called_off = self._draining.cancelled_caught

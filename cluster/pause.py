@@ -5,19 +5,26 @@ Several causes may pause the clients at once; the strictest holds, each until it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cluster.blocking import Wait
 from cluster.commands.registry import MAY_REPLICATE, WRITE, Command
 
 if TYPE_CHECKING:
     from cluster.network.session import Session
+    from cluster.server import Server
 
 
 class Pause:
     """`causes` maps a cause ('client', 'failover', …) → (end in ms, whether only writes wait)."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self.causes: dict[str, tuple[int, bool]] = {}
+        self._parked: list[tuple[Wait, Callable[[], bytes | None]]] = []
+        self.afterwards: list[Callable[[], object]] = []
+        """Called once each when no pause is left."""
 
     @property
     def active(self) -> bool:
@@ -29,16 +36,48 @@ class Pause:
         if known is not None:
             end_ms, writes_only = max(end_ms, known[0]), writes_only and known[1]
         self.causes[cause] = (end_ms, writes_only)
+        self._server.refresh_road()
 
     def stop(self, cause: str) -> None:
+        """`cause` is over; when none is left, the parked clients go on."""
         self.causes.pop(cause, None)
-
-    def tick(self, now_ms: int) -> bool:
-        """Drop the causes whose time is up; whether the last one went just now."""
         if not self.causes:
-            return False
-        self.causes = {cause: entry for cause, entry in self.causes.items() if entry[0] > now_ms}
-        return not self.causes
+            self._go_on()
+
+    def tick(self, now_ms: int) -> None:
+        """Drop the causes whose time is up."""
+        if self.causes:
+            self.causes = {cause: entry for cause, entry in self.causes.items() if entry[0] > now_ms}
+            if not self.causes:
+                self._go_on()
+
+    def park(self, client: Session, arguments: list[bytes]) -> None:
+        """Run `arguments` again when the pause is over."""
+
+        def again() -> bytes | None:
+            self._server.ctx.bind(client)
+            return client.execute(arguments)
+
+        wait = Wait(client, keys=[], deadline_ms=None, retry=None, on_timeout=b"")
+        self._parked.append((wait, again))
+        self._server.waiting.park(wait)
+
+    def _go_on(self) -> None:
+        waiting = self._server.waiting
+        self._server.refresh_road()
+        parked, self._parked = self._parked, []
+        for wait, again in parked:
+            if not wait.ended:
+                wait.client.wait = None
+                reply = again()
+                if not wait.client.is_waiting:
+                    waiting.end(wait, reply)
+                else:
+                    wait.ended = True
+                    waiting.clients -= 1
+        told, self.afterwards = self.afterwards, []
+        for one in told:
+            one()
 
     def holds(self, client: Session, command: Command, writes: bool) -> bool:
         """Whether `command` of `client` has to wait. Replication and CLIENT itself never do."""

@@ -29,6 +29,7 @@ from cluster.pause import Pause
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
 from cluster.stats import Stats
+from cluster.watching import Watching
 
 if TYPE_CHECKING:
     from cluster.bus_bridge import BusBridge
@@ -66,21 +67,18 @@ class Server:
         self.journal = Journal()
         self.waiting = WaitingRoom()
         self.blocked_keys = self.waiting.by_key
-        self.pause = Pause()
+        self.pause = Pause(self)
         self.doubt = Doubt(self)
         self.stats = Stats()
         self.scan_cache = ScanCache()
         self.clients: dict[int, Session] = {}
         self.monitors: dict[int, Session] = {}
-        self.watchers: dict[tuple[int, bytes], dict[Session, None]] = {}
+        self.watching = Watching(self)
         self._start_flags()
         self.slow_log = SlowLog()
         self.requires_password = bool(config.requirepass)
         self.awake: dict[Session, None] = {}
         self.unfinished: dict[Session, None] = {}
-        self.paused_waits: list[tuple[Wait, Callable[[], bytes | None]]] = []
-        self.after_pause: list[Callable[[], object]] = []
-        """Called once each when no pause is left."""
         self._next_client_id = 0
         self.started_ms = clock_ms()
         self.ctx = Context(self, config, rng)
@@ -124,7 +122,7 @@ class Server:
             return
         if session.wait is not None:
             self.waiting.end(session.wait, None)
-        self.unwatch(session)
+        self.watching.forget(session)
         self.monitors.pop(session.id, None)
         self.awake.pop(session, None)
         self.unfinished.pop(session, None)
@@ -243,42 +241,13 @@ class Server:
     def announce(self, db: Database, key: bytes, event: Event, *, watched: bool = True) -> None:
         """Tell those who observe keys: transactions that watch it (later: keyspace events, tracking)."""
         if event.kind != "m":
-            watching = self.watchers.get((db.index, key)) if watched else None
-            if watching:
-                for session in watching:
-                    session.client_flags.add("dirty_cas")
+            if watched and self.watching.by_key:
+                self.watching.changed(db.index, key)
             if self.config.maxmemory or self.ctx.tracks_access:
                 self.memory.measure(db, key)
 
-    def watch(self, session: Session, key: bytes) -> None:
-        where = (session.db.index, key)
-        if where in session.watched:
-            return
-        session.watched[where] = self._is_past(*where)
-        self.watchers.setdefault(where, {})[session] = None
-        self.ctx.observed = True
-
-    def _is_past(self, db_index: int, key: bytes) -> bool:
-        deadline = self.databases[db_index].deadline(key)
-        return deadline is not None and deadline <= self.ctx.now_ms
-
-    def has_lapsed_watch(self, session: Session) -> bool:
-        """Whether a watched key that was alive when WATCH came has expired since."""
-        return any(self._is_past(*where) and not was_past for where, was_past in session.watched.items())
-
-    def unwatch(self, session: Session) -> None:
-        for where in session.watched:
-            waiting = self.watchers.get(where)
-            if waiting is not None:
-                waiting.pop(session, None)
-                if not waiting:
-                    del self.watchers[where]
-        session.watched.clear()
-        session.client_flags.discard("dirty_cas")
-        self.refresh_observed()
-
     def refresh_observed(self) -> None:
-        self.ctx.observed = bool(self.watchers or self.config.maxmemory or self.ctx.tracks_access)
+        self.ctx.observed = bool(self.watching.by_key or self.config.maxmemory or self.ctx.tracks_access)
 
     def flush(self, databases: list[Database]) -> int:
         """Empty `databases`; how many keys there were."""
@@ -287,7 +256,7 @@ class Server:
             persistence.stop_background_save()
         count = 0
         for db in databases:
-            for watched in [where for where in self.watchers if where[0] == db.index]:
+            for watched in [where for where in self.watching.by_key if where[0] == db.index]:
                 if db.get(watched[1]) is not None:
                     self.announce(db, watched[1], Event("g", "flushed"))
             keys = len(db)
@@ -312,7 +281,7 @@ class Server:
     def swap_databases(self, first: int, second: int) -> None:
         """Exchange the contents of two databases; clients and watches stay with their index."""
         one, other = self.databases[first], self.databases[second]
-        for index, key in list(self.watchers):
+        for index, key in list(self.watching.by_key):
             if index in (first, second) and (one.get(key) is not None or other.get(key) is not None):
                 self.announce(self.databases[index], key, Event("g", "swapdb"))
         one.spaces, other.spaces = other.spaces, one.spaces
@@ -373,42 +342,6 @@ class Server:
                     self.router.check_keys(wait.client, command, [key], writes=True)
                 except CommandError as error:
                     self.waiting.end(wait, error.encoded)
-
-    def park_for_pause(self, client: Session, arguments: list[bytes]) -> None:
-        """Run `arguments` again when the pause is over."""
-
-        def again() -> bytes | None:
-            self.ctx.bind(client)
-            return client.execute(arguments)
-
-        wait = Wait(client, keys=[], deadline_ms=None, retry=None, on_timeout=b"")
-        self.paused_waits.append((wait, again))
-        self.waiting.park(wait)
-
-    def end_pause(self, cause: str | None = None) -> None:
-        """`cause` is over (None: time has passed); when none is left, the parked clients go on."""
-        if cause is not None:
-            self.pause.stop(cause)
-        if self.pause.active:
-            return
-        self.refresh_road()
-        parked, self.paused_waits = self.paused_waits, []
-        for wait, again in parked:
-            if not wait.ended:
-                wait.client.wait = None
-                reply = again()
-                if not wait.client.is_waiting:
-                    self.waiting.end(wait, reply)
-                else:
-                    wait.ended = True
-                    self.waiting.clients -= 1
-        told, self.after_pause = self.after_pause, []
-        for one in told:
-            one()
-
-    def start_pause(self, cause: str, end_ms: int, *, writes_only: bool) -> None:
-        self.pause.start(cause, end_ms, writes_only=writes_only)
-        self.refresh_road()
 
     # -- after a command, after a batch ----------------------------------------------------------------------
 

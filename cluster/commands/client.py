@@ -268,14 +268,14 @@ def client_pause(ctx: Context, timeout: bytes, *mode: bytes) -> bytes:
     length = _number(timeout, "ERR timeout is not an integer or out of range")
     if length < 0:
         raise CommandError("ERR timeout is negative")
-    ctx.server.start_pause("client", ctx.now_ms + length, writes_only=words == [b"WRITE"])
+    ctx.server.pause.start("client", ctx.now_ms + length, writes_only=words == [b"WRITE"])
     return replies.OK
 
 
 @command("CLIENT UNPAUSE", arity=2, flags=_ADMIN, group="connection", since="6.2.0",
          summary="Ends CLIENT PAUSE.")
 def client_unpause(ctx: Context) -> bytes:
-    ctx.server.end_pause("client")
+    ctx.server.pause.stop("client")
     return replies.OK
 
 

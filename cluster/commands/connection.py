@@ -143,7 +143,7 @@ def reset(ctx: Context) -> bytes:
     client = ctx.client
     if client.transaction is not None:
         client.end_transaction()
-    ctx.server.unwatch(client)
+    ctx.server.watching.forget(client)
     ctx.server.monitors.pop(client.id, None)
     client.name = b""
     client.resp = 2

@@ -40,7 +40,7 @@ def exec_(ctx: Context) -> bytes:
     if transaction.failed:
         client.end_transaction()
         raise CommandError(errors.EXECABORT)
-    if "dirty_cas" in client.client_flags or ctx.server.has_lapsed_watch(client):
+    if "dirty_cas" in client.client_flags or ctx.server.watching.has_lapsed(client):
         client.end_transaction()
         return ctx.null_array
     client.end_transaction()
@@ -61,12 +61,12 @@ def watch(ctx: Context, *keys: bytes) -> bytes:
     if ctx.client.transaction is not None:
         raise CommandError("ERR WATCH inside MULTI is not allowed")
     for key in keys:
-        ctx.server.watch(ctx.client, key)
+        ctx.server.watching.watch(ctx.client, key)
     return replies.OK
 
 
 @command("UNWATCH", arity=1, flags={*_BASE, FAST}, group="transactions", since="2.2.0",
          summary="Forgets all watched keys of the connection.")
 def unwatch(ctx: Context) -> bytes:
-    ctx.server.unwatch(ctx.client)
+    ctx.server.watching.forget(ctx.client)
     return replies.OK

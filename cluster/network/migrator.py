@@ -197,7 +197,7 @@ class Migrator:
         patience.deadline = math.inf
         while self._server.pause.active:
             over = trio.Event()
-            self._server.after_pause.append(over.set)
+            self._server.pause.afterwards.append(over.set)
             await over.wait()
         patience.deadline = trio.current_time() + left
 

@@ -402,7 +402,7 @@ class Session:
         if server.loading and LOADING not in flags and not self.is_primary_link:
             raise CommandError(errors.LOADING)
         if server.pause.holds(self, command, writes):
-            server.park_for_pause(self, arguments)
+            server.pause.park(self, arguments)
             return False
         return True
 
@@ -465,7 +465,7 @@ class Session:
     def end_transaction(self) -> None:
         self.transaction = None
         self.asking = False
-        self.server.unwatch(self)
+        self.server.watching.forget(self)
         self.refresh()
 
     def select(self, db: Database) -> None:

@@ -75,12 +75,12 @@ def test_the_time_left_is_rounded_to_seconds(node: InProcessNode) -> None:
 @pytest.mark.parametrize("cause", ["client", "failover", "shutdown"])
 def test_while_writes_are_paused_an_expired_key_is_hidden_and_stays(node: InProcessNode, cause: str) -> None:
     node("SET", "a", "1", "PX", 100)
-    node.server.start_pause(cause, START_MS + 5_000, writes_only=True)
+    node.server.pause.start(cause, START_MS + 5_000, writes_only=True)
     node.advance(101)
     node.effects.clear()
     assert [node(*command.split()) for command in ("GET a", "EXISTS a", "TTL a", "KEYS *")] == [None, 0, -2, []]
     assert (node("DBSIZE"), node.effects) == (1, [])
-    node.server.end_pause(cause)
+    node.server.pause.stop(cause)
     assert node("GET", "a") is None
     assert (node("DBSIZE"), node.effects) == (0, [[b"DEL", b"a"]])
 

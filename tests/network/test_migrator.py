@@ -123,9 +123,9 @@ async def held_by_a_pause(one: MigratingNode, port: int) -> None:
     """Have the key sent, and writes paused before the target has answered; until the answer waits."""
     server = one.node.server
     one.submit("127.0.0.1", port)
-    server.start_pause("failover", server.clock_ms() + 5_000, writes_only=True)
+    server.pause.start("failover", server.clock_ms() + 5_000, writes_only=True)
     with trio.fail_after(DEADLINE_SECONDS):
-        while not server.after_pause:
+        while not server.pause.afterwards:
             await trio.lowlevel.checkpoint()
     assert one.node("GET", "k") == b"v"
     assert server.journal.entries == []
@@ -135,7 +135,7 @@ async def test_while_writes_are_paused_no_key_goes(mock_clock: trio.testing.Mock
     async with migrating_node() as one, target_that_says(b"+OK\r\n") as port:
         await held_by_a_pause(one, port)
         mock_clock.jump(DEADLINE_SECONDS - 1)
-        one.node.server.end_pause("failover")
+        one.node.server.pause.stop("failover")
         assert await one.answer() == OK, "the pause did not count against the time MIGRATE was given"
         assert one.node("GET", "k") is None
         assert one.node.effects[-1] == [b"DEL", b"k"]
@@ -145,7 +145,7 @@ async def test_after_the_failover_the_key_is_the_new_primarys(mock_clock: trio.t
     async with migrating_node() as one, target_that_says(b"+OK\r\n") as port:
         await held_by_a_pause(one, port)
         one.node.server.is_replica = True
-        one.node.server.end_pause("failover")
+        one.node.server.pause.stop("failover")
         assert (await one.answer()).startswith("-UNBLOCKED ")
         assert one.node("GET", "k") == b"v"
         assert one.node.effects[1:] == [], "but for the first SET"
