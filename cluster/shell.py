@@ -22,6 +22,9 @@ def _nothing(*_arguments: object) -> None:
 class Shell:
     wake: Callable[[], None] = _nothing
     """A session has output although its socket was not readable."""
+    watch: Callable[[int, Callable[[], None]], None] = _nothing
+    """Call something whenever a file descriptor is readable."""
+    unwatch: Callable[[int], None] = _nothing
     hurry_cron: Callable[[], None] = _nothing
     """A waiting client's deadline may be earlier than the next tick."""
     hang_up: Callable[[Session], None] = _nothing

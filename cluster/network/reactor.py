@@ -2,8 +2,9 @@
 
 A trio task for each connection costs two thirds of the throughput (docs/architecture.md, 'The hot path'). So one
 task owns an epoll of its own, sleeps until that epoll is readable, drains all sockets that are ready, lets the
-server finish the batch (journal, waiting clients), sends the replies, and goes back to trio, so that the bus and
-the timers run between batches.
+server finish the batch (journal, waiting clients), sends the replies, and goes back to trio when trio has something
+to do, so that the bus and the timers run between batches. While requests keep coming it sleeps without trio, as
+long as nothing has come for that: a sleep in trio and the way back take as long as several requests (TrioNeeds).
 
 The sockets are non-blocking. A send that takes only a part keeps the rest and asks epoll for writability; what is
 kept is counted against client-output-buffer-limit. The session never sees a socket.
@@ -16,7 +17,7 @@ import select
 import socket
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from time import perf_counter_ns
 from traceback import format_exc
@@ -26,6 +27,7 @@ import trio
 
 from cluster import errors
 from cluster.network.limits import OutputLimit, client_class
+from cluster.network.trio_needs import TrioNeeds
 
 if TYPE_CHECKING:
     from cluster.network.session import Session
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
 READ_BYTES = 64 * 1024
 EVENTS_PER_BATCH = 512
 SLICE_NS = 1_000_000
-"""How long batches may follow each other before trio has a turn: its pass costs as much as several requests."""
+"""How long batches may follow each other before trio has the turn it wants."""
+LINGER_S = 0.002
+"""How long the reactor waits for the next request before it does so by way of trio, which costs more."""
 ACCEPTS_PER_EVENT = 64
 BUFFERS_PER_SEND = 64
 SENT_PER_TURN_BYTES = 1024 * 1024
@@ -68,9 +72,13 @@ class Reactor:
         self._connections: dict[int, Connection] = {}
         self._listeners: dict[int, socket.socket] = {}
         self._withheld: dict[Connection, None] = {}
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._serving = False
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         server.shell.wake = self._wake
+        server.shell.watch = self._watch
+        server.shell.unwatch = self._unwatch
         server.shell.hang_up = self.close_session
         server.shell.let_go = self._let_go
         server.shell.end_batch = lambda: self.finish_batch([])
@@ -106,17 +114,30 @@ class Reactor:
     async def run(self) -> None:
         """Serve until cancelled."""
         fd = self._epoll.fileno()
+        needs = TrioNeeds(fd)
         try:
             while True:
                 if self._server.unfinished:
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.lowlevel.wait_readable(fd)
-                until = perf_counter_ns() + SLICE_NS
-                while self.serve_batch() and perf_counter_ns() < until:
-                    pass
+                self._serve_while_busy(needs)
         finally:
+            needs.close()
             self.close()
+
+    def _serve_while_busy(self, needs: TrioNeeds) -> None:
+        """Batch upon batch, until trio wants its turn or no request has come for a while."""
+        until = perf_counter_ns() + SLICE_NS
+        while True:
+            if self.serve_batch() or self._server.unfinished:
+                now = perf_counter_ns()
+                if now >= until:
+                    if needs.are_due():
+                        return
+                    until = now + SLICE_NS
+            elif not needs.sleep(LINGER_S):
+                return
 
     def serve_batch(self) -> bool:
         """Handle what is ready now, and send what it led to. Whether there was anything."""
@@ -126,13 +147,15 @@ class Reactor:
         unfinished = server.take_unfinished()
         if not events and not unfinished:
             return False
+        self._serving = True
         server.start_batch()
+        others: list[int] = []
         touched: list[Connection] = []
         received = 0
         for fd, mask in events:
             connection = connections.get(fd)
             if connection is None:
-                self._serve_other(fd)
+                others.append(fd)
                 continue
             if unfinished and connection.session in unfinished:
                 continue  # it has enough to do; what it sends meanwhile may stay in the socket
@@ -161,7 +184,16 @@ class Reactor:
         if unfinished:
             self._go_on(unfinished, touched)
         self.finish_batch(touched)
+        self._serve_others(others)
         return True
+
+    def _serve_others(self, fds: list[int]) -> None:
+        """What is readable beside clients; and that is the end of the batch."""
+        for fd in fds:
+            self._serve_other(fd)
+        self._serving = False
+        if self._server.awake:
+            self._wake()
 
     def _go_on(self, unfinished: Iterable[Session], touched: list[Connection]) -> None:
         """One more turn for those whose commands did not fit the last batch."""
@@ -245,6 +277,16 @@ class Reactor:
             os.eventfd_read(fd)
         elif fd in self._listeners:
             self._accept(self._listeners[fd])
+        elif fd in self._watched:
+            self._watched[fd]()
+
+    def _watch(self, fd: int, on_readable: Callable[[], None]) -> None:
+        self._watched[fd] = on_readable
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP)
+
+    def _unwatch(self, fd: int) -> None:
+        if self._watched.pop(fd, None) is not None and not self._epoll.closed:
+            self._epoll.unregister(fd)
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_PER_EVENT):
@@ -406,7 +448,7 @@ class Reactor:
         self._server.disconnect(connection.session)
 
     def _wake(self) -> None:
-        if self._wake_fd >= 0:
+        if self._wake_fd >= 0 and not self._serving:
             os.eventfd_write(self._wake_fd, 1)
 
 

@@ -304,25 +304,44 @@ class ReplicaLink:
     async def _read_stream(self, stream: trio.SocketStream) -> None:
         """Apply what comes, until the connection ends (LinkError, OSError).
 
-        It reads past the stream object: under a load of small writes two passes of trio a chunk and a deadline for
-        each cost more than the writes.
+        The reactor reads, beside the clients' sockets: under a load of small writes a pass of trio for each chunk
+        costs more than the writes.
         """
-        stats = self._server.stats
+        shell = self._server.shell
         data = bytes(self._buffer)
         self._buffer.clear()
         if data:
             self.apply(data)
         fd = stream.socket.fileno()
-        while True:
-            await trio.lowlevel.wait_readable(fd)
+        ended = trio.Event()
+        failures: list[Exception] = []
+
+        def read() -> None:
+            if self._scope is not None and self._scope.cancel_called:
+                shell.unwatch(fd)  # whatever still comes, we follow it no more
+                return
             try:
-                data = os.read(fd, READ_BYTES)
+                self._read_chunk(fd)
             except BlockingIOError:
-                continue
-            if not data:
-                raise LinkError(_CLOSED)
-            stats.replication_input_bytes += len(data)
-            self.apply(data)
+                return
+            except Exception as failure:  # noqa: BLE001  (raised in the task that waits for it)
+                failures.append(failure)
+                shell.unwatch(fd)
+                ended.set()
+
+        shell.watch(fd, read)
+        try:
+            await ended.wait()
+        finally:
+            shell.unwatch(fd)
+        raise failures[0]
+
+    def _read_chunk(self, fd: int) -> None:
+        data = os.read(fd, READ_BYTES)
+        if not data:
+            raise LinkError(_CLOSED)
+        self._server.stats.replication_input_bytes += len(data)
+        self.apply(data)
 
     async def _watch_silence(self, scope: trio.CancelScope) -> None:
         """End the link when the primary says nothing for repl-timeout. It is asked twice: after a halt of this process
