@@ -7,10 +7,8 @@ server dies with the test process, whatever becomes of that one.
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from cluster.bringup.client import Argument, ReplyError, RespClient, info_fields
+from tests.system.ports import BUS_OFFSET, Ports
 from tests.system.waiting import wait_until
 
 ServerKind = Literal["ours", "redis"]
@@ -27,8 +26,6 @@ _PROGRAMS: Mapping[ServerKind, Sequence[str]] = {
     "ours": (sys.executable, "-m", "cluster"),
     "redis": ("redis-server",),
 }
-_PORTS = range(11000, 22000)
-"""Below the ports that the system gives to clients, and so are these plus 10000, where the bus listens."""
 _START_DEADLINE_S = 20.0
 _STOP_DEADLINE_S = 15.0
 _LOG_TAIL_LINES = 40
@@ -76,7 +73,7 @@ class Server:
 
     @property
     def bus_port(self) -> int:
-        return int(self.directives.get("cluster-port", self.port + 10000))
+        return int(self.directives.get("cluster-port", self.port + BUS_OFFSET))
 
     @property
     def pid(self) -> int:
@@ -185,8 +182,7 @@ class Harness:
         self.kind = kind
         self.directory = directory
         self.servers: list[Server] = []
-        # Only the choice of ports: two test runs at once should not try the same ones.
-        self._rng = random.Random(os.getpid())
+        self._ports = Ports()
 
     def server(
         self, directives: Mapping[str, str] | None = None, *, start: bool = True, kind: ServerKind | None = None
@@ -206,15 +202,12 @@ class Harness:
 
     def free_port(self) -> int:
         """A port that is free and whose bus port is."""
-        taken = {server.port for server in self.servers}
-        while True:
-            port = self._rng.choice(_PORTS)
-            if port not in taken and _is_free(port) and _is_free(port + 10000):
-                return port
+        return self._ports.take()
 
     def close(self) -> None:
         for server in self.servers:
             server.end()
+        self._ports.release()
 
     def complaints(self) -> list[str]:
         """What no server's log may hold: the trace of an error that nobody foresaw."""
@@ -223,13 +216,3 @@ class Harness:
             for server in self.servers
             if "Traceback (most recent call last)" in server.log() or "REDIS BUG REPORT" in server.log()
         ]
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
