@@ -26,6 +26,7 @@ from cluster.keyspace.scan import ScanCache
 from cluster.network.session import Session
 from cluster.observing import Attacks, SlowLog, monitor_line
 from cluster.pause import Pause
+from cluster.pubsub import PubSub
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
 from cluster.stats import Stats
@@ -74,6 +75,7 @@ class Server:
         self.clients: dict[int, Session] = {}
         self.monitors: dict[int, Session] = {}
         self.watching = Watching(self)
+        self.pubsub = PubSub(self)
         self._start_flags()
         self.slow_log = SlowLog()
         self.requires_password = bool(config.requirepass)
@@ -123,6 +125,7 @@ class Server:
         if session.wait is not None:
             self.waiting.end(session.wait, None)
         self.watching.forget(session)
+        self.pubsub.forget(session)
         self.monitors.pop(session.id, None)
         self.awake.pop(session, None)
         self.unfinished.pop(session, None)
@@ -389,10 +392,11 @@ class Server:
         return sessions
 
     def flush_journal(self) -> None:
+        messages = self.journal.messages
         entries: list[Entry] = self.journal.take()
         persistence = getattr(self, "persistence", None)
         if persistence is not None:
-            persistence.dirty += len(entries)
+            persistence.dirty += len(entries) - messages
         replication = getattr(self, "replication", None)
         if replication is not None:
             replication.feed(entries)
