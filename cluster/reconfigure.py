@@ -54,6 +54,9 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
         server.refresh_observed()
         server.refresh_road()
 
+    def events(_config: Configuration) -> None:
+        server.key_events.configure()
+
     def road(_config: Configuration) -> None:
         server.refresh_road()
 
@@ -82,9 +85,11 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     server.shell.rewrite_configuration = partial(rewrite_configuration, config)
     slow(config)
     memory(config)
+    events(config)
     config.on_change(["dir"], change_directory)
     config.on_change(["requirepass"], password)
     config.on_change(["maxmemory", "maxmemory-policy"], memory)
+    config.on_change(["notify-keyspace-events"], events)
     config.on_change(["min-replicas-to-write", "min-replicas-max-lag"], road)
     config.on_change(["slowlog-log-slower-than", "slowlog-max-len"], slow)
     config.on_change(["loglevel"], level)

@@ -19,6 +19,7 @@ from cluster.commands.registry import Command, CommandTable
 from cluster.doubt import Doubt
 from cluster.errors import CommandError
 from cluster.journal import Entry, Journal
+from cluster.key_events import KeyEvents
 from cluster.keyspace.database import Database
 from cluster.keyspace.events import DEL, EVICTED, EXPIRED, Event
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
@@ -76,6 +77,7 @@ class Server:
         self.monitors: dict[int, Session] = {}
         self.watching = Watching(self)
         self.pubsub = PubSub(self)
+        self.key_events = KeyEvents(self)
         self._start_flags()
         self.slow_log = SlowLog()
         self.requires_password = bool(config.requirepass)
@@ -242,15 +244,19 @@ class Server:
             self.announce(db, key, EVICTED)
 
     def announce(self, db: Database, key: bytes, event: Event, *, watched: bool = True) -> None:
-        """Tell those who observe keys: transactions that watch it (later: keyspace events, tracking)."""
+        """Tell those who observe keys: transactions that watch it, the account of memory, keyspace events."""
         if event.kind != "m":
             if watched and self.watching.by_key:
                 self.watching.changed(db.index, key)
             if self.config.maxmemory or self.ctx.tracks_access:
                 self.memory.measure(db, key)
+        if event.kind in self.key_events.kinds:
+            self.key_events.publish(db, key, event)
 
     def refresh_observed(self) -> None:
-        self.ctx.observed = bool(self.watching.by_key or self.config.maxmemory or self.ctx.tracks_access)
+        self.ctx.observed = bool(
+            self.watching.by_key or self.config.maxmemory or self.ctx.tracks_access or self.key_events.kinds
+        )
 
     def flush(self, databases: list[Database]) -> int:
         """Empty `databases`; how many keys there were."""

@@ -40,7 +40,7 @@ class Conversation:
                 self.node.server.disconnect(client.session)
         for _ in range(2):
             self.oracle(b"PING")
-        return ours, [_received(one) for one in self.theirs]
+        return ours, [received(one) for one in self.theirs]
 
     def close(self) -> None:
         for client in self.ours:
@@ -49,7 +49,7 @@ class Conversation:
             connection.close()
 
 
-def _received(connection: socket.socket) -> bytes:
+def received(connection: socket.socket) -> bytes:
     """What is there, without waiting for more."""
     found = b""
     while True:
