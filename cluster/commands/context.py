@@ -183,6 +183,14 @@ class Context:
         if self.tracks_access:
             self.server.memory.stored(key)
 
+    def clear(self, key: bytes) -> None:
+        """Take a key away without a word, so that the one put there next is a new one."""
+        slot = key_slot(key)
+        if self.spaces[slot].pop(key, None) is not None:
+            self.deadlines[slot].pop(key, None)
+            if self.server.blocked_keys:
+                self.server.key_ready(self.db, key)
+
     def remove(self, key: bytes, event: Event = DEL, count: int = 1) -> bool:
         """Delete a key of any type, and say so (`changed`). Whether it was there."""
         slot = self.slot if key is self.routed or self.one_slot else key_slot(key)

@@ -12,14 +12,12 @@ from cluster.commands.registry import FAST, READONLY, WRITE, command
 from cluster.commands.stream_groups import CONSUMER_CREATE, consumer_made, no_group, shown
 from cluster.commands.streams import entry_reply, first_bound, last_bound
 from cluster.errors import CommandError, NotAnInteger, SyntaxFault
-from cluster.keyspace.events import Event
+from cluster.keyspace.events import TOUCHED
 from cluster.keyspace.numbers import parse_integer
 from cluster.keyspace.stream_group import Consumer, ConsumerGroup, Pending
 from cluster.keyspace.stream_id import MAX_ID, id_text, parse_id
 from cluster.keyspace.values import StreamValue
 from cluster.protocol import replies
-
-CLAIMED = Event("t", "xclaim")
 
 _VARIES = ("nondeterministic_output",)
 _USUAL_COUNT = 100
@@ -222,7 +220,7 @@ class _Taker:
 
     def _effect(self, entry_id: int, pending: Pending) -> None:
         self.effects += 1
-        self._ctx.changed_aside(self._key, CLAIMED)
+        self._ctx.changed_aside(self._key, TOUCHED)
         claim_effect(self._ctx, self._key, self._name, self._group, entry_id, pending)
 
     def finish(self) -> None:
