@@ -13,18 +13,22 @@ from cluster.keyspace.events import NEW, Event
 from cluster.keyspace.hashing import key_slot
 
 if TYPE_CHECKING:
+    from cluster.config.store import Configuration
     from cluster.keyspace.database import Database
     from cluster.keyspace.values import Value
     from cluster.server import Server
 
 
-class NewKeysContext(Context):
-    """The context while new keys are announced (class n): what only that needs costs nothing at other times."""
+class EventfulContext(Context):
+    """The context while there are events: what only they need costs nothing at other times."""
 
     __slots__ = ()
 
     def put(self, key: bytes, value: Value, *, keep_deadline: bool = False) -> None:
-        is_new = key not in self.spaces[key_slot(key)]
+        slot = key_slot(key)
+        if key in self.deadlines[slot]:
+            self.is_expired(key, slot)  # one that is replaced without a look at it has expired all the same
+        is_new = key not in self.spaces[slot]
         super().put(key, value, keep_deadline=keep_deadline)
         if is_new:
             self.server.announce(self.db, key, NEW, watched=False)
@@ -38,12 +42,12 @@ class KeyEvents:
         self.kinds: frozenset[str] = frozenset()
         self._by_key = self._by_event = False
 
-    def configure(self) -> None:
+    def configure(self, config: Configuration) -> None:
         """Follow notify-keyspace-events."""
-        letters = self._server.config.notify_keyspace_events
+        letters = config.notify_keyspace_events
         self._by_key, self._by_event = "K" in letters, "E" in letters
         self.kinds = frozenset(letters) - {"K", "E"} if self._by_key or self._by_event else frozenset()
-        self._server.ctx.__class__ = NewKeysContext if NEW.kind in self.kinds else Context
+        self._server.ctx.__class__ = EventfulContext if self.kinds else Context
         self._server.refresh_observed()
 
     def publish(self, db: Database, key: bytes, event: Event) -> None:

@@ -21,7 +21,7 @@ from cluster.errors import CommandError
 from cluster.journal import Entry, Journal
 from cluster.key_events import KeyEvents
 from cluster.keyspace.database import Database
-from cluster.keyspace.events import DEL, EVICTED, EXPIRED, Event
+from cluster.keyspace.events import EVICTED, EXPIRED, TOUCHED, Event
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.scan import ScanCache
 from cluster.network.session import Session
@@ -314,7 +314,7 @@ class Server:
             for key in keys:
                 self.journal.append(0, [b"DEL", key])
                 if self.ctx.observed:
-                    self.announce(db, key, DEL)
+                    self.announce(db, key, TOUCHED)  # a move is no event
         return count
 
     # -- waiting ---------------------------------------------------------------------------------------------

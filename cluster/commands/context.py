@@ -90,11 +90,11 @@ class Context:
         slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
         value = self.spaces[slot].get(key)
         if value is None:
-            self._missed(key)
+            self.missed(key)
             return None
         deadlines = self.deadlines[slot]
         if deadlines and key in deadlines and self.is_expired(key, slot):
-            self._missed(key)
+            self.missed(key)
             return None
         self.hits += 1
         if self.tracks_access:
@@ -163,7 +163,8 @@ class Context:
         server.expire_now(self.db, key, slot)
         return True
 
-    def _missed(self, key: bytes) -> None:
+    def missed(self, key: bytes) -> None:
+        """A reader did not find `key`."""
         self.misses += 1
         if self.observed:
             self.server.announce(self.db, key, KEY_MISS)

@@ -31,11 +31,14 @@ _RANDOM_TRIES = 100
 _SAME_OBJECT = "ERR source and destination objects are the same"
 
 
-def look(ctx: Context, key: bytes) -> Value | None:
-    """The live value, counted as hit or miss but not as use of the key (EXISTS, TYPE, TTL)."""
+def look(ctx: Context, key: bytes, *, silently: bool = False) -> Value | None:
+    """The live value, counted as hit or miss but not as use of the key (EXISTS, TYPE, TTL). `silently`: a miss is
+    no event."""
     value = ctx.peek(key)
-    if value is None:
+    if value is None and silently:
         ctx.misses += 1
+    elif value is None:
+        ctx.missed(key)
     else:
         ctx.hits += 1
     return value
@@ -105,7 +108,8 @@ def renamenx(ctx: Context, key: bytes, new_key: bytes) -> bytes:
 def _rename(ctx: Context, key: bytes, new_key: bytes, value: Value) -> None:
     deadline = ctx.deadline(key)
     clock = ctx.server.memory.clock(ctx.db, key)
-    ctx.clear(new_key)
+    if ctx.find_for_write(new_key) is not None:
+        ctx.clear(new_key)
     ctx.put(new_key, value)
     ctx.server.memory.set_clock(ctx.db, new_key, clock)
     ctx.set_deadline(new_key, deadline)

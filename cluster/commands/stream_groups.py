@@ -169,7 +169,7 @@ def xgroup_help(_ctx: Context) -> bytes:
 @command("XACK", arity=-4, flags={WRITE, FAST}, keys=FIRST, group="stream", since="5.0.0",
          summary="Acknowledges entries, which are pending no more.")
 def xack(ctx: Context, key: bytes, name: bytes, *ids: bytes) -> bytes:
-    value = ctx.typed_for_write(key, StreamValue)
+    value = ctx.typed(key, StreamValue)
     group = None if value is None else value.groups.get(name)
     if group is None:
         return replies.ZERO
