@@ -170,6 +170,8 @@ class PubSub:
 
     def publish(self, channel: bytes, message: bytes, *, sharded: bool = False) -> int:
         """Give a message to those who listen here, and in a cluster to the other nodes; how many got it here."""
+        if self.interest is not None:
+            self.interest.outgoing.append((channel, message, sharded))
         return self.deliver_sharded(channel, message) if sharded else self.deliver(channel, message)
 
     def deliver(self, channel: bytes, message: bytes) -> int:

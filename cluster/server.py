@@ -395,6 +395,9 @@ class Server:
             self.flush_journal()
             sessions.extend(self.awake)
             self.awake.clear()
+        interest = self.pubsub.interest
+        if interest is not None and (interest.changed or interest.outgoing) and self.bus is not None:
+            self.bus.share(interest)
         return sessions
 
     def flush_journal(self) -> None:
