@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.frames import FRAME_LIMIT_BYTES, LENGTH_BYTES, FrameError, FrameReader, decode, encode, pack, unpack
+from bus.frames import (
+    FRAME_LIMIT_BYTES,
+    LENGTH_BYTES,
+    PIECE_BYTES,
+    FrameError,
+    FrameReader,
+    Joiner,
+    decode,
+    encode,
+    pack,
+    pieces,
+    unpack,
+)
 from bus.messages import (
     Announcement,
     Fail,
@@ -221,3 +233,28 @@ def _missing_of(length: int) -> int:
 
 def test_unpack_takes_plain_values_only() -> None:
     assert unpack(pack([1, b"a", "b", True])[LENGTH_BYTES:]) == [1, b"a", "b", True]
+
+
+@given(st.binary(min_size=1, max_size=300), st.integers(0, 5))
+def test_a_long_message_is_cut_and_joined(seed: bytes, factor: int) -> None:
+    body = b"\x92" + seed * (factor * PIECE_BYTES // len(seed))
+    frames = pieces(body)
+    assert max(map(len, frames)) <= PIECE_BYTES + 8
+    joiner = Joiner()
+    found = []
+    for frame in frames:
+        found += [joiner.take(frame), joiner.take(b"\x91\x07")]  # others come in between
+    assert [one for one in found if one not in (None, b"\x91\x07")] == [body]
+
+
+@pytest.mark.parametrize("frames", [
+    [b"\xc1"],
+    [b"\xc1\0\0\0\0"],
+    [b"\xc1\xff\xff\xff\xffx"],
+    [b"\xc1\0\0\0\x05xx", b"\xc1\0\0\0\x04x\0"],
+    [b"\xc1\0\0\0\x05xx", b"\xc1\0\0\0\x05xx"],
+])  # fmt: skip
+def test_pieces_that_do_not_fit_are_refused(frames: list[bytes]) -> None:
+    joiner = Joiner()
+    with pytest.raises(FrameError):
+        [joiner.take(frame) for frame in frames]
