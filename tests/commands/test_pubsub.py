@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bus import events
+from bus.messages import Item
+from bus.view import ClusterView, NodeInfo
+from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.network.limits import client_class
-from tests.commands.in_process import Client, InProcessNode
+from tests.commands.in_process import Client, InProcessNode, view_of_one
+from tests.commands.whole import WholeNode
 
 MESSAGE = b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n"
 
@@ -112,3 +122,57 @@ def test_a_waiting_client_gets_its_messages(node: InProcessNode) -> None:
     assert client.received() == MESSAGE
     node("RPUSH", "list", "y")
     assert client.received() == b"*2\r\n$4\r\nlist\r\n$1\r\ny\r\n"
+
+
+def moved(view: ClusterView, owner: NodeInfo | None) -> ClusterView:
+    """The same cluster with all slots in another's hands."""
+    nodes = dict(view.nodes) if owner is None else {**view.nodes, owner.node_id: owner}
+    return replace(view, nodes=nodes, owners=[None if owner is None else owner.node_id] * SLOT_COUNT)
+
+
+def test_a_slot_that_leaves_the_shard_ends_its_subscriptions(cluster_node: InProcessNode) -> None:
+    two, three = cluster_node.connect(), subscribed(cluster_node, "SSUBSCRIBE", "a")
+    two.raw("SSUBSCRIBE", "a")
+    two.raw("SSUBSCRIBE", "b")
+    view = view_of_one()
+    sibling = NodeInfo("3" * 40, "127.0.0.1", 7001, 17001, view.nodes[view.my_id].shard_id)
+    cluster_node.server.pubsub.follow_view(moved(view, sibling))
+    assert two.received() == three.received() == b"", "a failover within the shard changes nothing for them"
+    cluster_node.server.pubsub.follow_view(moved(view, NodeInfo("4" * 40, "127.0.0.1", 7002, 17002, "5" * 40)))
+    assert three.received() == b">3\r\n$12\r\nsunsubscribe\r\n$1\r\na\r\n:0\r\n"
+    told = two.received()
+    assert told.count(b"sunsubscribe") == 2
+    assert told.endswith(b":0\r\n")
+    assert two("PING") == b"PONG"
+    assert cluster_node("PUBSUB", "SHARDCHANNELS") == []
+
+
+def test_a_slot_that_nobody_has_any_more_ends_its_subscriptions(cluster_node: InProcessNode) -> None:
+    client = subscribed(cluster_node, "SSUBSCRIBE", "a")
+    cluster_node.server.pubsub.follow_view(moved(view_of_one(), None))
+    assert b"sunsubscribe" in client.received()
+
+
+def test_the_peers_hear_what_is_listened_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By slots, and only when that changes: a second subscriber of a channel is nothing new."""
+    node = WholeNode(tmp_path, ("cluster-enabled", "yes")).serve_all()
+    told: list[events.Event] = []
+    monkeypatch.setattr(node.core_bridge, "_post", told.append)
+    one, other = node.connect(), node.connect()
+    one.raw("SUBSCRIBE", "{t}a")
+    other.raw("SUBSCRIBE", "{t}b")
+    other.raw("SSUBSCRIBE", "{t}b")
+    slot = 1 << key_slot(b"t")
+    assert told == [events.Listen(slot, False)]
+    one.raw("PSUBSCRIBE", "*")
+    other.raw("PSUBSCRIBE", "?")
+    node.server.disconnect(other.session)
+    node("PING")
+    assert told[1:] == [events.Listen(slot, True)]
+    node.server.disconnect(one.session)
+    node.client.chunk(["PUBLISH", "{t}", "x"], ["SPUBLISH", "{t}", "y"])
+    where = key_slot(b"t")
+    assert told[2:] == [
+        events.Listen(0, False),
+        events.Publish(1, ((where, Item(b"{t}", b"x")), (where, Item(b"{t}", b"y", sharded=True)))),
+    ]
