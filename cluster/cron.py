@@ -80,6 +80,7 @@ class Cron:
             if not server.pause.active:
                 server.memory.tick(now)
             self._close_idle(now)
+            self._reactor.check_limits()
             if now - self._last_sample_ms >= SAMPLE_MS:
                 self._sample(now)
         self._reactor.finish_batch([])

@@ -123,6 +123,14 @@ def test_a_subscriber_that_does_not_read_is_closed_at_its_limit(alone: Server) -
     quick.close()
 
 
+def test_a_subscriber_that_stays_behind_is_closed_though_nothing_more_is_published(alone: Server) -> None:
+    alone.call("CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 1mb 1")
+    with listening(alone, "SUBSCRIBE", "soft"), alone.client() as publisher:
+        publisher.pipeline(*[("PUBLISH", "soft", "x" * 1_000_000)] * 12)  # more than the sockets take
+        assert alone.info()["pubsub_clients"] == "1"
+        wait_until(lambda: alone.info()["pubsub_clients"] == "0", DEADLINE_S, "the one that does not read is closed")
+
+
 # -- replication -------------------------------------------------------------------------------------------------
 
 
