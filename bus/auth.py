@@ -37,6 +37,11 @@ class Seal:
         self._out_number = 0
         self._in_number = 0
 
+    @property
+    def added_bytes(self) -> int:
+        """By how much a sealed frame is longer than its body."""
+        return MAC_BYTES if self._out_key else 0
+
     def seal(self, body: bytes) -> bytes:
         if not self._out_key:
             return body

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from bus import doubt, election, failure, gossip, health, migration, operators, ownership
+from bus import doubt, election, failure, gossip, health, interest, migration, operators, ownership
 from bus.events import (
     BusConfig,
     ConfigChanged,
@@ -18,12 +18,15 @@ from bus.events import (
     FrameReceived,
     LinkDown,
     LinkUp,
+    Listen,
     Paused,
     Persist,
+    Publish,
     ReleaseClients,
     ReplicationOffset,
     Reply,
     ResumeWrites,
+    Settled,
     Shutdown,
     Tick,
     ViewChanged,
@@ -32,9 +35,11 @@ from bus.messages import (
     Announcement,
     Fail,
     Heartbeat,
+    Interest,
     ManualFailoverStart,
     Members,
     Message,
+    Messages,
     Update,
     Vote,
     VoteRequest,
@@ -112,6 +117,12 @@ class BusCore:
                 self._tick(event)
             case FrameReceived():
                 self._received(event.link_id, event.message)
+            case Publish():
+                interest.publish(s, event)
+            case Settled():
+                interest.settled(s, event)
+            case Listen():
+                interest.listen(s, event)
             case LinkUp():
                 gossip.link_up(
                     s, event.link_id, event.node_id, event.address, event.outbound, event.target, event.local_address
@@ -150,15 +161,19 @@ class BusCore:
         election.tick(s)
         migration.tick(s)
         ownership.tick(s)
+        interest.tick(s)
         health.update(s)
 
     def _link_down(self, event: LinkDown) -> None:
         s = self._s
         if event.link_id is not None:
             link = s.links.pop(event.link_id, None)
-            if link is None or not link.outbound:
+            if link is None:
                 return
             peer = s.peers.get(link.node_id)
+            if not link.outbound:
+                interest.unsure(peer)
+                return
             if peer is not None and peer.link == event.link_id:
                 gossip.link_lost(s, peer, link)
             return
@@ -196,6 +211,10 @@ class BusCore:
                 if s.me.primary_id == sender.node_id:
                     election.on_primary_heartbeat(s, message)
                 election.tick(s)
+            case Messages():
+                interest.on_messages(s, message)
+            case Interest():
+                interest.on_interest(s, sender, message)
             case Members():
                 gossip.on_members(s, message)
             case Fail():

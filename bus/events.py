@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bus.messages import Message
+from bus.messages import Item, Message
 from bus.view import ClusterView, PersistentState
 
 LinkId = int
@@ -171,6 +171,29 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
+class Listen:
+    """The slots (bits) of the channels that this node's clients listen to now, or `everything`."""
+
+    slots: int
+    everything: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """This node's clients have published messages, each with its channel's slot. `serial` counts these events."""
+
+    serial: int
+    messages: tuple[tuple[int, Item], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """All that lay unread in the links when `Publish` number `serial` came has been taken in."""
+
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     pass
 
@@ -180,7 +203,8 @@ OperatorEvent = (
     | BumpEpoch | SaveConfig
 )
 Event = (
-    Tick | FrameReceived | LinkUp | LinkDown | OperatorEvent | ConfigChanged | ReplicationOffset | Paused | Shutdown
+    Tick | FrameReceived | LinkUp | LinkDown | OperatorEvent | ConfigChanged | ReplicationOffset | Paused | Listen
+    | Publish | Settled | Shutdown
 )
 
 
@@ -285,6 +309,13 @@ class FlushData:
 
 
 @dataclass(frozen=True, slots=True)
+class Deliver:
+    """Give these messages of other nodes' clients to those of ours who listen."""
+
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """`level`: debug, verbose, notice or warning."""
 
@@ -299,5 +330,6 @@ class ClusterStateChanged:
 
 Effect = (
     Persist | Send | Connect | CloseLink | ViewChanged | Reply | BecomePrimary | FollowNode | PauseWrites
-    | ResumeWrites | HoldClients | ReleaseClients | DropSlotKeys | FlushData | Log | ClusterStateChanged
+    | ResumeWrites | HoldClients | ReleaseClients | DropSlotKeys | FlushData | Deliver | Log
+    | ClusterStateChanged
 )

@@ -13,28 +13,41 @@ import msgpack
 
 from bus.messages import (
     DIGEST_BYTES,
+    ITEMS_LIMIT,
     MEMBERS_LIMIT,
     SUSPECTS_LIMIT,
     Announcement,
     Fail,
     Heartbeat,
+    Interest,
+    Item,
     ManualFailoverStart,
     Member,
     Members,
     Message,
+    Messages,
     Update,
     Vote,
     VoteRequest,
 )
 from bus.names import address_fault, host_name_fault
+from bus.slots import bits_of, ranges_of_bits
 from bus.view import SLOT_COUNT
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 LENGTH_BYTES = 4
 FRAME_LIMIT_BYTES = 1 << 20
 """The largest frame between nodes that have proven who they are."""
 HANDSHAKE_FRAME_LIMIT_BYTES = 1 << 10
+PIECE_BYTES = 1 << 16
+"""A longer message travels in pieces, so that others need not wait for the whole of it."""
+MESSAGE_LIMIT_BYTES = 1 << 30
+"""The longest message: a channel and a message of the size that Redis allows by default."""
+_PIECE = b"\xc1"
 TEXT_LIMIT = 255
+_MANY_RANGES = 512
+"""More slots than that are sent as a bitmap."""
+_BITMAP_BYTES = SLOT_COUNT // 8
 
 
 class FrameError(Exception):
@@ -52,11 +65,52 @@ def unpack(body: bytes) -> Any:
     size = len(body)
     try:
         return msgpack.unpackb(
-            body, raw=False, strict_map_key=True, max_str_len=TEXT_LIMIT * 4, max_bin_len=1024,
+            body, raw=False, strict_map_key=True, max_str_len=TEXT_LIMIT * 4, max_bin_len=size,
             max_array_len=min(size, 2 * SLOT_COUNT), max_map_len=0, max_ext_len=0,
         )
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         raise FrameError(f"no msgpack value ({type(error).__name__})") from None
+
+
+def pieces(body: bytes) -> list[bytes]:
+    """The frames in which a message travels: itself, or (marked by a byte that begins no message) its pieces."""
+    if len(body) <= PIECE_BYTES:
+        return [body]
+    view = memoryview(body)
+    found = []
+    for start in range(0, len(body), PIECE_BYTES):
+        piece = view[start : start + PIECE_BYTES]
+        left = len(body) - start - len(piece)
+        found.append(b"".join((_PIECE, left.to_bytes(LENGTH_BYTES, "big"), piece)))
+    return found
+
+
+class Joiner:
+    """The other end of `pieces`: frames → messages. Other frames may come between the pieces of one."""
+
+    __slots__ = ("_held", "_left")
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._left = 0
+
+    def take(self, body: bytes) -> bytes | None:
+        """The message that `body` is or completes, or None. Raises FrameError."""
+        if body[:1] != _PIECE:
+            return body
+        head = 1 + LENGTH_BYTES
+        left, size = int.from_bytes(body[1:head], "big"), len(body) - head
+        if size < 1 or left + size > MESSAGE_LIMIT_BYTES:
+            raise FrameError("a piece out of shape")
+        if self._held and left + size != self._left:
+            raise FrameError("a piece of another message")
+        self._held += body[head:]
+        self._left = left
+        if left:
+            return None
+        whole = bytes(self._held)
+        self._held = bytearray()
+        return whole
 
 
 class FrameReader:
@@ -189,6 +243,34 @@ def _check_ranges(value: Any) -> tuple[tuple[int, int], ...]:
     return tuple(ranges)
 
 
+def _pack_bits(value: int) -> list[int] | bytes:
+    """Slots as ranges where they are few, else as one bit each."""
+    ranges = ranges_of_bits(value) if value.bit_count() <= _MANY_RANGES else ()
+    return _pack_ranges(ranges) if ranges or not value else value.to_bytes(_BITMAP_BYTES, "little")
+
+
+def _check_bits(value: Any) -> int:
+    if type(value) is not bytes:
+        return bits_of(_check_ranges(value))
+    if len(value) != _BITMAP_BYTES:
+        raise FrameError("slots out of shape")
+    return int.from_bytes(value, "little")
+
+
+def _pack_items(value: Any) -> list[list[Any]]:
+    return [[one.channel, one.message, one.sharded] for one in value]
+
+
+def _check_items(value: Any) -> tuple[Item, ...]:
+    found = []
+    for one in _list(value, ITEMS_LIMIT):
+        channel, message, sharded = _exactly(_list(one, 3), 3)
+        if type(channel) is not bytes or type(message) is not bytes:
+            raise FrameError("a published message out of shape")
+        found.append(Item(channel, message, _check_flag(sharded)))
+    return tuple(found)
+
+
 def _check_kind(value: Any) -> str:
     if value not in (0, 1) or type(value) is not int:
         raise FrameError("a heartbeat of no kind")
@@ -223,6 +305,7 @@ _DIGEST: Codec = (_same, _check_digest)
 _NODE: Codec = (bytes.fromhex, check_id)
 _OPTIONAL_NODE: Codec = (bytes.fromhex, _check_optional_id)
 _SLOTS: Codec = (_pack_ranges, _check_ranges)
+_BITS: Codec = (_pack_bits, _check_bits)
 _IDS: Codec = (
     lambda value: [bytes.fromhex(one) for one in value],
     lambda value: tuple(check_id(one) for one in _list(value, SUSPECTS_LIMIT)),
@@ -232,7 +315,7 @@ _SHAPES: tuple[tuple[type[Any], dict[str, Codec]], ...] = (
     (Heartbeat, {
         "kind": (lambda value: int(value == "pong"), _check_kind), "epoch": _COUNT, "config_epoch": _COUNT,
         "offset": _COUNT, "digest": _DIGEST, "members": _DIGEST, "suspects": _IDS, "complete": _FLAG,
-        "want": _COUNT, "flags": _COUNT, "serial": _COUNT,
+        "want": _COUNT, "flags": _COUNT, "serial": _COUNT, "interest": _COUNT,
     }),
     (Announcement, {
         "epoch": _COUNT, "config_epoch": _COUNT, "ip": _ADDRESS, "port": _PORT, "bus_port": _PORT, "tls_port": _PORT,
@@ -245,6 +328,8 @@ _SHAPES: tuple[tuple[type[Any], dict[str, Codec]], ...] = (
     (VoteRequest, {"epoch": _COUNT, "config_epoch": _COUNT, "slots": _SLOTS, "forced": _FLAG}),
     (Vote, {"epoch": _COUNT}),
     (ManualFailoverStart, {}),
+    (Interest, {"version": _COUNT, "base": _COUNT, "everything": _FLAG, "slots": _BITS}),
+    (Messages, {"items": (_pack_items, _check_items)}),
 )
 _NUMBER = {kind: number for number, (kind, _) in enumerate(_SHAPES)}
 for _kind, _shape in _SHAPES:

@@ -6,7 +6,7 @@ shows that it lives, so of two nodes mostly one pings. A heartbeat carries diges
 
 from __future__ import annotations
 
-from bus import ownership
+from bus import interest, ownership
 from bus.events import CloseLink, Connect, FollowNode, LinkId
 from bus.messages import (
     CONTESTED,
@@ -14,6 +14,7 @@ from bus.messages import (
     PAUSED,
     SUSPECTS_LIMIT,
     WANT_ANNOUNCEMENT,
+    WANT_INTEREST,
     WANT_MEMBERS,
     Announcement,
     Heartbeat,
@@ -61,6 +62,7 @@ def heartbeat(s: State, kind: str, peer: Peer, *, want: int = 0, serial: int = 0
         want=want,
         flags=flags,
         serial=serial,
+        interest=s.listening.version,
     )
 
 
@@ -182,6 +184,7 @@ def link_up(
         s.me.ip = local_address
         s.touch()
     if not outbound:
+        interest.unsure(s.peers.get(node_id))
         return
     if target in s.handshakes:
         _met(s, link_id, node_id, s.handshakes.pop(target))
@@ -235,6 +238,8 @@ def _linked(s: State, peer: Peer, link_id: LinkId, *, meet: bool = False) -> Non
     peer.ping_sent_at = peer.probed_at = 0
     s.changed = True
     s.reply(link_id, s.announcement(meet=meet))
+    if s.listening.version:
+        s.reply(link_id, interest.picture(s))
     ping(s, peer, want=WANT_ANNOUNCEMENT if not peer.digest else 0)
 
 
@@ -259,10 +264,13 @@ def on_heartbeat(s: State, peer: Peer, link_id: LinkId, message: Heartbeat) -> N
     if message.members != s.my_members_digest() and s.now - peer.asked_members_at >= MEMBERS_PERIOD_MS:
         peer.asked_members_at = s.now
         want |= WANT_MEMBERS
+    want |= interest.on_version(s, peer, message.interest)
     if message.want & WANT_ANNOUNCEMENT:
         s.reply(link_id, s.announcement())
     if message.want & WANT_MEMBERS:
         _send_members(s, link_id)
+    if message.want & WANT_INTEREST:
+        s.reply(link_id, interest.picture(s))
     if message.kind == "ping":
         s.reply(link_id, heartbeat(s, "pong", peer, want=want, serial=message.serial))
     elif want:

@@ -1,11 +1,14 @@
 """One TCP link to another node: its greeting, its reader, its writer and what waits to be written.
 
-A link is written by its own task from a queue, so that saying something never waits for a peer. It ends in one of two
-ways: at once, or after everything queued has been said (for a moment at most).
+Saying something never waits for a peer. What keeps the cluster together is written at once, as far as the socket
+takes it; the rest, and published messages, by the link's own task. Those have a queue of their own, which is sent a
+piece at a time whenever the other is empty: however much is published, a heartbeat stands behind one piece at most.
+A link ends in one of two ways: at once, or after everything queued has been said (for a moment at most).
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from collections import deque
@@ -15,9 +18,11 @@ from dataclasses import dataclass
 import trio
 
 from bus.auth import NONCE_BYTES, LinkHandshake, Seal
-from bus.frames import FRAME_LIMIT_BYTES, LENGTH_BYTES, FrameError, FrameReader, pack
+from bus.frames import FRAME_LIMIT_BYTES, LENGTH_BYTES, FrameError, FrameReader, Joiner, pack, pieces
 
 READ_BYTES = 16 * 1024
+WRITE_BYTES = 64 * 1024
+"""So much of what may be sent later is written before it is looked whether anything is urgent."""
 GOODBYE_SECONDS = 1.0
 """What is queued on a link that is being closed may take that long to leave."""
 KEEPALIVE_IDLE_SECONDS = 10
@@ -44,7 +49,8 @@ class Link:
         self.created_ms = created_ms
         self.node_id: str | None = None
         self.cluster_id = ""
-        self.queued_bytes = 0
+        self.urgent_bytes = 0
+        self.later_bytes = 0
         self.closing = False
         self.heard = False  # a byte of the peer
         self.up = False  # the core knows of it
@@ -54,13 +60,22 @@ class Link:
         self._stream = stream
         self._reader = FrameReader()
         self._seal = Seal()
-        self._queue: deque[bytes] = deque()
+        self._joiner = Joiner()
+        self._urgent: deque[bytes] = deque()
+        self._later: deque[bytes] = deque()
+        self._begun = b""  # frames that are being written
+        self._idle = False  # the writer has nothing to do
         self._wake = trio.Event()
         _set_options(stream)
 
     @property
     def outbound(self) -> bool:
         return self.target is not None
+
+    @property
+    def queued_bytes(self) -> int:
+        """What the socket has not taken yet."""
+        return self.urgent_bytes + self.later_bytes + len(self._begun)
 
     async def greet(self, identity: Identity) -> bool:
         """Both sides say who they are; False when the peer hangs up. Raises FrameError, trio.BrokenResourceError."""
@@ -102,8 +117,8 @@ class Link:
             try:
                 while data := await self._stream.receive_some(READ_BYTES):
                     for frame in self._reader.feed(data):
-                        body = self._seal.open(frame)
-                        if not self.closing:
+                        body = self._joiner.take(self._seal.open(frame))
+                        if body is not None and not self.closing:
                             receive(body)
             except FrameError as error:
                 fault = error  # raised below: a nursery would wrap it in a group
@@ -115,27 +130,75 @@ class Link:
 
     async def _write(self, scope: trio.CancelScope) -> None:
         try:
-            while self._queue or not self.closing:
-                if self._queue:
-                    data = b"".join(self._queue)
-                    self._queue.clear()
-                    await self._stream.send_all(data)
-                    self.queued_bytes -= len(data)
+            while True:
+                self._begun = self._begun or self._next()
+                if self._begun:
+                    await self._stream.send_all(self._begun)
+                    self._begun = b""
+                elif self.closing:
+                    break
                 else:
+                    self._idle = True
                     self._wake = trio.Event()
                     await self._wake.wait()
+                    self._idle = False
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the peer is gone
         scope.cancel()
 
-    def say(self, body: bytes) -> int:
-        """Queue a frame; its size in bytes."""
+    def _next(self) -> bytes:
+        """Frames to be written now: all urgent ones, or some of the others."""
+        frames: list[bytes] = []
+        while self._urgent:
+            body = self._urgent.popleft()
+            self.urgent_bytes -= self._size(body)
+            frames += self._framed(body)
+        size = 0
+        while self._later and not self._urgent and size < WRITE_BYTES:
+            body = self._later.popleft()
+            size += self._size(body)
+            frames += self._framed(body)
+        self.later_bytes -= size
+        return b"".join(frames)
+
+    def _framed(self, body: bytes) -> tuple[bytes, bytes]:
         sealed = self._seal.seal(body)
-        frame = len(sealed).to_bytes(LENGTH_BYTES, "big") + sealed
-        self._queue.append(frame)
-        self.queued_bytes += len(frame)
+        return len(sealed).to_bytes(LENGTH_BYTES, "big"), sealed
+
+    def _size(self, body: bytes) -> int:
+        return LENGTH_BYTES + len(body) + self._seal.added_bytes
+
+    def say(self, body: bytes) -> int:
+        """Send a frame ahead of what may be sent later; its size in bytes."""
+        self._urgent.append(body)
+        size = self._size(body)
+        self.urgent_bytes += size
+        if self._idle and not self._later and not self._begun:
+            self._write_at_once()
+        else:
+            self._wake.set()
+        return size
+
+    def _write_at_once(self) -> None:
+        """As far as the socket takes it; what it does not, and why, is the writer's business."""
+        data = self._next()
+        try:
+            sent = os.write(self._stream.socket.fileno(), data)
+        except OSError:
+            sent = 0
+        if sent < len(data):
+            self._begun = data[sent:]
+            self._wake.set()
+
+    def say_later(self, body: bytes) -> int:
+        """Send a message in its turn, in pieces if it is long; the size of its frames in bytes."""
+        size = 0
+        for piece in pieces(body):
+            self._later.append(piece)
+            size += self._size(piece)
+        self.later_bytes += size
         self._wake.set()
-        return len(frame)
+        return size
 
     def close(self, *, at_once: bool) -> None:
         """End the link: its task comes to its end, and whoever runs it notices."""

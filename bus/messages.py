@@ -17,9 +17,12 @@ SUSPECTS_LIMIT = 64
 """Suspected nodes named in one heartbeat; more of them take turns."""
 MEMBERS_LIMIT = 128
 """Nodes in one `Members` message."""
+ITEMS_LIMIT = 1024
+"""Published messages in one `Messages`."""
 
 WANT_ANNOUNCEMENT = 1
 WANT_MEMBERS = 2
+WANT_INTEREST = 4
 PAUSED = 1
 """The sender holds its writes for a manual failover, so `offset` is final."""
 CONTESTED = 2
@@ -31,7 +34,8 @@ class Heartbeat:
     """`kind`: ping asks for a pong. `epoch` is the cluster's current one as the sender knows it, `config_epoch`
     that of the sender's slots. `suspects` are the nodes the sender cannot reach; `complete` says that all of them
     are named. `want` asks for what a digest showed to be missing. A pong gives back the ping's `serial` (0: none), so
-    that a node knows when it was heard at the earliest."""
+    that a node knows when it was heard at the earliest. `interest` is the version of what the sender's clients listen
+    to."""
 
     kind: Literal["ping", "pong"]
     epoch: int
@@ -44,6 +48,7 @@ class Heartbeat:
     want: int = 0
     flags: int = 0
     serial: int = 0
+    interest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +126,33 @@ class ManualFailoverStart:
     """A replica asks its primary to hold its writes."""
 
 
-Message = Heartbeat | Announcement | Members | Fail | Update | VoteRequest | Vote | ManualFailoverStart
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """The slots (bits) of the channels that the sender's clients listen to, or `everything`. `base` 0: that is all of
+    it; otherwise it is to be added to what version `base` said."""
+
+    version: int
+    base: int
+    everything: bool
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A published message. `sharded`: its channel is a shard channel."""
+
+    channel: bytes
+    message: bytes
+    sharded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """What the sender's clients have published."""
+
+    items: tuple[Item, ...]
+
+
+Message = (
+    Heartbeat | Announcement | Members | Fail | Update | VoteRequest | Vote | ManualFailoverStart | Interest | Messages
+)

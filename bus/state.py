@@ -7,9 +7,11 @@ append effects to `out` and set `changed`, `unsaved` or `unannounced`; the core 
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from bus.events import BusConfig, Effect, LinkId, Log, Send
 from bus.messages import (
@@ -17,9 +19,11 @@ from bus.messages import (
     Announcement,
     Fail,
     Heartbeat,
+    Interest,
     ManualFailoverStart,
     Members,
     Message,
+    Messages,
     Update,
     Vote,
     VoteRequest,
@@ -27,9 +31,12 @@ from bus.messages import (
 from bus.slots import bits_of_slots, ranges_of_bits, slots_of_bits
 from bus.view import SLOT_COUNT, ClusterView, NodeInfo, PersistentState, Ranges
 
+if TYPE_CHECKING:
+    from bus.interest import Recent
+
 KIND_NAMES = {
     Announcement: "announce", Members: "members", Fail: "fail", Update: "update", VoteRequest: "auth-req",
-    Vote: "auth-ack", ManualFailoverStart: "mfstart",
+    Vote: "auth-ack", ManualFailoverStart: "mfstart", Interest: "interest", Messages: "publish",
 }
 
 
@@ -79,6 +86,11 @@ class Peer:
     fresh: bool = False  # met, but it has not yet said anything of itself
     invited: bool = False  # it is to be asked into the cluster until it has said something
     asked_members_at: int = 0
+    asked_interest_at: int = 0
+    interest_version: int = -1  # the one known; -1: none
+    interest_heard_of: int = 0  # the latest one heard of
+    listens_to: bytes = b""  # the slots of its clients' channels, as bits
+    listens_to_all: bool = False
     had_replicas: bool = False
     orphaned_at: int = 0
 
@@ -150,6 +162,18 @@ class Doubt:
     proven: set[str] = field(default_factory=set)
 
 
+@dataclass(slots=True)
+class Listening:
+    """What our own clients listen to, and what the peers have been told of it (see bus/interest.py)."""
+
+    slots: int = 0
+    everything: bool = False
+    told_slots: int = 0
+    told_everything: bool = False
+    version: int = 0
+    whole_at: int = 0
+
+
 class State:
     def __init__(self, config: BusConfig, rng: random.Random, me: Peer, now_ms: int) -> None:
         self.config = config
@@ -195,6 +219,9 @@ class State:
         self.owners_shown: tuple[str | None, ...] | None = None
         self.sampled_at = 0
         self.reminded_at = 0
+        self.listening = Listening()
+        self.recent: deque[Recent] = deque()  # published a moment ago
+        self.recent_bytes = 0
 
     # -- who -------------------------------------------------------------------------------------------------
 

@@ -20,10 +20,10 @@ import trio
 
 from bus import events
 from bus.core import BusCore
-from bus.frames import FrameError, decode, encode
+from bus.frames import MESSAGE_LIMIT_BYTES, FrameError, decode, encode
 from bus.links import Identity, Link
 from bus.listening import BusListenError, open_listener
-from bus.messages import Announcement, Message
+from bus.messages import Announcement, Message, Messages
 from bus.state import kind_name
 
 CORE_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -31,6 +31,8 @@ HANDSHAKE_SECONDS = 5.0
 """A peer may take that long to say who it is."""
 QUEUE_LIMIT_BYTES = 16 << 20
 """What may wait for a peer that does not read, when cluster-link-sendbuf-limit says nothing."""
+PUBLISH_LIMIT_BYTES = 64 << 20
+"""The same for published messages; the one that goes beyond it is still sent whole."""
 STRANGERS_LIMIT = 256
 """Inbound links at a time whose peer has not yet said who it is."""
 COMPLAINT_PERIOD_SECONDS = 10.0
@@ -39,7 +41,9 @@ COMPLAINTS_LIMIT = 1024
 """Faults remembered for that purpose."""
 ACCEPT_PAUSE_SECONDS = 0.1
 """After a failed accept (no descriptors left): trying at once would only spin."""
-PACKET_TYPES = {"ping": 0, "pong": 1, "meet": 2, "fail": 3, "auth-req": 5, "auth-ack": 6, "update": 7, "mfstart": 8}
+PACKET_TYPES = {
+    "ping": 0, "pong": 1, "meet": 2, "fail": 3, "publish": 4, "auth-req": 5, "auth-ack": 6, "update": 7, "mfstart": 8,
+}  # fmt: skip
 """Redis's numbers for DEBUG DROP-CLUSTER-PACKET-FILTER."""
 
 
@@ -98,7 +102,9 @@ class BusTransport:
         self._unsaved: events.Persist | None = None
         self._ticker: trio.CancelScope | None = None
         self._complaints: dict[tuple[str, str], float] = {}
+        self._encoded: tuple[Messages | None, bytes] = (None, b"")
         self.links_over_limit = 0
+        self.dropped_messages = 0
         self.rejected = 0
         self.sent_bytes: dict[str, int] = {}
         self.received_bytes: dict[str, int] = {}
@@ -350,11 +356,28 @@ class BusTransport:
         if link is None or link.closing:
             return
         name = kind_name(message)
-        self.sent_bytes[name] = self.sent_bytes.get(name, 0) + link.say(encode(message))
-        if link.queued_bytes > (self._queue_limit() or QUEUE_LIMIT_BYTES):
+        if isinstance(message, Messages):
+            size = self._publish(link, message)
+        else:
+            size = link.say(encode(message))
+        self.sent_bytes[name] = self.sent_bytes.get(name, 0) + size
+        if link.urgent_bytes > (self._queue_limit() or QUEUE_LIMIT_BYTES):
             self.links_over_limit += 1
             self._log("warning", f"Freeing outbound cluster link to node {link.node_id} after exceeding buffer limit")
             self._close(link, at_once=True)
+
+    def _publish(self, link: Link, message: Messages) -> int:
+        """Published messages are not worth a link: for a peer that does not keep up with them some are dropped."""
+        if self._encoded[0] is not message:  # mostly the same one goes to several peers
+            self._encoded = message, encode(message)
+        body = self._encoded[1]
+        too_much = link.later_bytes > (self._queue_limit() or PUBLISH_LIMIT_BYTES)
+        if too_much or len(body) > MESSAGE_LIMIT_BYTES:
+            self.dropped_messages += len(message.items)
+            why = "it does not keep up" if too_much else "they are too long"
+            self._complain(link.address, f"Dropping published messages for node {link.node_id}: {why}")
+            return 0
+        return link.say_later(body)
 
     def _close(self, link: Link, *, at_once: bool) -> None:
         """Nothing more is taken in; the core is told by the link's own task."""

@@ -17,13 +17,16 @@ import trio
 
 from bus import events
 from bus.core import BusConfig, BusCore
+from bus.messages import Item
 from bus.nodes_conf import NodesConfError, parse_state, render_state
 from bus.storage import StateFile, StorageError
 from bus.transport import BusTransport, LinkFacts, StateNotSaved
 from bus.view import ClusterView
 from cluster.errors import CommandError
+from cluster.keyspace.hashing import key_slot
 
 if TYPE_CHECKING:
+    from cluster.interest import Interest
     from cluster.server import Server
 
 BUS_PORT_INCREMENT = 10_000
@@ -36,6 +39,10 @@ URGENT_PERIOD_SECONDS = 0.005
 """The same while a manual failover waits for this replica's last bytes."""
 HOLD_MARGIN_MS = 1_000
 """The bus ends a hold itself; the pause's own end is for the case that it does not."""
+SETTLE_SECONDS = 0.005
+"""How far the way of a subscription from node to node may be longer than by its client to the one who publishes."""
+SETTLE_PASSES = 2
+"""In so many passes of trio every link that had something to read has been read."""
 CONNECT_TIMEOUTS = 0.5
 """An attempt to connect may take that many node timeouts."""
 
@@ -89,6 +96,8 @@ class BusBridge:
         self._unreported = 0
         self._following: str | None = None
         self._leaving = False
+        self._serial = 0  # of the last messages that were given to the bus
+        self._published = trio.Event()
         server.bus = self
 
     def load(self) -> None:
@@ -132,6 +141,7 @@ class BusBridge:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._transport.run)
             nursery.start_soon(self._report_offsets)
+            nursery.start_soon(self._let_settle)
             task_status.started()
 
     async def _report_offsets(self) -> None:
@@ -152,6 +162,34 @@ class BusBridge:
             return
         self._reported, self._unreported = (offset, up, age), 0
         self._transport.post(events.ReplicationOffset(offset, up, age))
+
+    def share(self, interest: Interest) -> None:
+        """Tell the other nodes what has changed of the subscriptions here, and what was published. Called before any
+        client is answered, so that a peer can have heard of a subscription before its client has."""
+        if interest.changed:
+            interest.changed = False
+            self._post(events.Listen(interest.slots, interest.everything))
+        if interest.outgoing:
+            self._serial += 1
+            self._post(events.Publish(self._serial, tuple(
+                (key_slot(channel), Item(channel, message, sharded)) for channel, message, sharded in interest.outgoing
+            )))  # fmt: skip
+            interest.outgoing.clear()
+            self._published.set()
+
+    async def _let_settle(self) -> None:
+        """Say when all that lay unread in the links at the time of a message has been read."""
+        while True:
+            await self._published.wait()
+            self._published = trio.Event()
+            serial = self._serial
+            await trio.sleep(SETTLE_SECONDS)
+            for _ in range(SETTLE_PASSES):
+                await trio.lowlevel.checkpoint()
+            self._post(events.Settled(serial))
+
+    def _post(self, event: events.Event) -> None:
+        self._transport.post(event)
 
     def close(self) -> None:
         """Write the state a last time and let go of it."""
@@ -273,6 +311,12 @@ class BusBridge:
                 server.drop_slots(list(effect.slots))
             case events.FlushData():
                 server.flush(server.databases)
+            case events.Deliver():
+                for item in effect.items:
+                    if item.sharded:
+                        server.pubsub.deliver_sharded(item.channel, item.message)
+                    else:
+                        server.pubsub.deliver(item.channel, item.message)
             case events.Log():
                 server.log(effect.level, effect.text)
             case _:
@@ -281,6 +325,7 @@ class BusBridge:
     def _show(self, view: ClusterView) -> None:
         server = self._server
         server.router.update(view)
+        server.pubsub.follow_view(view)
         server.redirect_waiting()
 
 

@@ -80,6 +80,7 @@ class Cron:
             if not server.pause.active:
                 server.memory.tick(now)
             self._close_idle(now)
+            self._reactor.check_limits()
             if now - self._last_sample_ms >= SAMPLE_MS:
                 self._sample(now)
         self._reactor.finish_batch([])
@@ -105,7 +106,7 @@ class Cron:
         self._client_cursor = first + CLIENTS_PER_TICK
         for client_id in ids[first : first + CLIENTS_PER_TICK]:
             client = self._server.clients[client_id]
-            exempt = client.is_replica_link or client.is_primary_link or client.subscriptions or client.wait
+            exempt = client.is_replica_link or client.is_primary_link or client.subscribed or client.wait
             if not exempt and now - client.last_used_ms > limit_ms:
                 self._server.log("verbose", "Closing idle client")
                 self._reactor.close_session(client)

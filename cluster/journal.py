@@ -21,14 +21,20 @@ _END = b"\r\n"
 class Journal:
     """`entries` is what the batch at hand has written so far: one list for good, the session appends to it directly."""
 
-    __slots__ = ("entries", "selected")
+    __slots__ = ("entries", "messages", "selected")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.messages = 0  # how many of them change nothing
         self.selected = -1  # the database the readers' stream stands in; -1: they must be told anew
 
     def append(self, db: int, arguments: list[bytes]) -> None:
         self.entries.append((db, arguments))
+
+    def tell(self, db: int, arguments: list[bytes]) -> None:
+        """Append what only replicas are to hear of, and no file: a published message."""
+        self.entries.append((db, arguments))
+        self.messages += 1
 
     def wrap(self, start: int) -> None:
         """Make what was appended since `start` (an earlier length of `entries`) one transaction."""
@@ -40,6 +46,7 @@ class Journal:
     def take(self) -> list[Entry]:
         taken = self.entries[:]
         self.entries.clear()
+        self.messages = 0
         return taken
 
     def encode(self, entries: list[Entry]) -> bytes:

@@ -19,13 +19,15 @@ from cluster.commands.registry import Command, CommandTable
 from cluster.doubt import Doubt
 from cluster.errors import CommandError
 from cluster.journal import Entry, Journal
+from cluster.key_events import KeyEvents
 from cluster.keyspace.database import Database
-from cluster.keyspace.events import DEL, EVICTED, EXPIRED, Event
+from cluster.keyspace.events import EVICTED, EXPIRED, TOUCHED, Event
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.scan import ScanCache
 from cluster.network.session import Session
 from cluster.observing import Attacks, SlowLog, monitor_line
 from cluster.pause import Pause
+from cluster.pubsub import PubSub
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
 from cluster.stats import Stats
@@ -74,6 +76,8 @@ class Server:
         self.clients: dict[int, Session] = {}
         self.monitors: dict[int, Session] = {}
         self.watching = Watching(self)
+        self.pubsub = PubSub(self)
+        self.key_events = KeyEvents(self)
         self._start_flags()
         self.slow_log = SlowLog()
         self.requires_password = bool(config.requirepass)
@@ -123,6 +127,7 @@ class Server:
         if session.wait is not None:
             self.waiting.end(session.wait, None)
         self.watching.forget(session)
+        self.pubsub.forget(session)
         self.monitors.pop(session.id, None)
         self.awake.pop(session, None)
         self.unfinished.pop(session, None)
@@ -239,15 +244,19 @@ class Server:
             self.announce(db, key, EVICTED)
 
     def announce(self, db: Database, key: bytes, event: Event, *, watched: bool = True) -> None:
-        """Tell those who observe keys: transactions that watch it (later: keyspace events, tracking)."""
+        """Tell those who observe keys: transactions that watch it, the account of memory, keyspace events."""
         if event.kind != "m":
             if watched and self.watching.by_key:
                 self.watching.changed(db.index, key)
             if self.config.maxmemory or self.ctx.tracks_access:
                 self.memory.measure(db, key)
+        if event.kind in self.key_events.kinds:
+            self.key_events.publish(db, key, event)
 
     def refresh_observed(self) -> None:
-        self.ctx.observed = bool(self.watching.by_key or self.config.maxmemory or self.ctx.tracks_access)
+        self.ctx.observed = bool(
+            self.watching.by_key or self.config.maxmemory or self.ctx.tracks_access or self.key_events.kinds
+        )
 
     def flush(self, databases: list[Database]) -> int:
         """Empty `databases`; how many keys there were."""
@@ -305,7 +314,7 @@ class Server:
             for key in keys:
                 self.journal.append(0, [b"DEL", key])
                 if self.ctx.observed:
-                    self.announce(db, key, DEL)
+                    self.announce(db, key, TOUCHED)  # a move is no event
         return count
 
     # -- waiting ---------------------------------------------------------------------------------------------
@@ -386,13 +395,17 @@ class Server:
             self.flush_journal()
             sessions.extend(self.awake)
             self.awake.clear()
+        interest = self.pubsub.interest
+        if interest is not None and (interest.changed or interest.outgoing) and self.bus is not None:
+            self.bus.share(interest)
         return sessions
 
     def flush_journal(self) -> None:
+        messages = self.journal.messages
         entries: list[Entry] = self.journal.take()
         persistence = getattr(self, "persistence", None)
         if persistence is not None:
-            persistence.dirty += len(entries)
+            persistence.dirty += len(entries) - messages
         replication = getattr(self, "replication", None)
         if replication is not None:
             replication.feed(entries)

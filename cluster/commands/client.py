@@ -12,6 +12,7 @@ from cluster.commands.registry import ADMIN, LOADING, NOSCRIPT, STALE, command, 
 from cluster.errors import CommandError, NotAnInteger, SyntaxFault, wrong_subcommand
 from cluster.keyspace.numbers import parse_integer
 from cluster.protocol import replies
+from cluster.pubsub import Subscriptions
 
 if TYPE_CHECKING:
     from cluster.network.session import Session
@@ -30,7 +31,7 @@ def client_type(session: Session) -> str:
         return "master"
     if session.is_replica_link:
         return "replica"
-    return "pubsub" if session.subscriptions else "normal"
+    return "normal" if session.subscribed is None else "pubsub"
 
 
 def describe(ctx: Context, session: Session, *options: bytes) -> str:
@@ -43,6 +44,7 @@ def describe(ctx: Context, session: Session, *options: bytes) -> str:
         command_name = ctx.command.full_name
         arguments = len(command_name) - len("|") + sum(map(len, options))
     memory = client_memory(session, arguments)
+    listening = session.subscribed or Subscriptions()
     fields = {
         "id": session.id,
         "addr": session.address,
@@ -53,9 +55,9 @@ def describe(ctx: Context, session: Session, *options: bytes) -> str:
         "idle": max(0, now - session.last_used_ms) // 1000,
         "flags": _flags(session),
         "db": session.db.index,
-        "sub": session.subscriptions,
-        "psub": 0,
-        "ssub": 0,
+        "sub": len(listening.channels),
+        "psub": len(listening.patterns),
+        "ssub": len(listening.shard_channels),
         "multi": len(transaction.commands) if transaction is not None else -1,
         "watch": len(session.watched),
         "qbuf": memory.query,
@@ -84,7 +86,7 @@ def _flags(session: Session) -> str:
         "M": session.is_primary_link,
         "S": session.is_replica_link,
         "O": "monitor" in session.client_flags,
-        "P": session.subscriptions > 0,
+        "P": session.subscribed is not None,
         "x": session.transaction is not None,
         "b": session.wait is not None,
         "d": "dirty_cas" in session.client_flags,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,7 +54,11 @@ def client_memory(session: Session, arguments: int = 0) -> ClientMemory:
     chunks = len(pending) + len(held_for_snapshot)
     unsent = session.out_bytes + _sum_of_lengths(held_for_snapshot) + chunks * _CHUNK_BYTES
     watched = sum(sys.getsizeof(where) + sys.getsizeof(where[1]) for where in session.watched)
-    total = _bare(session) + query + free + arguments + begun + transaction + made + unsent + watched
+    listening = 0
+    if session.subscribed is not None:
+        own = session.subscribed
+        listening = sum(sys.getsizeof(name) for name in chain(own.channels, own.patterns, own.shard_channels))
+    total = _bare(session) + query + free + arguments + begun + transaction + made + unsent + watched + listening
     return ClientMemory(query, free, arguments + begun, transaction, made, chunks, unsent, total)
 
 
@@ -89,6 +94,7 @@ def _is_at_rest(session: Session) -> bool:
         or session.out
         or session.held
         or session.watched
+        or session.subscribed is not None
         or session.wait is not None
         or session.transaction is not None
         or session.parser.pending_bytes

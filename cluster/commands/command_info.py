@@ -32,7 +32,7 @@ _UNORDERED = ("nondeterministic_output_order",)
 _GROUP_CATEGORIES = {
     "string": "string", "bitmap": "bitmap", "list": "list", "hash": "hash", "set": "set", "sorted-set": "sortedset",
     "stream": "stream", "geo": "geo", "hyperloglog": "hyperloglog", "connection": "connection",
-    "transactions": "transaction", "scripting": "scripting", "generic": "keyspace", "pubsub": "pubsub",
+    "transactions": "transaction", "scripting": "scripting", "generic": "keyspace",
 }
 _OUTSIDE_THEIR_GROUP = ("sort", "sort_ro", "wait")
 """Generic commands that redis-server does not count among those about keys."""
@@ -229,7 +229,7 @@ def _keys_of(ctx: Context, arguments: tuple[bytes, ...]) -> list[tuple[bytes, tu
         entry = entry.subcommands.get(line[1].lower())
     if entry is None:
         raise CommandError("ERR Invalid command specified")
-    if not entry.keys:
+    if all("not_key" in spec.flags for spec in entry.keys):
         raise CommandError("ERR The command has no key arguments")
     if not entry.minimum <= len(line) <= entry.maximum:
         raise CommandError("ERR Invalid number of arguments specified for command")

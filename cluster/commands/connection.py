@@ -26,7 +26,7 @@ _NO_PASSWORD_SET = (
 def ping(ctx: Context, *message: bytes) -> bytes:
     if len(message) > 1:
         raise errors.wrong_arity("ping")
-    if ctx.client.subscriptions and ctx.resp == 2:
+    if ctx.client.subscribed is not None and ctx.resp == 2:
         return replies.bulk_array([b"pong", message[0] if message else b""])
     return replies.bulk(message[0]) if message else replies.PONG
 
@@ -144,12 +144,14 @@ def reset(ctx: Context) -> bytes:
     if client.transaction is not None:
         client.end_transaction()
     ctx.server.watching.forget(client)
+    ctx.server.pubsub.forget(client)
     ctx.server.monitors.pop(client.id, None)
     client.name = b""
     client.resp = 2
     client.asking = False
     client.reads_replica = False
-    client.reply_mode = "on"
+    if client.reply_mode == "off":  # SKIP is over with this very reply
+        client.reply_mode = "on"
     client.no_evict = client.no_touch = False
     client.authenticated = not ctx.server.requires_password
     client.select(ctx.server.databases[0])

@@ -90,11 +90,11 @@ class Context:
         slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
         value = self.spaces[slot].get(key)
         if value is None:
-            self._missed(key)
+            self.missed(key)
             return None
         deadlines = self.deadlines[slot]
         if deadlines and key in deadlines and self.is_expired(key, slot):
-            self._missed(key)
+            self.missed(key)
             return None
         self.hits += 1
         if self.tracks_access:
@@ -163,7 +163,8 @@ class Context:
         server.expire_now(self.db, key, slot)
         return True
 
-    def _missed(self, key: bytes) -> None:
+    def missed(self, key: bytes) -> None:
+        """A reader did not find `key`."""
         self.misses += 1
         if self.observed:
             self.server.announce(self.db, key, KEY_MISS)
@@ -182,6 +183,14 @@ class Context:
             self.server.key_ready(self.db, key)
         if self.tracks_access:
             self.server.memory.stored(key)
+
+    def clear(self, key: bytes) -> None:
+        """Take a key away without a word, so that the one put there next is a new one."""
+        slot = key_slot(key)
+        if self.spaces[slot].pop(key, None) is not None:
+            self.deadlines[slot].pop(key, None)
+            if self.server.blocked_keys:
+                self.server.key_ready(self.db, key)
 
     def remove(self, key: bytes, event: Event = DEL, count: int = 1) -> bool:
         """Delete a key of any type, and say so (`changed`). Whether it was there."""

@@ -73,11 +73,10 @@ def _restore(
         ctx.server.log("warning", f"RESTORE of {key!r}: {error}")
         raise CommandError("ERR Bad data format") from None
     deadline = (expiry if absttl else ctx.now_ms + expiry) if expiry else None
-    if there:
-        ctx.remove(key, DEL, 0)
+    ctx.clear(key)
     if deadline is not None and deadline <= ctx.now_ms and not ctx.obeys_primary:
         if there:
-            ctx.dirty += 1
+            ctx.changed(key, DEL)
             ctx.propagate(b"DEL", key)
         return replies.OK
     ctx.put(key, value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 from cluster.commands.context import Context
@@ -29,11 +31,14 @@ _RANDOM_TRIES = 100
 _SAME_OBJECT = "ERR source and destination objects are the same"
 
 
-def look(ctx: Context, key: bytes) -> Value | None:
-    """The live value, counted as hit or miss but not as use of the key (EXISTS, TYPE, TTL)."""
+def look(ctx: Context, key: bytes, *, silently: bool = False) -> Value | None:
+    """The live value, counted as hit or miss but not as use of the key (EXISTS, TYPE, TTL). `silently`: a miss is
+    no event."""
     value = ctx.peek(key)
-    if value is None:
+    if value is None and silently:
         ctx.misses += 1
+    elif value is None:
+        ctx.missed(key)
     else:
         ctx.hits += 1
     return value
@@ -103,10 +108,12 @@ def renamenx(ctx: Context, key: bytes, new_key: bytes) -> bytes:
 def _rename(ctx: Context, key: bytes, new_key: bytes, value: Value) -> None:
     deadline = ctx.deadline(key)
     clock = ctx.server.memory.clock(ctx.db, key)
-    ctx.remove(key, RENAME_FROM, 0)
+    if ctx.find_for_write(new_key) is not None:
+        ctx.clear(new_key)
     ctx.put(new_key, value)
     ctx.server.memory.set_clock(ctx.db, new_key, clock)
     ctx.set_deadline(new_key, deadline)
+    ctx.remove(key, RENAME_FROM, 0)
     ctx.changed(new_key, RENAME_TO)
 
 
@@ -120,21 +127,17 @@ def database_at(ctx: Context, text: bytes) -> Database:
 
 def _live_in(ctx: Context, db: Database, key: bytes) -> bool:
     """Whether `key` exists in another database than the client's; an expired one dies."""
-    home = ctx.db
-    ctx.bind_database(db)
-    try:
+    with _within(ctx, db):
         return ctx.exists(key)
-    finally:
-        ctx.bind_database(home)
 
 
-def _put_into(ctx: Context, db: Database, key: bytes, value: Value, deadline: int | None, event: Event) -> None:
+@contextmanager
+def _within(ctx: Context, db: Database) -> Iterator[None]:
+    """For a while keys are those of another database than the client's."""
     home = ctx.db
     ctx.bind_database(db)
     try:
-        ctx.put(key, value)
-        ctx.set_deadline(key, deadline)
-        ctx.changed(key, event)
+        yield
     finally:
         ctx.bind_database(home)
 
@@ -151,8 +154,12 @@ def move(ctx: Context, key: bytes, index: bytes) -> bytes:
     if value is None or _live_in(ctx, target, key):
         return replies.ZERO
     deadline = ctx.deadline(key)
-    _put_into(ctx, target, key, value, deadline, MOVE_TO)
+    with _within(ctx, target):
+        ctx.put(key, value)
+        ctx.set_deadline(key, deadline)
     ctx.remove(key, MOVE_FROM, 0)
+    with _within(ctx, target):
+        ctx.changed(key, MOVE_TO)
     return replies.ONE
 
 
@@ -172,7 +179,12 @@ def copy(ctx: Context, key: bytes, new_key: bytes, *options: bytes) -> bytes:
     value = ctx.find(key)
     if value is None or (_live_in(ctx, target, new_key) and not replace):
         return replies.ZERO
-    _put_into(ctx, target, new_key, copy_value(value), ctx.deadline(key), COPY_TO)
+    deadline = ctx.deadline(key)
+    with _within(ctx, target):
+        ctx.clear(new_key)
+        ctx.put(new_key, copy_value(value))
+        ctx.set_deadline(new_key, deadline)
+        ctx.changed(new_key, COPY_TO)
     return replies.ONE
 
 

@@ -67,6 +67,7 @@ def _clients(server: Server) -> Fields:
     yield "client_recent_max_output_buffer", max((one.out_bytes for one in ordinary), default=0)
     yield "blocked_clients", server.waiting.clients
     yield "tracking_clients", 0
+    yield "pubsub_clients", server.pubsub.clients
     yield "clients_in_timeout_table", server.waiting.timed_clients
 
 
@@ -137,9 +138,9 @@ def _stats(server: Server) -> Fields:
     yield "evicted_clients", stats.evicted_clients
     yield "keyspace_hits", ctx.hits
     yield "keyspace_misses", ctx.misses
-    yield "pubsub_channels", 0
-    yield "pubsub_patterns", 0
-    yield "pubsubshard_channels", 0
+    yield "pubsub_channels", len(server.pubsub.channels.listeners)
+    yield "pubsub_patterns", len(server.pubsub.patterns.listeners)
+    yield "pubsubshard_channels", len(server.pubsub.shard_channels.listeners)
     yield "latest_fork_usec", stats.last_fork_usec
     yield "migrate_cached_sockets", stats.migrate_sockets
     yield "slave_expires_tracked_keys", 0

@@ -83,14 +83,14 @@ def _list_encoding(value: ListValue, limit: int) -> str:
 @command("OBJECT ENCODING", arity=3, flags={READONLY}, keys=_KEY, group="generic", since="2.2.3", tips=_VARIES,
          summary="Names the encoding of a value.")
 def object_encoding(ctx: Context, key: bytes) -> bytes:
-    value = look(ctx, key)
+    value = look(ctx, key, silently=True)
     return ctx.null if value is None else replies.text(encoding(ctx, value))
 
 
 @command("OBJECT REFCOUNT", arity=3, flags={READONLY}, keys=_KEY, group="generic", since="2.2.3", tips=_VARIES,
          summary="Answers how many references a value has: many for a shared small integer, otherwise one.")
 def object_refcount(ctx: Context, key: bytes) -> bytes:
-    value = look(ctx, key)
+    value = look(ctx, key, silently=True)
     if value is None:
         return ctx.null
     shared = type(value) is bytes and is_integer(value) and 0 <= int(value) < _SHARED_INTEGERS
@@ -102,7 +102,7 @@ def object_refcount(ctx: Context, key: bytes) -> bytes:
 @command("OBJECT IDLETIME", arity=3, flags={READONLY}, keys=_KEY, group="generic", since="2.2.3", tips=_VARIES,
          summary="Answers how many seconds ago a key was used last.")
 def object_idletime(ctx: Context, key: bytes) -> bytes:
-    if look(ctx, key) is None:
+    if look(ctx, key, silently=True) is None:
         return ctx.null
     if ctx.config.maxmemory_policy.endswith("lfu"):
         raise CommandError(_IS_LFU)
@@ -112,7 +112,7 @@ def object_idletime(ctx: Context, key: bytes) -> bytes:
 @command("OBJECT FREQ", arity=3, flags={READONLY}, keys=_KEY, group="generic", since="4.0.0", tips=_VARIES,
          summary="Answers how often a key is used, on a logarithmic scale.")
 def object_freq(ctx: Context, key: bytes) -> bytes:
-    if look(ctx, key) is None:
+    if look(ctx, key, silently=True) is None:
         return ctx.null
     if not ctx.config.maxmemory_policy.endswith("lfu"):
         raise CommandError(_NOT_LFU)

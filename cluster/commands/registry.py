@@ -92,7 +92,9 @@ class Command:
         self.road = self._road()
 
     def _road(self) -> int:
-        plain = not (self.flags & {BLOCKING, ADMIN, NO_AUTH, PUBSUB, NO_MULTI}) and BLOCKING not in self.categories
+        plain = not (self.flags & {BLOCKING, ADMIN, NO_AUTH, NO_MULTI}) and BLOCKING not in self.categories
+        publishes = PUBSUB in self.flags and FAST in self.flags
+        plain = plain and (publishes or PUBSUB not in self.flags)
         if self.subcommands or self.handler is None:
             return ROAD_ROUTED
         if len(self.keys) == 1 and plain:
@@ -100,7 +102,7 @@ class Command:
             if isinstance(spec, KeySpec) and spec.first == 1 and spec.last in (1, -1):
                 self.step = spec.step
                 return ROAD_KEY if spec.last == 1 else ROAD_KEYS
-        if not self.keys and plain and not (self.flags & {WRITE, MAY_REPLICATE}):
+        if not self.keys and plain and (publishes or not self.flags & {WRITE, MAY_REPLICATE}):
             return ROAD_NO_KEY
         return ROAD_ROUTED
 

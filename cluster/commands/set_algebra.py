@@ -22,9 +22,8 @@ def _store_keys(*flags: str) -> tuple[KeySpec, ...]:
     return (KeySpec(1, 1, 1, flags), KeySpec(2, -1, 1, READ))
 
 
-def _sets(ctx: Context, keys: Sequence[bytes], *, to_store: bool) -> list[SetValue | None]:
-    look_up = ctx.typed_for_write if to_store else ctx.typed
-    return [look_up(key, SetValue) for key in keys]
+def _sets(ctx: Context, keys: Sequence[bytes]) -> list[SetValue | None]:
+    return [ctx.typed(key, SetValue) for key in keys]
 
 
 def _common(ctx: Context, sets: list[SetValue | None], limit: int = 0) -> list[bytes]:
@@ -71,37 +70,37 @@ def _store(ctx: Context, destination: bytes, members: list[bytes], event: str) -
 @command("SINTER", arity=-2, flags={READONLY}, keys=ALL_READ, group="set", since="1.0.0", tips=_UNORDERED,
          summary="Answers the members that all sets have.")
 def sinter(ctx: Context, *keys: bytes) -> bytes:
-    return members_reply(_common(ctx, _sets(ctx, keys, to_store=False)), ctx.resp)
+    return members_reply(_common(ctx, _sets(ctx, keys)), ctx.resp)
 
 
 @command("SUNION", arity=-2, flags={READONLY}, keys=ALL_READ, group="set", since="1.0.0", tips=_UNORDERED,
          summary="Answers the members that any of the sets has.")
 def sunion(ctx: Context, *keys: bytes) -> bytes:
-    return members_reply(_united(ctx, _sets(ctx, keys, to_store=False)), ctx.resp)
+    return members_reply(_united(ctx, _sets(ctx, keys)), ctx.resp)
 
 
 @command("SDIFF", arity=-2, flags={READONLY}, keys=ALL_READ, group="set", since="1.0.0", tips=_UNORDERED,
          summary="Answers the members of the first set that no other has.")
 def sdiff(ctx: Context, *keys: bytes) -> bytes:
-    return members_reply(_left_over(ctx, _sets(ctx, keys, to_store=False)), ctx.resp)
+    return members_reply(_left_over(ctx, _sets(ctx, keys)), ctx.resp)
 
 
 @command("SINTERSTORE", arity=-3, flags={WRITE, DENYOOM}, keys=_store_keys("RW", "update"), group="set",
          since="1.0.0", summary="Stores the members that all sets have.")
 def sinterstore(ctx: Context, destination: bytes, *keys: bytes) -> bytes:
-    return _store(ctx, destination, _common(ctx, _sets(ctx, keys, to_store=True)), "sinterstore")
+    return _store(ctx, destination, _common(ctx, _sets(ctx, keys)), "sinterstore")
 
 
 @command("SUNIONSTORE", arity=-3, flags={WRITE, DENYOOM}, keys=_store_keys("OW", "update"), group="set",
          since="1.0.0", summary="Stores the members that any of the sets has.")
 def sunionstore(ctx: Context, destination: bytes, *keys: bytes) -> bytes:
-    return _store(ctx, destination, _united(ctx, _sets(ctx, keys, to_store=True)), "sunionstore")
+    return _store(ctx, destination, _united(ctx, _sets(ctx, keys)), "sunionstore")
 
 
 @command("SDIFFSTORE", arity=-3, flags={WRITE, DENYOOM}, keys=_store_keys("OW", "update"), group="set",
          since="1.0.0", summary="Stores the members of the first set that no other has.")
 def sdiffstore(ctx: Context, destination: bytes, *keys: bytes) -> bytes:
-    return _store(ctx, destination, _left_over(ctx, _sets(ctx, keys, to_store=True)), "sdiffstore")
+    return _store(ctx, destination, _left_over(ctx, _sets(ctx, keys)), "sdiffstore")
 
 
 def parse_limit(options: tuple[bytes, ...]) -> int:
@@ -127,4 +126,4 @@ def sintercard(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     if len(keys) < int(numkeys):
         raise CommandError("ERR Number of keys can't be greater than number of args")
     limit = parse_limit(options)
-    return replies.integer(len(_common(ctx, _sets(ctx, keys, to_store=False), limit)))
+    return replies.integer(len(_common(ctx, _sets(ctx, keys), limit)))

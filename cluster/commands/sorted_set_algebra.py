@@ -34,19 +34,19 @@ _AGGREGATES: dict[bytes, Aggregate] = {b"SUM": _sum, b"MIN": min, b"MAX": max}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a command asks for. `weights` has one for each of `keys`."""
+    """What a command asks for. `weights` has one for each of `inputs`."""
 
-    keys: tuple[bytes, ...]
+    inputs: list[Scores]
     weights: tuple[float, ...]
     aggregate: Aggregate
     with_scores: bool
 
 
 def _parse(
-    name: str, numkeys: bytes, rest: tuple[bytes, ...], *, may_weigh: bool = True, stores: bool = False
+    ctx: Context, name: str, numkeys: bytes, rest: tuple[bytes, ...], *, may_weigh: bool = True, stores: bool = False
 ) -> Plan:
-    keys = _parse_keys(name, numkeys, rest)
-    count = len(keys)
+    inputs = _inputs(ctx, _parse_keys(name, numkeys, rest))  # which are looked up before the options are
+    count = len(inputs)
     weights: tuple[float, ...] = (1.0,) * count
     aggregate: Aggregate = _sum
     with_scores = False
@@ -67,7 +67,7 @@ def _parse(
             at += 1
         else:
             raise SyntaxFault
-    return Plan(keys, weights, aggregate, with_scores)
+    return Plan(inputs, weights, aggregate, with_scores)
 
 
 def _parse_keys(name: str, numkeys: bytes, rest: tuple[bytes, ...]) -> tuple[bytes, ...]:
@@ -86,11 +86,11 @@ def _weight(text: bytes) -> float:
         raise CommandError("ERR weight value is not a float") from None
 
 
-def _inputs(ctx: Context, keys: Sequence[bytes], *, to_store: bool) -> list[Scores]:
+def _inputs(ctx: Context, keys: Sequence[bytes]) -> list[Scores]:
     """The scores of each key, a plain set's as 1, an absent key's as nothing."""
     found: list[Scores] = []
     for key in keys:
-        value = ctx.find_for_write(key) if to_store else ctx.find(key)
+        value = ctx.find(key)
         if value is None:
             found.append({})
         elif isinstance(value, SortedSetValue):
@@ -139,50 +139,51 @@ _Algebra = Callable[[list[Scores], Plan], Scores]
 
 
 def _answer(ctx: Context, plan: Plan, algebra: _Algebra) -> bytes:
-    result = algebra(_inputs(ctx, plan.keys, to_store=False), plan)
+    result = algebra(plan.inputs, plan)
     items = sorted((score, member) for member, score in result.items())
     return scored_reply(items, ctx.resp, with_scores=plan.with_scores)
 
 
 def _store(ctx: Context, destination: bytes, plan: Plan, algebra: _Algebra, event: str) -> bytes:
-    result = algebra(_inputs(ctx, plan.keys, to_store=True), plan)
+    result = algebra(plan.inputs, plan)
     return store(ctx, destination, SortedSetValue(result.items()), event)
 
 
 @command("ZUNION", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=_READ_KEYS, group="sorted-set", since="6.2.0",
          summary="Answers the members of any of the sorted sets.")
 def zunion(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
-    return _answer(ctx, _parse("zunion", numkeys, rest), _union)
+    return _answer(ctx, _parse(ctx, "zunion", numkeys, rest), _union)
 
 
 @command("ZINTER", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=_READ_KEYS, group="sorted-set", since="6.2.0",
          summary="Answers the members that all sorted sets have.")
 def zinter(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
-    return _answer(ctx, _parse("zinter", numkeys, rest), _intersection)
+    return _answer(ctx, _parse(ctx, "zinter", numkeys, rest), _intersection)
 
 
 @command("ZDIFF", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=_READ_KEYS, group="sorted-set", since="6.2.0",
          summary="Answers the members of the first sorted set that no other has.")
 def zdiff(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
-    return _answer(ctx, _parse("zdiff", numkeys, rest, may_weigh=False), _difference)
+    return _answer(ctx, _parse(ctx, "zdiff", numkeys, rest, may_weigh=False), _difference)
 
 
 @command("ZUNIONSTORE", arity=-4, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_STORE_KEYS, group="sorted-set",
          since="2.0.0", summary="Stores the members of any of the sorted sets.")
 def zunionstore(ctx: Context, destination: bytes, numkeys: bytes, *rest: bytes) -> bytes:
-    return _store(ctx, destination, _parse("zunionstore", numkeys, rest, stores=True), _union, "zunionstore")
+    return _store(ctx, destination, _parse(ctx, "zunionstore", numkeys, rest, stores=True), _union, "zunionstore")
 
 
 @command("ZINTERSTORE", arity=-4, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_STORE_KEYS, group="sorted-set",
          since="2.0.0", summary="Stores the members that all sorted sets have.")
 def zinterstore(ctx: Context, destination: bytes, numkeys: bytes, *rest: bytes) -> bytes:
-    return _store(ctx, destination, _parse("zinterstore", numkeys, rest, stores=True), _intersection, "zinterstore")
+    plan = _parse(ctx, "zinterstore", numkeys, rest, stores=True)
+    return _store(ctx, destination, plan, _intersection, "zinterstore")
 
 
 @command("ZDIFFSTORE", arity=-4, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_STORE_KEYS, group="sorted-set",
          since="6.2.0", summary="Stores the members of the first sorted set that no other has.")
 def zdiffstore(ctx: Context, destination: bytes, numkeys: bytes, *rest: bytes) -> bytes:
-    plan = _parse("zdiffstore", numkeys, rest, may_weigh=False, stores=True)
+    plan = _parse(ctx, "zdiffstore", numkeys, rest, may_weigh=False, stores=True)
     return _store(ctx, destination, plan, _difference, "zdiffstore")
 
 
@@ -190,8 +191,9 @@ def zdiffstore(ctx: Context, destination: bytes, numkeys: bytes, *rest: bytes) -
          summary="Answers how many members all sorted sets have.")
 def zintercard(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     keys = _parse_keys("zintercard", numkeys, rest)
+    inputs = _inputs(ctx, keys)
     limit = parse_limit(rest[len(keys) :])
-    first, *others = sorted(_inputs(ctx, keys, to_store=False), key=len)
+    first, *others = sorted(inputs, key=len)
     count = 0
     for member in first:
         count += all(member in other for other in others)

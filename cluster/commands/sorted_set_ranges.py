@@ -191,7 +191,7 @@ def zrevrangebylex(ctx: Context, key: bytes, high: bytes, low: bytes, *options: 
 def zrangestore(ctx: Context, destination: bytes, source: bytes, low: bytes, high: bytes, *options: bytes) -> bytes:
     chosen = _parse_range(Range(), options, unified=True, scores=False)
     stretch = chosen.stretch(low, high)
-    value = ctx.typed_for_write(source, SortedSetValue)
+    value = ctx.typed(source, SortedSetValue)
     items = [] if value is None else chosen.items(value, stretch)
     return store(ctx, destination, SortedSetValue((member, score) for score, member in items), "zrangestore")
 

@@ -11,15 +11,13 @@ from cluster.commands.keys import FIRST, FIRST_READ, first_key
 from cluster.commands.registry import FAST, READONLY, WRITE, command
 from cluster.commands.stream_groups import CONSUMER_CREATE, consumer_made, no_group, shown
 from cluster.commands.streams import entry_reply, first_bound, last_bound
-from cluster.errors import CommandError, NotAnInteger, SyntaxFault
-from cluster.keyspace.events import Event
+from cluster.errors import CommandError, NotAnInteger, SyntaxFault, WrongType
+from cluster.keyspace.events import TOUCHED
 from cluster.keyspace.numbers import parse_integer
 from cluster.keyspace.stream_group import Consumer, ConsumerGroup, Pending
 from cluster.keyspace.stream_id import MAX_ID, id_text, parse_id
-from cluster.keyspace.values import StreamValue
+from cluster.keyspace.values import StreamValue, Value
 from cluster.protocol import replies
-
-CLAIMED = Event("t", "xclaim")
 
 _VARIES = ("nondeterministic_output",)
 _USUAL_COUNT = 100
@@ -94,7 +92,12 @@ def _pending_summary(ctx: Context, group: ConsumerGroup) -> bytes:
 
 
 def _group(ctx: Context, key: bytes, name: bytes) -> tuple[StreamValue, ConsumerGroup]:
-    value = ctx.typed(key, StreamValue)
+    return _group_in(ctx.find(key), key, name)
+
+
+def _group_in(value: Value | None, key: bytes, name: bytes) -> tuple[StreamValue, ConsumerGroup]:
+    if value is not None and not isinstance(value, StreamValue):
+        raise WrongType
     group = None if value is None else value.groups.get(name)
     if value is None or group is None:
         raise no_group(key, name)
@@ -222,7 +225,7 @@ class _Taker:
 
     def _effect(self, entry_id: int, pending: Pending) -> None:
         self.effects += 1
-        self._ctx.changed_aside(self._key, CLAIMED)
+        self._ctx.changed_aside(self._key, TOUCHED)
         claim_effect(self._ctx, self._key, self._name, self._group, entry_id, pending)
 
     def finish(self) -> None:
@@ -237,10 +240,11 @@ class _Taker:
 def xautoclaim(
     ctx: Context, key: bytes, name: bytes, consumer_name: bytes, least: bytes, start: bytes, *options: bytes
 ) -> bytes:
+    found_value = ctx.find(key)  # before anything is read: a key that is not there is missed in any case
     least_idle = _number(least, "Invalid min-idle-time argument for XAUTOCLAIM")
     first = first_bound(start)
     count, just_ids = _autoclaim_options(options)
-    value, group = _group(ctx, key, name)
+    value, group = _group_in(found_value, key, name)
     taker = _Taker(ctx, key, name, group, consumer_name)
     claimed: list[bytes] = []
     dropped: list[tuple[int, Pending]] = []

@@ -6,7 +6,7 @@ from cluster.commands.context import Context
 from cluster.commands.keys import FIRST, KeySpec
 from cluster.commands.registry import DENYOOM, FAST, LOADING, STALE, WRITE, command, container
 from cluster.errors import CommandError, wrong_subcommand
-from cluster.keyspace.events import Event
+from cluster.keyspace.events import TOUCHED, Event
 from cluster.keyspace.numbers import parse_integer
 from cluster.keyspace.stream_group import ConsumerGroup
 from cluster.keyspace.stream_id import parse_bound, parse_id
@@ -18,7 +18,6 @@ GROUP_SET_ID = Event("t", "xgroup-setid")
 GROUP_DESTROY = Event("t", "xgroup-destroy")
 CONSUMER_CREATE = Event("t", "xgroup-createconsumer")
 CONSUMER_DELETE = Event("t", "xgroup-delconsumer")
-ACKNOWLEDGED = Event("t", "xack")
 
 _INSERT = (KeySpec(2, 2, 1, ("RW", "insert")),)
 _UPDATE = (KeySpec(2, 2, 1, ("RW", "update")),)
@@ -170,11 +169,11 @@ def xgroup_help(_ctx: Context) -> bytes:
 @command("XACK", arity=-4, flags={WRITE, FAST}, keys=FIRST, group="stream", since="5.0.0",
          summary="Acknowledges entries, which are pending no more.")
 def xack(ctx: Context, key: bytes, name: bytes, *ids: bytes) -> bytes:
-    value = ctx.typed_for_write(key, StreamValue)
+    value = ctx.typed(key, StreamValue)
     group = None if value is None else value.groups.get(name)
     if group is None:
         return replies.ZERO
     acknowledged = sum(map(group.acknowledge, [parse_id(text) for text in ids]))
     if acknowledged:
-        ctx.changed_aside(key, ACKNOWLEDGED, acknowledged)
+        ctx.changed_aside(key, TOUCHED, acknowledged)
     return replies.integer(acknowledged)

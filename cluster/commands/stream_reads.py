@@ -19,15 +19,13 @@ from cluster.commands.stream_claims import claim_effect, group_id_effect
 from cluster.commands.stream_groups import CONSUMER_CREATE, consumer_made, no_group
 from cluster.commands.streams import entries_reply, entry_reply
 from cluster.errors import CommandError, NotAnInteger, SyntaxFault
-from cluster.keyspace.events import Event
+from cluster.keyspace.events import TOUCHED
 from cluster.keyspace.numbers import INT64_MAX, parse_integer
 from cluster.keyspace.stream import Entry
 from cluster.keyspace.stream_group import Consumer, ConsumerGroup
 from cluster.keyspace.stream_id import MAX_ID, id_text, parse_id
 from cluster.keyspace.values import StreamValue
 from cluster.protocol import replies
-
-GROUP_READ = Event("t", "xreadgroup")
 
 _NEW = -1
 """In place of an id: `>`, the entries that no consumer of the group was given."""
@@ -238,7 +236,7 @@ def _give(
     # XCLAIM carries the last id but not how many entries that were.
     group_id_effect(ctx, key, name, group)
     consumer.active_ms = ctx.now_ms
-    ctx.changed_aside(key, GROUP_READ)
+    ctx.changed_aside(key, TOUCHED)
 
 
 def _history(ctx: Context, value: StreamValue, consumer: Consumer, start: int, count: int | None) -> bytes:

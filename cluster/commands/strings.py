@@ -57,8 +57,8 @@ def set_(ctx: Context, key: bytes, value: bytes, *options: bytes) -> bytes:
 
 def _set_with_options(ctx: Context, key: bytes, value: bytes, options: tuple[bytes, ...]) -> bytes:
     words, unit, time = _set_options(options)
-    old_reply = _get_string(ctx, key) if b"GET" in words else None
     deadline = None if unit is None else positive_deadline(ctx, time, *UNITS[unit], "set")
+    old_reply = _get_string(ctx, key) if b"GET" in words else None
     if b"NX" in words or b"XX" in words:
         exists = ctx.find_for_write(key) is not None
         if exists if b"NX" in words else not exists:

@@ -52,7 +52,7 @@ CLUSTER = Section(
         ),
         Directive(
             name="cluster-allow-pubsubshard-when-down", kind=YesNo(), default="yes",
-            missing="sharded pub/sub", about="sharded pub/sub goes on while the cluster is down",
+            about="sharded pub/sub goes on while the cluster is down",
         ),
         Directive(
             name="cluster-link-sendbuf-limit", kind=Memory(0, ULONG_MAX), default="0",

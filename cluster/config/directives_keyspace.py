@@ -139,7 +139,7 @@ OBSERVATION = Section(
     [
         Directive(
             name="notify-keyspace-events", kind=EventClasses(), default="",
-            missing="keyspace events", about="the events published, by class letters",
+            about="the events published, by class letters",
         ),
         Directive(
             name="slowlog-log-slower-than", kind=Integer(-1, LONG_MAX), default="10000",

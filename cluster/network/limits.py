@@ -14,7 +14,7 @@ def client_class(session: Session) -> str:
     """'normal', 'replica' or 'pubsub'."""
     if session.is_replica_link:
         return "replica"
-    return "pubsub" if session.subscriptions else "normal"
+    return "normal" if session.subscribed is None else "pubsub"
 
 
 __all__ = ["OutputLimit", "client_class"]

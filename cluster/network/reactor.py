@@ -74,6 +74,7 @@ class Reactor:
         self._withheld: dict[Connection, None] = {}
         self._watched: dict[int, Callable[[], None]] = {}
         self._serving = False
+        self._over_soft: dict[Connection, None] = {}  # who may not stay as far behind as it is
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         server.shell.wake = self._wake
@@ -422,6 +423,7 @@ class Reactor:
             connection.over_soft_since_ms = None
         elif connection.over_soft_since_ms is None:
             connection.over_soft_since_ms = now
+            self._over_soft[connection] = None
         since = connection.over_soft_since_ms
         if (limit.hard_bytes and kept > limit.hard_bytes) or (
             since is not None and now - since > limit.soft_seconds * 1000
@@ -436,6 +438,14 @@ class Reactor:
         if not connection.writing:
             connection.writing = True
             self._epoll.modify(connection.fd, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLOUT)
+
+    def check_limits(self) -> None:
+        """Close those who have been over their soft limit for too long, though nothing more was sent to them."""
+        for connection in list(self._over_soft):
+            if connection.over_soft_since_ms is None or connection.fd < 0:
+                del self._over_soft[connection]
+            else:
+                self._keep_writing(connection)
 
     def _close(self, connection: Connection) -> None:
         if connection.fd < 0:

@@ -38,6 +38,7 @@ from cluster.slots.router import IMPORTED, SERVED
 if TYPE_CHECKING:
     from cluster.blocking import Wait
     from cluster.keyspace.database import Database
+    from cluster.pubsub import Subscriptions
     from cluster.server import Server
 
 SHORT_BYTES = 2048
@@ -68,7 +69,7 @@ class Session:
         "__weakref__", "address", "asking", "authenticated", "client_flags", "closing", "created_ms", "db", "held",
         "id", "is_primary_link", "is_replica_link", "last_command", "last_used_ms", "library", "library_version",
         "local_address", "name", "no_evict", "no_touch", "out", "out_bytes", "parser", "reads_replica", "replica",
-        "reply_mode", "resp", "rest", "server", "subscriptions", "total_in", "total_out", "transaction", "transport",
+        "reply_mode", "resp", "rest", "server", "subscribed", "total_in", "total_out", "transaction", "transport",
         "unusual", "user", "wait", "watched",
     )
 
@@ -97,7 +98,7 @@ class Session:
         self.is_primary_link = False
         self.is_replica_link = False
         self.replica: object | None = None
-        self.subscriptions = 0
+        self.subscribed: Subscriptions | None = None
         self.reply_mode = "on"
         self.no_evict = False
         self.no_touch = False
@@ -122,7 +123,7 @@ class Session:
             or self.asking
             or self.is_primary_link
             or self.is_replica_link
-            or self.subscriptions > 0
+            or self.subscribed is not None
             or self.reply_mode != "on"
             or self.closing
         )
@@ -270,9 +271,14 @@ class Session:
     def _run_unusual(self, arguments: list[bytes], started: int) -> Command | None:
         """One command on the long road, with its accounting. The command, or None if it was not run."""
         server = self.server
+        pubsub = server.pubsub
+        pubsub.executing = self
         reply = self.execute(arguments)
         if reply is not None:
             self.out.append(reply)
+        pubsub.executing = None
+        if pubsub.postponed:
+            pubsub.send_postponed(self)
         command = server.ctx.command
         if command is not None:
             elapsed = perf_counter_ns() - started
@@ -392,7 +398,7 @@ class Session:
                 server.ensure_memory()
             if writes or MAY_REPLICATE in flags:
                 server.check_write_allowed(self, writes)
-        if self.subscriptions and self.resp == 2 and command.name not in _RESP2_SUBSCRIBED:
+        if self.subscribed is not None and self.resp == 2 and command.name not in _RESP2_SUBSCRIBED:
             raise CommandError(
                 f"ERR Can't execute '{command.full_name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
                 "RESET are allowed in this context"

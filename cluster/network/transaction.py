@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from cluster.commands.registry import DENYOOM, WRITE, Command
+from cluster.commands.registry import DENYOOM, PUBSUB, WRITE, Command
 
 
 class Transaction:
     """`failed` after an error while queueing: EXEC answers EXECABORT."""
 
-    __slots__ = ("commands", "failed", "grows", "writes")
+    __slots__ = ("commands", "failed", "grows", "sharded", "writes")
 
     def __init__(self) -> None:
         self.commands: list[tuple[Command, list[bytes]]] = []
         self.failed = False
         self.writes = False
         self.grows = False
+        self.sharded = False  # it holds a command about shard channels
 
     def keys(self) -> list[bytes]:
         """Of all commands: in cluster mode they go together as those of one command would."""
@@ -28,3 +29,4 @@ class Transaction:
         self.commands.append((command, arguments))
         self.writes = self.writes or WRITE in command.flags
         self.grows = self.grows or DENYOOM in command.flags
+        self.sharded = self.sharded or (PUBSUB in command.flags and bool(command.keys))

@@ -78,28 +78,34 @@ class Router:
         owner = view.owners[slot]
         if owner is None:
             raise CommandError(errors.CLUSTERDOWN_UNBOUND)
+        sharded = command.name in _SHARDED_PUBSUB or (client.transaction is not None and client.transaction.sharded)
         if not view.state_ok:
-            self._check_down(command, writes)
+            self._check_down(sharded, writes)
         me = view.my_id
         if owner == me or slot in view.importing:
-            if self._check_open(client, command, keys, slot, owner == me):
+            if self._check_open(client, command, keys, slot, owner == me, sharded):
                 return
         myself = view.nodes[me]
-        if myself.role == "replica" and client.reads_replica and not writes and myself.primary_id == owner:
+        if myself.role == "replica" and (client.reads_replica or sharded) and not writes and myself.primary_id == owner:
             return
         if owner != me:
             raise self.redirect("MOVED", slot, view.nodes[owner])
 
-    def _check_down(self, command: Command, writes: bool) -> None:
-        if command.name in _SHARDED_PUBSUB and self._config.cluster_allow_pubsubshard_when_down:
+    def _check_down(self, sharded: bool, writes: bool) -> None:
+        if sharded and self._config.cluster_allow_pubsubshard_when_down:
             return
+        if sharded:
+            raise CommandError(errors.CLUSTERDOWN_STATE)
         if not self._config.cluster_allow_reads_when_down:
             raise CommandError(errors.CLUSTERDOWN_STATE)
         if writes:
             raise CommandError(errors.CLUSTERDOWN_READONLY)
 
-    def _check_open(self, client: Session, command: Command, keys: list[bytes], slot: int, mine: bool) -> bool:
-        """A slot that is migrating away or being imported. Whether this node executes the command."""
+    def _check_open(
+        self, client: Session, command: Command, keys: list[bytes], slot: int, mine: bool, sharded: bool
+    ) -> bool:
+        """A slot that is migrating away or being imported. Whether this node executes the command; one about shard
+        channels has no keys that could have moved."""
         view = self.view
         assert view is not None
         target = view.migrating.get(slot) if mine else None
@@ -110,7 +116,7 @@ class Router:
             return True
         if not mine and not (client.asking or "asking" in command.flags):
             return False
-        if command.name in _SHARDED_PUBSUB or (target is None and len(keys) == 1):
+        if sharded or (target is None and len(keys) == 1):
             return True
         keys = list(dict.fromkeys(keys))
         missing = sum(not self._has_key(key) for key in keys)

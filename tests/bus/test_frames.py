@@ -7,20 +7,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.frames import FRAME_LIMIT_BYTES, LENGTH_BYTES, FrameError, FrameReader, decode, encode, pack, unpack
+from bus.frames import (
+    FRAME_LIMIT_BYTES,
+    LENGTH_BYTES,
+    PIECE_BYTES,
+    FrameError,
+    FrameReader,
+    Joiner,
+    decode,
+    encode,
+    pack,
+    pieces,
+    unpack,
+)
 from bus.messages import (
     Announcement,
     Fail,
     Heartbeat,
+    Interest,
+    Item,
     ManualFailoverStart,
     Member,
     Members,
     Message,
+    Messages,
     Update,
     Vote,
     VoteRequest,
 )
-from bus.slots import bits_of_slots, ranges_of_bits
+from bus.slots import ALL_SLOTS, bits_of, bits_of_slots, ranges_of_bits
 
 IDS = st.binary(min_size=20, max_size=20).map(bytes.hex)
 OPTIONAL_IDS = st.one_of(st.just(""), IDS)
@@ -37,7 +52,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(
         Heartbeat, kind=st.sampled_from(["ping", "pong"]), epoch=COUNTS, config_epoch=COUNTS, offset=COUNTS,
         digest=DIGESTS, members=DIGESTS, suspects=st.lists(IDS, max_size=64).map(tuple), complete=st.booleans(),
-        want=COUNTS, flags=COUNTS,
+        want=COUNTS, flags=COUNTS, serial=COUNTS, interest=COUNTS,
     ),
     st.builds(
         Announcement, epoch=COUNTS, config_epoch=COUNTS, ip=ADDRESSES, port=PORTS, bus_port=PORTS, tls_port=PORTS,
@@ -50,6 +65,9 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(VoteRequest, COUNTS, COUNTS, SLOTS, st.booleans()),
     st.builds(Vote, COUNTS),
     st.just(ManualFailoverStart()),
+    st.builds(Interest, COUNTS, COUNTS, st.booleans(), st.one_of(SLOTS.map(bits_of), st.integers(0, ALL_SLOTS))),
+    st.builds(Messages, st.lists(st.builds(Item, st.binary(max_size=40), st.binary(max_size=2000), st.booleans()),
+                                 max_size=8).map(tuple)),
 )
 HEARTBEAT = Heartbeat("ping", 7, 3, 1_000_000, b"d" * 8, b"m" * 8)
 VALUES = st.recursive(
@@ -79,7 +97,7 @@ def test_noise_is_refused(noise: bytes) -> None:
     _decode_or_refuse(noise)
 
 
-@given(VALUES, st.integers(0, 8))
+@given(VALUES, st.integers(0, 10))
 def test_msgpack_of_another_shape_is_refused(value: object, number: int) -> None:
     _decode_or_refuse(msgpack.packb(value))
     _decode_or_refuse(msgpack.packb([number, value]))
@@ -142,11 +160,20 @@ def test_hostile_bodies_are_refused(body: bytes) -> None:
     [1, 1, 1, "a..b", 1, 1, 0, "", "", b"i" * 20, b"", False, [], b"", 0, False],
     [1, 1, 1, "1.1.1.1", 1, 1, 0, "a_b", "", b"i" * 20, b"", False, [], b"", 0, False],
     [2, [[b"i" * 20, "1.1.1.1", 1, 1]] * 129],
-    [0, 2, 1, 1, 1, b"d" * 8, b"m" * 8, [], True, 0, 0],
-    [0, 0, 1, 1, 1, b"d" * 7, b"m" * 8, [], True, 0, 0],
-    [0, 0, 1, 1, 1, b"d" * 8, b"m" * 8, [b"i" * 20] * 65, True, 0, 0],
-    [0, 0, 1, 1, 1, b"d" * 8, b"m" * 8, {}, True, 0, 0],
-    [0, 0, 1, 1, 1, b"d" * 8, b"m" * 8, [], 1, 0, 0],
+    [0, 2, 1, 1, 1, b"d" * 8, b"m" * 8, [], True, 0, 0, 0, 0],
+    [0, 0, 1, 1, 1, b"d" * 7, b"m" * 8, [], True, 0, 0, 0, 0],
+    [0, 0, 1, 1, 1, b"d" * 8, b"m" * 8, [b"i" * 20] * 65, True, 0, 0, 0, 0],
+    [0, 0, 1, 1, 1, b"d" * 8, b"m" * 8, {}, True, 0, 0, 0, 0],
+    [0, 0, 1, 1, 1, b"d" * 8, b"m" * 8, [], 1, 0, 0, 0, 0],
+    [8, 1, 0, 1, []],
+    [8, 1, 0, False, [16384, 0]],
+    [8, 1, 0, False, b"x" * 2047],
+    [8, -1, 0, False, []],
+    [9, [[b"c", b"m"]]],
+    [9, [["c", b"m", False]]],
+    [9, [[b"c", "m", False]]],
+    [9, [[b"c", b"m", 1]]],
+    [9, [[b"c", b"m", False]] * 1025],
 ])  # fmt: skip
 def test_values_out_of_shape_are_refused(values: list[object]) -> None:
     with pytest.raises(FrameError):
@@ -206,3 +233,28 @@ def _missing_of(length: int) -> int:
 
 def test_unpack_takes_plain_values_only() -> None:
     assert unpack(pack([1, b"a", "b", True])[LENGTH_BYTES:]) == [1, b"a", "b", True]
+
+
+@given(st.binary(min_size=1, max_size=300), st.integers(0, 5))
+def test_a_long_message_is_cut_and_joined(seed: bytes, factor: int) -> None:
+    body = b"\x92" + seed * (factor * PIECE_BYTES // len(seed))
+    frames = pieces(body)
+    assert max(map(len, frames)) <= PIECE_BYTES + 8
+    joiner = Joiner()
+    found = []
+    for frame in frames:
+        found += [joiner.take(frame), joiner.take(b"\x91\x07")]  # others come in between
+    assert [one for one in found if one not in (None, b"\x91\x07")] == [body]
+
+
+@pytest.mark.parametrize("frames", [
+    [b"\xc1"],
+    [b"\xc1\0\0\0\0"],
+    [b"\xc1\xff\xff\xff\xffx"],
+    [b"\xc1\0\0\0\x05xx", b"\xc1\0\0\0\x04x\0"],
+    [b"\xc1\0\0\0\x05xx", b"\xc1\0\0\0\x05xx"],
+])  # fmt: skip
+def test_pieces_that_do_not_fit_are_refused(frames: list[bytes]) -> None:
+    joiner = Joiner()
+    with pytest.raises(FrameError):
+        [joiner.take(frame) for frame in frames]

@@ -11,7 +11,7 @@ import trio
 from bus import events
 from bus.events import Effect, Event, FrameReceived, LinkDown, LinkUp, Log, Persist, Send
 from bus.frames import encode, pack
-from bus.messages import Announcement, Fail, Vote
+from bus.messages import Announcement, Fail, Item, Messages, Vote
 from bus.transport import BusListenError, StateNotSaved
 from bus.view import PersistentState
 from tests.bus.sides import (
@@ -41,6 +41,28 @@ async def test_a_link_comes_up_on_both_sides_and_carries_messages_both_ways(secr
         assert await a.until(FrameReceived) == [FrameReceived(mine, Vote(7))]
         assert set(a.transport.sent_bytes) == {"ping", "fail"}
         assert b.transport.received_bytes["fail"] == len(encode(Fail(B)))
+
+
+@pytest.mark.parametrize("secret", [b"", SECRET])
+async def test_a_long_message_arrives_whole_and_holds_up_no_other(secret: bytes) -> None:
+    long = Messages((Item(b"channel", bytes(range(256)) * 20_000),))
+    short = Messages((Item(b"channel", b"short"),))
+    async with linked(secret) as (a, b, mine, _):
+        a.effects(Send(mine, long), Send(mine, short), Send(mine, Fail(B)))
+        got = [event.message for event in await b.until(FrameReceived, 3)]
+        assert got == [Fail(B), long, short]
+        await eventually(lambda: a.transport.links()[0].queued_bytes == 0)
+
+
+async def test_messages_for_a_peer_that_does_not_keep_up_are_dropped_and_the_link_stays() -> None:
+    item = Item(b"channel", b"x" * 300_000)
+    async with linked(queue_limit=lambda: 1_000_000) as (a, b, mine, _):
+        a.effects(*(Send(mine, Messages((item,))) for _ in range(10)), Send(mine, Fail(B)))
+        assert a.transport.dropped_messages == 6, "the one that goes beyond the limit is still sent"
+        await b.until(FrameReceived, 5)
+        assert len(b.core.of(FrameReceived)) == 5
+        assert "it does not keep up" in a.log[-1]
+        assert a.transport.links_over_limit == 0
 
 
 async def test_a_closed_link_is_told_to_the_other_side_and_what_was_said_before_arrives() -> None:

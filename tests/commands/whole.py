@@ -58,6 +58,9 @@ class CoreBridge(BusBridge):
                 return effect.text
         raise AssertionError("the core did not answer")
 
+    def _post(self, event: events.Event) -> None:
+        self.step(event)
+
     def configure(self) -> None:
         self.step(events.ConfigChanged(bus_config(self._server)))
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.differential.machine import Pair
+from tests.differential.machine import DIRECTIVES, Pair
 from tests.differential.server_pair import ServerPair
 
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    pair = Pair(tmp_path_factory.mktemp("oracle"))
+    pair = Pair(tmp_path_factory.mktemp("oracle"), *DIRECTIVES)
     yield pair
     pair.oracle.close()
 

@@ -165,6 +165,10 @@ XGROUP CREATE a g 0
 XGROUP HELP
 XINFO STREAM a FULL
 XCLAIM a g c 0 1
+SSUBSCRIBE a b
+SUNSUBSCRIBE a
+SPUBLISH a b
+PUBLISH a b
 """.strip().splitlines()
 
 
@@ -190,7 +194,7 @@ def _ordered(reply: Reply) -> object:
 
 @pytest.mark.parametrize("category", [
     "keyspace", "read", "write", "string", "bitmap", "hyperloglog", "stream", "admin", "fast", "slow", "blocking",
-    "dangerous", "connection", "transaction",
+    "dangerous", "connection", "transaction", "pubsub",
 ])  # fmt: skip
 def test_the_commands_of_a_category(alone: ServerPair, category: str) -> None:
     """Of those that both have; what 7.2 counts otherwise is listed above."""

@@ -24,8 +24,8 @@ streams = st.lists(st.one_of(commands, transactions), max_size=6)
 class Follower:
     """The receiving end of a stream, without a connection."""
 
-    def __init__(self) -> None:
-        self.node = InProcessNode(("databases", "2"))
+    def __init__(self, *directives: tuple[str, str]) -> None:
+        self.node = InProcessNode(("databases", "2"), *directives)
         server = self.node.server
         server.replication = self.replication = Replication(server)
         self.link = self.replication.link = ReplicaLink(server, self.replication, "127.0.0.1", 1)

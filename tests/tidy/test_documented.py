@@ -57,7 +57,6 @@ READ_WITHOUT_EFFECT = {
     "aclfile": "not together with user",
     "user": "not together with aclfile",
     "appenddirname": "the bring-up's --fresh removes it",
-    "cluster-allow-pubsubshard-when-down": "the commands it is about are missing",
     "tls-cluster": "refused",
     "tls-port": "refused",
     "tls-replication": "refused",
