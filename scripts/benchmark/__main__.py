@@ -23,8 +23,17 @@ from cluster.bringup.errors import BringUpError
 from cluster.version import VERSION
 from scripts.benchmark.bus_bytes import SIZES, measure_bus
 from scripts.benchmark.gaps import measure_gaps
-from scripts.benchmark.report import cluster_table, show, throughput_table
+from scripts.benchmark.memory import measure_memory
+from scripts.benchmark.report import (
+    cluster_table,
+    memory_table,
+    operations_table,
+    show,
+    stalls_table,
+    throughput_table,
+)
 from scripts.benchmark.resharding import measure_resharding
+from scripts.benchmark.structures import measure_structures
 from scripts.benchmark.throughput import TESTS, measure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +41,8 @@ CLUSTER_PARTS = ("gaps", "reshard", "bus")
 NEEDED_PROGRAMS = ("redis-server", "redis-benchmark", "redis-cli", "ss")
 
 Report = Callable[[str], None]
+Result = tuple[list[Table], dict[str, object]]
+"""The tables to show, and the figures for the JSON."""
 
 
 def main() -> int:
@@ -52,7 +63,7 @@ def main() -> int:
                 if not console.is_terminal:
                     print(text, file=sys.stderr)
 
-            table, figures = (_cluster if options.cluster else _throughput)(directory, options, report)
+            tables, figures = options.what(directory, options, report)
     except (BringUpError, ReplyError, RuntimeError, OSError) as error:
         _complain(str(error))
         return 1
@@ -60,7 +71,8 @@ def main() -> int:
         return 130
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    show(table)
+    for table in tables:
+        show(table)
     if options.json is not None:
         options.json.write_text(json.dumps({"about": _about(), **figures}, indent=2) + "\n")
     return 0
@@ -83,12 +95,25 @@ def _parse() -> argparse.Namespace:
     group.add_argument("--pipelines", type=_numbers, default=[1, 16], metavar="N,M", help="default: 1,16")
     group.add_argument("--requests", type=int, default=60_000, metavar="N", help="requests a round (default: 60000)")
     group = parser.add_argument_group("the cluster")
-    group.add_argument("--cluster", action="store_true", help="write gaps, resharding and bus bytes instead")
+    group.add_argument(
+        "--cluster", dest="what", action="store_const", const=_cluster, default=_throughput,
+        help="write gaps, resharding and bus bytes instead",
+    )  # fmt: skip
     group.add_argument(
         "--parts", type=_several(CLUSTER_PARTS), default=list(CLUSTER_PARTS), metavar="A,B",
         help=f"of {','.join(CLUSTER_PARTS)}",
     )  # fmt: skip
     group.add_argument("--sizes", type=_numbers, default=list(SIZES), metavar="N,M", help="idle nodes (default: 6,30)")
+    group = parser.add_argument_group("the data")
+    group.add_argument(
+        "--memory", dest="what", action="store_const", const=_memory, help="bytes of memory for each key instead"
+    )
+    group.add_argument("--keys", type=int, default=200_000, metavar="N", help="strings (default: 200000)")
+    group.add_argument(
+        "--structures", dest="what", action="store_const", const=_structures,
+        help="large collections instead: the cost of operations, and who waits when they go",
+    )  # fmt: skip
+    group.add_argument("--elements", type=int, default=1_000_000, metavar="N", help="of each (default: 1000000)")
     return parser.parse_args()
 
 
@@ -106,12 +131,12 @@ def _numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
-def _throughput(directory: Path, options: argparse.Namespace, report: Report) -> tuple[Table, dict[str, object]]:
+def _throughput(directory: Path, options: argparse.Namespace, report: Report) -> Result:
     rows = measure(directory, options.tests, options.pipelines, options.requests, options.rounds, report)
-    return throughput_table(rows), {"throughput": [{**asdict(row), "ratio": row.ratio} for row in rows]}
+    return [throughput_table(rows)], {"throughput": [{**asdict(row), "ratio": row.ratio} for row in rows]}
 
 
-def _cluster(directory: Path, options: argparse.Namespace, report: Report) -> tuple[Table, dict[str, object]]:
+def _cluster(directory: Path, options: argparse.Namespace, report: Report) -> Result:
     gaps = measure_gaps(directory, options.rounds, report) if "gaps" in options.parts else []
     reshard = measure_resharding(directory, options.rounds, report) if "reshard" in options.parts else None
     bus = measure_bus(directory, options.sizes, report) if "bus" in options.parts else []
@@ -120,7 +145,20 @@ def _cluster(directory: Path, options: argparse.Namespace, report: Report) -> tu
         "resharding": asdict(reshard) if reshard is not None else None,
         "bus": [asdict(row) for row in bus],
     }
-    return cluster_table(gaps, reshard, bus), figures
+    return [cluster_table(gaps, reshard, bus)], figures
+
+
+def _memory(directory: Path, options: argparse.Namespace, report: Report) -> Result:
+    rows = measure_memory(directory, options.keys, report)
+    return [memory_table(rows)], {"memory": [{**asdict(row), "ratio": row.ratio} for row in rows]}
+
+
+def _structures(directory: Path, options: argparse.Namespace, report: Report) -> Result:
+    operations, stalls = measure_structures(directory, options.elements, report)
+    figures: dict[str, object] = {
+        "operations": [asdict(row) for row in operations], "stalls": [asdict(row) for row in stalls]
+    }
+    return [operations_table(operations, options.elements), stalls_table(stalls, options.elements)], figures
 
 
 def _about() -> dict[str, object]:

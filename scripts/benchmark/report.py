@@ -9,7 +9,10 @@ from rich.table import Table
 
 from scripts.benchmark.bus_bytes import BusRow
 from scripts.benchmark.gaps import GapRow
+from scripts.benchmark.memory import MemoryRow
 from scripts.benchmark.resharding import ReshardRow
+from scripts.benchmark.servers import KINDS
+from scripts.benchmark.structures import FEW, OperationRow, StallRow
 from scripts.benchmark.throughput import ThroughputRow
 
 
@@ -47,6 +50,39 @@ def cluster_table(gaps: Sequence[GapRow], reshard: ReshardRow | None, bus: Seque
             f"idle node of {row.nodes}, % of a processor", f"{row.ours_cpu_percent:.1f}",
             f"{row.redis_cpu_percent:.1f}", "",
         )  # fmt: skip
+    return table
+
+
+def memory_table(rows: Sequence[MemoryRow]) -> Table:
+    table = _table("bytes of memory for each key")
+    for heading in ("what", "keys", "cluster-node", "redis", "ratio"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    for row in rows:
+        table.add_row(
+            row.what, f"{row.keys:,}", f"{row.ours_bytes:,.0f}", f"{row.redis_bytes:,.0f}", f"{row.ratio:.2f} ×"
+        )
+    return table
+
+
+def operations_table(rows: Sequence[OperationRow], elements: int) -> Table:
+    table = _table("µs for each operation, by the server's own count")
+    table.add_column("operation")
+    for kind in ("cluster-node", "redis"):
+        for count in (FEW, elements):
+            table.add_column(f"{kind}, {count:,}", justify="right")
+    for row in rows:
+        table.add_row(row.what, *(f"{us:,.1f}" for kind in KINDS for us in row.us[kind]))
+    return table
+
+
+def stalls_table(rows: Sequence[StallRow], elements: int) -> Table:
+    table = _table(f"how long another client's PING took, in ms; collections of {elements:,}")
+    table.add_column("meanwhile")
+    for kind in ("cluster-node", "redis"):
+        for figure in ("p99.9", "longest"):
+            table.add_column(f"{kind} {figure}", justify="right")
+    for row in rows:
+        table.add_row(row.what, *(f"{ms:,.1f}" for kind in KINDS for ms in row.ms[kind]))
     return table
 
 
