@@ -186,8 +186,8 @@ def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: bytes) -> by
          tips=("nondeterministic_output",), summary="Answers fields drawn at random.")
 def hrandfield(ctx: Context, key: bytes, *options: bytes) -> bytes:
     return random_pairs(
-        ctx, key, options, kind=HashValue, word=b"WITHVALUES", elements=HashValue.to_draw_from,
-        name=lambda field: field, companion=lambda value, field: replies.bulk(value.fields[field]),
+        ctx, key, options, kind=HashValue, word=b"WITHVALUES",
+        companion=lambda value, field: replies.bulk(value.fields[field]),
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from cluster.commands.context import Context
 from cluster.errors import CommandError, SyntaxFault
@@ -12,10 +12,11 @@ from cluster.keyspace.numbers import INT64_MAX, parse_integer
 from cluster.keyspace.values import HashValue, SortedSetValue
 from cluster.protocol import replies
 
-_Element = TypeVar("_Element")
 _Paired = TypeVar("_Paired", HashValue, SortedSetValue)
 
 _MOST = INT64_MAX // 2
+_FEW_OF = 3
+"""So many times the elements asked for must be there for it to pay to draw them one by one."""
 
 
 def parse_count(text: bytes, *, pairs: bool = False) -> int:
@@ -28,16 +29,32 @@ def parse_count(text: bytes, *, pairs: bool = False) -> int:
     return count
 
 
-def sample(rng: random.Random, elements: Sequence[_Element], count: int) -> list[_Element]:
+class Drawable(Protocol):
+    """What elements are drawn from."""
+
+    def __len__(self) -> int: ...
+    def elements(self) -> list[bytes]: ...
+    def random_element(self, rng: random.Random) -> bytes: ...
+
+
+def sample(rng: random.Random, value: Drawable, count: int) -> list[bytes]:
     """`count` different elements in no particular order, all of them when there are no more; with a negative
-    count exactly that many, each drawn from all."""
-    if not elements or not count:
+    count exactly that many, each drawn from all. The cost is that of what is drawn."""
+    size = len(value)
+    if not size or not count:
         return []
     if count < 0:
-        return rng.choices(elements, k=-count)
-    if count >= len(elements):
-        return list(elements)
-    return rng.sample(elements, count)
+        if -count >= size:
+            return rng.choices(value.elements(), k=-count)
+        return [value.random_element(rng) for _ in range(-count)]
+    if count >= size:
+        return value.elements()
+    if count * _FEW_OF >= size:
+        return rng.sample(value.elements(), count)
+    drawn: dict[bytes, None] = {}
+    while len(drawn) < count:
+        drawn[value.random_element(rng)] = None
+    return list(drawn)
 
 
 def random_pairs(
@@ -47,14 +64,11 @@ def random_pairs(
     *,
     kind: type[_Paired],
     word: bytes,
-    elements: Callable[[_Paired], Sequence[_Element]],
-    name: Callable[[_Element], bytes],
-    companion: Callable[[_Paired, _Element], bytes],
+    companion: Callable[[_Paired, bytes], bytes],
 ) -> bytes:
     """HRANDFIELD and ZRANDMEMBER: [COUNT [`word`]].
 
-    elements: what to draw from. name: the field or member that an element stands for. companion: its value or score,
-    encoded.
+    companion: the value of a field or the score of a member, encoded.
     """
     with_companions = len(options) > 1
     if len(options) > 2 or (with_companions and options[1].upper() != word):
@@ -65,8 +79,8 @@ def random_pairs(
     if value is None:
         return replies.EMPTY_ARRAY if options else ctx.null
     if not options:
-        return replies.bulk(name(ctx.rng.choice(elements(value))))
-    drawn = sample(ctx.rng, elements(value), count)
+        return replies.bulk(value.random_element(ctx.rng))
+    drawn = sample(ctx.rng, value, count)
     if not with_companions:
-        return replies.bulk_array(map(name, drawn))
-    return replies.pairs([(replies.bulk(name(one)), companion(value, one)) for one in drawn], ctx.resp)
+        return replies.bulk_array(drawn)
+    return replies.pairs([(replies.bulk(one), companion(value, one)) for one in drawn], ctx.resp)

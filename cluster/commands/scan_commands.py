@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from cluster.commands.context import Context
 from cluster.commands.registry import READONLY, command
 from cluster.errors import SyntaxFault
+from cluster.keyspace.buckets import BucketMap
 from cluster.keyspace.glob import Glob
 from cluster.keyspace.numbers import parse_integer
 from cluster.keyspace.scan import parse_cursor, pattern_slot, scan_collection, scan_keys
@@ -60,7 +61,7 @@ def scan_members(
     options: tuple[bytes, ...],
     *,
     kind: type[_Collection],
-    members: Callable[[_Collection], Collection[bytes]],
+    members: Callable[[_Collection], Collection[bytes] | BucketMap[Any]],
     shown: Callable[[_Collection, bytes], tuple[bytes, ...]],
 ) -> bytes:
     """HSCAN, SSCAN and ZSCAN: `members` of the value under `key`, each as what `shown` makes of it."""

@@ -127,7 +127,7 @@ def spop(ctx: Context, key: bytes, *options: bytes) -> bytes:
         return members_reply([], ctx.resp) if options else ctx.null
     if not count:
         return members_reply([], ctx.resp)
-    taken = sample(ctx.rng, value.order, count)
+    taken = sample(ctx.rng, value, count)
     ctx.changed(key, SET_POP, len(taken))
     if len(taken) == len(value):
         ctx.propagate(deletion(ctx) if ctx.config.lazyfree_lazy_server_del else b"DEL", key)
@@ -148,10 +148,10 @@ def srandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
     count = parse_count(options[0]) if options else 1
     value = ctx.typed(key, SetValue)
     if not options:
-        return ctx.null if value is None else replies.bulk(ctx.rng.choice(value.order))
+        return ctx.null if value is None else replies.bulk(value.random_element(ctx.rng))
     if value is None:
         return replies.EMPTY_ARRAY
-    return replies.bulk_array(sample(ctx.rng, value.order, count))
+    return replies.bulk_array(sample(ctx.rng, value, count))
 
 
 @command("SSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="set", since="2.8.0", tips=_RANDOM,

@@ -123,9 +123,9 @@ def _elements(ctx: Context, value: Collection, options: SortOptions) -> list[byt
         if isinstance(value, SetValue):
             # A set has no order of its own, and what is stored must be the same on every replica.
             return sorted(value, reverse=options.descending) if options.store is not None else list(value)
-        found = [member for _, member in value.ranking] if isinstance(value, SortedSetValue) else list(value)
+        found = list(value)
         return found[::-1] if options.descending else found
-    elements = list(value.scores) if isinstance(value, SortedSetValue) else list(value)
+    elements = list(value)
     if options.alphabetic and options.by is None:
         return sorted(elements, reverse=options.descending)
     weights = elements if options.by is None else [_lookup(ctx, options.by, element) for element in elements]

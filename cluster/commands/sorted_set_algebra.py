@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster.commands.context import Context
@@ -13,6 +13,7 @@ from cluster.commands.set_algebra import parse_limit
 from cluster.commands.sorted_set_ranges import store
 from cluster.commands.sorted_sets import scored_reply
 from cluster.errors import CommandError, NotAFloat, SyntaxFault, WrongType
+from cluster.keyspace.buckets import BucketMap
 from cluster.keyspace.numbers import parse_float, parse_integer
 from cluster.keyspace.values import SetValue, SortedSetValue
 from cluster.protocol import replies
@@ -20,7 +21,7 @@ from cluster.protocol import replies
 _STORE_KEYS = (KeySpec(1, 1, 1, ("OW", "update")), NumKeys(2))
 _READ_KEYS = (NumKeys(1, READ),)
 
-Scores = dict[bytes, float]
+Scores = Mapping[bytes, float] | BucketMap[float]
 Aggregate = Callable[[float, float], float]
 
 
@@ -94,7 +95,7 @@ def _inputs(ctx: Context, keys: Sequence[bytes]) -> list[Scores]:
         if value is None:
             found.append({})
         elif isinstance(value, SortedSetValue):
-            found.append(value.scores)
+            found.append(value.scores())
         elif isinstance(value, SetValue):
             found.append(dict.fromkeys(value.order, 1.0))
         else:
@@ -108,7 +109,7 @@ def _weighed(weight: float, score: float) -> float:
 
 
 def _union(inputs: list[Scores], plan: Plan) -> Scores:
-    total: Scores = {}
+    total: dict[bytes, float] = {}
     for scores, weight in zip(inputs, plan.weights, strict=True):
         for member, score in scores.items():
             weighed = _weighed(weight, score)
@@ -120,7 +121,7 @@ def _intersection(inputs: list[Scores], plan: Plan) -> Scores:
     # From the smallest on, as redis-server does it: sums of floats depend on their order.
     order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]))
     first, *others = order
-    found: Scores = {}
+    found: dict[bytes, float] = {}
     for member, score in inputs[first].items():
         if all(member in inputs[index] for index in others):
             total = _weighed(plan.weights[first], score)

@@ -59,7 +59,7 @@ def zadd(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     if len(arguments) == 2 and arguments[0].upper() not in _ADD_OPTIONS:
         score, member = parse_float(arguments[0]), arguments[1]
         value = ctx.typed_for_write(key, SortedSetValue)
-        old = None if value is None else value.scores.get(member)
+        old = None if value is None else value.score(member)
         if value is None or old is None:
             _put(ctx, value, key, member, score)
             ctx.changed(key, SCORE_ADD)
@@ -88,7 +88,7 @@ def _add_with_options(ctx: Context, key: bytes, arguments: tuple[bytes, ...]) ->
     value = ctx.typed_for_write(key, SortedSetValue)
     added = updated = 0
     for member, score in zip(members, scores, strict=True):
-        old = None if value is None else value.scores.get(member)
+        old = None if value is None else value.score(member)
         if value is None or old is None:
             if b"XX" not in words:
                 value = _put(ctx, value, key, member, score)
@@ -117,7 +117,7 @@ def _may_change(words: set[bytes], old: float, new: float) -> bool:
 
 def _increment(ctx: Context, key: bytes, member: bytes, increment: float, words: set[bytes]) -> bytes:
     value = ctx.typed_for_write(key, SortedSetValue)
-    old = None if value is None else value.scores.get(member)
+    old = None if value is None else value.score(member)
     if value is None or old is None:
         if b"XX" in words:
             return ctx.null
@@ -167,7 +167,7 @@ def zcard(ctx: Context, key: bytes) -> bytes:
          summary="Answers the score of a member.")
 def zscore(ctx: Context, key: bytes, member: bytes) -> bytes:
     value = ctx.typed(key, SortedSetValue)
-    score = None if value is None else value.scores.get(member)
+    score = None if value is None else value.score(member)
     return ctx.null if score is None else replies.double(score, ctx.resp)
 
 
@@ -175,8 +175,7 @@ def zscore(ctx: Context, key: bytes, member: bytes) -> bytes:
          summary="Answers the scores of several members.")
 def zmscore(ctx: Context, key: bytes, *members: bytes) -> bytes:
     value = ctx.typed(key, SortedSetValue)
-    scores = {} if value is None else value.scores
-    found = [scores.get(member) for member in members]
+    found = [None] * len(members) if value is None else map(value.score, members)
     return replies.array([ctx.null if score is None else replies.double(score, ctx.resp) for score in found])
 
 
@@ -184,11 +183,15 @@ def _rank(ctx: Context, key: bytes, member: bytes, options: tuple[bytes, ...], *
     if options and (len(options) > 1 or options[0].upper() != b"WITHSCORE"):
         raise SyntaxFault
     value = ctx.typed(key, SortedSetValue)
-    if value is None or member not in value.scores:
+    rank = None if value is None else value.rank(member)
+    if value is None or rank is None:
         return ctx.null_array if options else ctx.null
-    rank = value.rank(member)
     shown = replies.integer(len(value) - 1 - rank if descending else rank)
-    return replies.array([shown, replies.double(value.scores[member], ctx.resp)]) if options else shown
+    if not options:
+        return shown
+    score = value.score(member)
+    assert score is not None
+    return replies.array([shown, replies.double(score, ctx.resp)])
 
 
 @command("ZRANK", arity=-3, flags={READONLY, FAST}, keys=FIRST_READ, group="sorted-set", since="2.0.0",
@@ -214,15 +217,20 @@ def scored_reply(items: list[tuple[float, bytes]], resp: int, *, with_scores: bo
          summary="Answers random members.")
 def zrandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
     return random_pairs(
-        ctx, key, options, kind=SortedSetValue, word=b"WITHSCORES", elements=SortedSetValue.to_draw_from,
-        name=lambda item: item[1], companion=lambda _, item: replies.double(item[0], ctx.resp),
+        ctx, key, options, kind=SortedSetValue, word=b"WITHSCORES",
+        companion=lambda value, member: replies.double(value.score(member) or 0.0, ctx.resp),
     )
+
+
+def _with_score(value: SortedSetValue, member: bytes) -> tuple[bytes, ...]:
+    score = value.score(member)
+    return () if score is None else (member, replies.format_double(score))
 
 
 @command("ZSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="2.8.0", tips=_RANDOM,
          summary="Goes through the members and scores, some at a time.")
 def zscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
     return scan_members(
-        ctx, key, cursor, options, kind=SortedSetValue, members=lambda value: value.scores,
-        shown=lambda value, member: (member, replies.format_double(value.scores[member])),
+        ctx, key, cursor, options, kind=SortedSetValue, members=SortedSetValue.members,
+        shown=_with_score,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Sequence
+import random
+from collections.abc import ItemsView, Iterable
 from typing import ClassVar
 
 from cluster.keyspace.set_value import SetValue
@@ -44,13 +45,17 @@ class HashValue:
             self._drawn_from.discard(field)
         return self.fields.pop(field, None) is not None
 
-    def to_draw_from(self) -> Sequence[bytes]:
-        """The fields in any order. O(1), but for the first time."""
+    def elements(self) -> list[bytes]:
+        """The fields in any order."""
+        return list(self.fields)
+
+    def random_element(self, rng: random.Random) -> bytes:
+        """A field; there must be one. O(1), but for the first time."""
         if self._drawn_from is None:
             if len(self.fields) <= LISTED_LIMIT:
-                return list(self.fields)
+                return rng.choice(list(self.fields))
             self._drawn_from = SetValue.of_distinct(self.fields)
-        return self._drawn_from.order
+        return self._drawn_from.random_element(rng)
 
     def items(self) -> ItemsView[bytes, bytes]:
         return self.fields.items()

@@ -37,6 +37,10 @@ EVICTIONS_PER_TRY = 512
 """Keys evicted before one command at most; the rest follows with the ticks."""
 POOL_SIZE = 16
 LFU_INITIAL = 5
+SHORT_MEMBER_BYTES = 18
+"""A place in a list and one in an array."""
+LONG_MEMBER_BYTES = 95
+"""A score, a dict entry, and two places in a chunk."""
 _STREAM_ENTRY_BYTES = 60
 """An id, and its places in the lists of its block."""
 _BLOCK_BYTES = 400
@@ -58,8 +62,9 @@ def value_bytes(value: Value, samples: int = 5) -> int:
         return _sampled(iter(value), len(value), samples, 90)
     if isinstance(value, StreamValue):
         return _stream_bytes(value, samples)
-    members: SortedSetValue = value
-    return sys.getsizeof(members.scores) + _sampled(iter(members.scores), len(members.scores), samples, 104)
+    scored: SortedSetValue = value
+    each = SHORT_MEMBER_BYTES if scored.is_short else LONG_MEMBER_BYTES
+    return _sampled(iter(scored), len(scored), samples, each)
 
 
 def _stream_bytes(value: StreamValue, samples: int) -> int:

@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Hashable
+from typing import Any
 from zlib import crc32
 
 from cluster.errors import CommandError
+from cluster.keyspace.buckets import BucketMap
 from cluster.keyspace.hashing import SLOT_COUNT, SLOT_MASK, key_slot
 from cluster.keyspace.values import Value
 
@@ -131,7 +133,7 @@ def pattern_slot(pattern: bytes) -> int | None:
 def scan_collection(
     cache: ScanCache,
     name: tuple[int, bytes],
-    members: Collection[bytes],
+    members: Collection[bytes] | BucketMap[Any],
     cursor: int,
     count: int,
 ) -> tuple[int, list[bytes]]:
@@ -145,6 +147,8 @@ def scan_collection(
     """
     if len(members) <= max(WHOLE_LIMIT, count):
         return 0, list(members)
+    if isinstance(members, BucketMap):
+        return members.scan(cursor, 1, count)
     order = cache.order(name, members, fresh=cursor == 0)
     following, found = order.from_position(cursor, 1, count)
     if not following:

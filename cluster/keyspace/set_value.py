@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
@@ -65,6 +66,13 @@ class SetValue:
             self.order[index] = last
             self.positions[last] = index
         return True
+
+    def elements(self) -> list[bytes]:
+        return self.order[:]
+
+    def random_element(self, rng: random.Random) -> bytes:
+        """A member; there must be one. O(1)."""
+        return rng.choice(self.order)
 
     def copy(self) -> SetValue:
         return SetValue(self.order)

@@ -1,52 +1,138 @@
-"""The sorted set type: scores by member, and members in the order of (score, member)."""
+"""The sorted set type: members in the order of (score, member)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import random
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import ClassVar
 
-from sortedcontainers import SortedList
+from cluster.keyspace.buckets import BucketMap
+from cluster.keyspace.ranking import LongRanking, Ranking, ShortRanking, ranking_of
+
+SHORT_LIMIT = 128
+"""Beyond so many members the set is kept in chunks, and stays so."""
 
 
 class SortedSetValue:
-    """`scores` maps member → score; `ranking` holds (score, member) in order. `peak_count` and `peak_bytes` (the
-    longest member ever held) decide which encoding Redis would show."""
+    """`peak_count` and `peak_bytes` (the longest member ever held) decide which encoding Redis would show."""
 
-    __slots__ = ("peak_bytes", "peak_count", "ranking", "scores")
+    __slots__ = ("_ranking", "peak_bytes", "peak_count")
     type_name: ClassVar[str] = "zset"
 
     def __init__(self, items: Iterable[tuple[bytes, float]] = ()) -> None:
-        self.scores: dict[bytes, float] = dict(items)
-        self.ranking: SortedList = SortedList((score, member) for member, score in self.scores.items())
-        self.peak_count = len(self.scores)
-        self.peak_bytes = max(map(len, self.scores), default=0)
+        """Of (member, score); of a member that comes twice the last score counts."""
+        self._ranking: Ranking = ShortRanking()
+        scores = dict(items)
+        if scores:
+            self._ranking = ranking_of(scores.items(), SHORT_LIMIT)
+        self.peak_count = len(scores)
+        self.peak_bytes = max(map(len, scores), default=0)
 
     def __len__(self) -> int:
-        return len(self.scores)
+        return len(self._ranking)
+
+    def __contains__(self, member: bytes) -> bool:
+        return self._ranking.score(member) is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The members, lowest score first."""
+        return (member for _, member in self._ranking.ordered())
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is kept the way that takes little memory."""
+        return type(self._ranking) is ShortRanking
 
     def items(self) -> Iterator[tuple[bytes, float]]:
         """(member, score), lowest first."""
-        return ((member, score) for score, member in self.ranking)
+        return ((member, score) for score, member in self._ranking.ordered())
+
+    def scores(self) -> Mapping[bytes, float] | BucketMap[float]:
+        """The scores by member, in any order; a picture, or the thing itself."""
+        ranking = self._ranking
+        return ranking if isinstance(ranking, LongRanking) else dict(self.items())
+
+    def members(self) -> Collection[bytes] | BucketMap[float]:
+        """The members in any order."""
+        ranking = self._ranking
+        return ranking if isinstance(ranking, LongRanking) else list(self)
 
     def copy(self) -> SortedSetValue:
-        return SortedSetValue(self.scores.items())
+        return SortedSetValue(self.items())
+
+    # -- one member ------------------------------------------------------------------------------------------
+
+    def score(self, member: bytes) -> float | None:
+        """None when it is not there."""
+        return self._ranking.score(member)
 
     def add(self, member: bytes, score: float) -> None:
         """A member that is not there yet. O(log n)."""
-        scores = self.scores
-        scores[member] = score
-        self.ranking.add((score, member))
+        ranking = self._ranking
+        ranking.add(member, score)
         if len(member) > self.peak_bytes:
             self.peak_bytes = len(member)
-        if len(scores) > self.peak_count:
-            self.peak_count = len(scores)
+        if len(ranking) > self.peak_count:
+            self.peak_count = len(ranking)
+            if self.peak_count > SHORT_LIMIT and type(ranking) is ShortRanking:
+                self._ranking = LongRanking(ranking.stretch(0, len(ranking)))
 
     def move(self, member: bytes, old: float, new: float) -> None:
-        """Another score for a member that is there."""
-        self.ranking.remove((old, member))
-        self.ranking.add((new, member))
-        self.scores[member] = new
+        """Another score for a member that is there. O(log n)."""
+        self._ranking.move(member, old, new)
+
+    def discard(self, member: bytes) -> bool:
+        """Whether it was there. O(log n)."""
+        score = self._ranking.score(member)
+        if score is None:
+            return False
+        self._ranking.remove(member, score)
+        return True
+
+    def rank(self, member: bytes) -> int | None:
+        """The position of a member, None when it is not there. O(log n)."""
+        score = self._ranking.score(member)
+        return None if score is None else self._ranking.rank(member, score)
+
+    def elements(self) -> list[bytes]:
+        """The members, lowest score first."""
+        return list(self)
+
+    def random_element(self, rng: random.Random) -> bytes:
+        """A member; there must be one. O(log n)."""
+        at = rng.randrange(len(self._ranking))
+        [(_, member)] = self._ranking.stretch(at, at + 1)
+        return member
+
+    # -- ranges ----------------------------------------------------------------------------------------------
+
+    def stretch(self, first: int, behind: int, *, descending: bool = False) -> list[tuple[float, bytes]]:
+        """(score, member) at the positions first … behind - 1, counted from the low end."""
+        found = self._ranking.stretch(first, behind)
+        if descending:
+            found.reverse()
+        return found
+
+    def remove_stretch(self, first: int, behind: int) -> int:
+        """Remove what stands at the positions first … behind - 1; how many that were."""
+        if behind - first == len(self._ranking):
+            self._ranking = ShortRanking()
+        else:
+            self._ranking.remove_stretch(first, behind)
+        return behind - first
+
+    def position_of_score(self, score: float, *, after: bool) -> int:
+        """The position of the first member with a score of at least (with `after`: above) `score`."""
+        return self._ranking.rank_of_score(score, after=after)
+
+    def position_of_member(self, member: bytes, *, after: bool) -> int:
+        """The same by name, in a set whose scores are all equal."""
+        if not self._ranking:
+            return 0
+        [(score, _)] = self._ranking.stretch(0, 1)
+        position = self._ranking.rank_of_place(score, member)
+        return position + (after and self._ranking.score(member) == score)
 
     def drop_zero_signs(self) -> None:
         """Make every score of -0 one of 0."""
@@ -55,45 +141,7 @@ class SortedSetValue:
             if math.copysign(1.0, score) < 0:
                 self.move(member, score, 0.0)
 
-    def discard(self, member: bytes) -> bool:
-        """Whether it was there."""
-        score = self.scores.pop(member, None)
-        if score is None:
-            return False
-        self.ranking.remove((score, member))
-        return True
-
-    def to_draw_from(self) -> Sequence[tuple[float, bytes]]:
-        """(score, member), lowest first; each is reached in O(log n)."""
-        ranking: Sequence[tuple[float, bytes]] = self.ranking
-        return ranking
-
-    def rank(self, member: bytes) -> int:
-        """The position of a member that is there. O(log n)."""
-        return int(self.ranking.index((self.scores[member], member)))
-
-    def stretch(self, first: int, behind: int, *, descending: bool = False) -> list[tuple[float, bytes]]:
-        """(score, member) at the positions first … behind - 1, counted from the low end."""
-        return list(self.ranking.islice(first, behind, reverse=descending))
-
-    def remove_stretch(self, first: int, behind: int) -> int:
-        """Remove what stands at the positions first … behind - 1; how many that were."""
-        for _, member in self.ranking.islice(first, behind):
-            del self.scores[member]
-        del self.ranking[first:behind]
-        return behind - first
-
-    def position_of_score(self, score: float, *, after: bool) -> int:
-        """The position of the first member with a score of at least (with `after`: above) `score`."""
-        if not after:
-            return int(self.ranking.bisect_left((score,)))
-        if score == math.inf:
-            return len(self.scores)
-        return int(self.ranking.bisect_left((math.nextafter(score, math.inf),)))
-
-    def position_of_member(self, member: bytes, *, after: bool) -> int:
-        """The same by name, in a set whose scores are all equal."""
-        if not self.scores:
-            return 0
-        place = (self.ranking[0][0], member)
-        return int(self.ranking.bisect_right(place) if after else self.ranking.bisect_left(place))
+    def take_apart(self) -> Iterator[int]:
+        """Let go of the members bit by bit: how many there were in each bit that is gone."""
+        ranking = self._ranking
+        return ranking.take_apart() if isinstance(ranking, LongRanking) else iter(())
