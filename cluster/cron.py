@@ -1,7 +1,8 @@
 """The node's timers: what happens without a client asking for it.
 
 One task wakes `hz` times a second and gives each part a bounded share: expiry, time-outs, replication, snapshots,
-rates. It wakes earlier when a waiting client's time is up, for that alone. Nothing here visits every key.
+rates. It wakes earlier when a waiting client's time is up, and, while many keys have expired or large values are to be
+freed, every few milliseconds, for that alone. Nothing here visits every key, or takes longer than a slice.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 SAMPLE_MS = 100
 CLIENTS_PER_TICK = 64
 """Clients looked at for the `timeout` directive in one tick."""
-EXPIRY_SHARE = 0.25
-"""The share of the time between two ticks that the expiry cycle may take, as redis-server's."""
+SLICE_NS = 1_000_000
+"""How long keys that have expired are deleted, and large values freed, before others have a turn."""
+BACKGROUND_SHARE = 0.25
+"""The share of the time that either may take while there is more to do, as redis-server's expiry cycle."""
+_PAUSE_S = SLICE_NS / 1e9 / BACKGROUND_SHARE
 
 
 class Cron:
@@ -42,17 +46,28 @@ class Cron:
 
     async def run(self) -> None:
         next_tick = trio.current_time()
+        next_slice = math.inf
         while True:
             self._wakeup = trio.Event()
-            with trio.move_on_at(min(next_tick, self._next_time_out())) as patience:
+            with trio.move_on_at(min(next_tick, next_slice, self._next_time_out())) as patience:
                 await self._wakeup.wait()
-            if not patience.cancelled_caught:
-                continue
-            if trio.current_time() >= next_tick:
-                self.tick()
-                next_tick = trio.current_time() + 1 / self._server.config.hz
-            else:
-                self._end_waits()
+            now = trio.current_time()
+            if patience.cancelled_caught:
+                if now >= next_tick:
+                    self.tick()
+                    next_tick = trio.current_time() + 1 / self._server.config.hz
+                elif now >= next_slice:
+                    self._slice()
+                else:
+                    self._end_waits()
+            if not self._has_background:
+                next_slice = math.inf
+            elif next_slice <= now or next_slice == math.inf:
+                next_slice = trio.current_time() + _PAUSE_S
+
+    @property
+    def _has_background(self) -> bool:
+        return self._expiry.has_more or self._server.lazy_free.is_busy
 
     def _next_time_out(self) -> float:
         """When a waiting client's time is up, by trio's clock."""
@@ -66,6 +81,19 @@ class Cron:
         server.start_batch()
         server.waiting.time_out(server.ctx.now_ms)
         self._reactor.finish_batch([])
+
+    def _slice(self) -> None:
+        """Go on with what is done in slices."""
+        server = self._server
+        server.start_batch()
+        if not server.cron_paused:
+            self._expire(server.ctx.now_ms)
+        self._free()
+        self._reactor.finish_batch([])
+
+    def _free(self) -> None:
+        end_ns = time.perf_counter_ns() + SLICE_NS
+        self._server.lazy_free.work(lambda: time.perf_counter_ns() > end_ns)
 
     def tick(self) -> None:
         server = self._server
@@ -83,6 +111,7 @@ class Cron:
             self._reactor.check_limits()
             if now - self._last_sample_ms >= SAMPLE_MS:
                 self._sample(now)
+        self._free()
         self._reactor.finish_batch([])
 
     def _expire(self, now: int) -> None:
@@ -90,9 +119,9 @@ class Cron:
         if server.is_replica:
             self._expiry.look_everywhere()  # its data come from its primary, all at once now and then
         if server.is_replica or server.loading or server.pause.active or not server.active_expiry:
+            self._expiry.has_more = False
             return
-        budget_ns = int(EXPIRY_SHARE * 1e9 / server.config.hz)
-        end_ns = time.perf_counter_ns() + budget_ns
+        end_ns = time.perf_counter_ns() + SLICE_NS
         due = self._expiry.due(now, lambda: time.perf_counter_ns() > end_ns, ticks_per_lap=server.config.hz)
         for db, slot, key in due:
             server.expire_now(db, key, slot)

@@ -23,6 +23,7 @@ from cluster.key_events import KeyEvents
 from cluster.keyspace.database import Database
 from cluster.keyspace.events import EVICTED, EXPIRED, TOUCHED, Event
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
+from cluster.keyspace.lazy_free import LazyFree
 from cluster.keyspace.scan import ScanCache
 from cluster.network.session import Session
 from cluster.observing import Attacks, SlowLog, monitor_line
@@ -73,6 +74,7 @@ class Server:
         self.doubt = Doubt(self)
         self.stats = Stats()
         self.scan_cache = ScanCache()
+        self.lazy_free = LazyFree()
         self.clients: dict[int, Session] = {}
         self.monitors: dict[int, Session] = {}
         self.watching = Watching(self)
@@ -225,8 +227,10 @@ class Server:
 
     def expire_now(self, db: Database, key: bytes, slot: int) -> None:
         """Delete an expired key and propagate the deletion."""
-        del db.spaces[slot][key]
+        value = db.spaces[slot].pop(key)
         del db.deadlines[slot][key]
+        if type(value) is not bytes:
+            self.lazy_free.take(value, counted=self.config.lazyfree_lazy_expire)
         self.key_ready(db, key)
         self.stats.expired_keys += 1
         self.journal.append(db.index, [b"UNLINK" if self.config.lazyfree_lazy_expire else b"DEL", key])
@@ -235,7 +239,9 @@ class Server:
 
     def evict_now(self, db: Database, key: bytes, slot: int) -> None:
         """Delete a key for want of memory and propagate the deletion."""
-        del db.spaces[slot][key]
+        value = db.spaces[slot].pop(key)
+        if type(value) is not bytes:
+            self.lazy_free.take(value, counted=self.config.lazyfree_lazy_eviction)
         db.deadlines[slot].pop(key, None)
         self.key_ready(db, key)
         self.stats.evicted_keys += 1
@@ -258,8 +264,8 @@ class Server:
             self.watching.by_key or self.config.maxmemory or self.ctx.tracks_access or self.key_events.kinds
         )
 
-    def flush(self, databases: list[Database]) -> int:
-        """Empty `databases`; how many keys there were."""
+    def flush(self, databases: list[Database], *, lazily: bool = False) -> int:
+        """Empty `databases`; how many keys there were. `lazily`: INFO counts them as freed in the background."""
         persistence = getattr(self, "persistence", None)
         if databases is self.databases and persistence is not None:
             persistence.stop_background_save()
@@ -271,6 +277,7 @@ class Server:
             keys = len(db)
             if keys:  # to clear many databases takes long enough to be felt
                 count += keys
+                self.lazy_free.take_tables([*db.spaces, *db.deadlines], keys if lazily else 0)
                 db.clear()
                 if self.config.maxmemory or self.ctx.tracks_access:
                     self.memory.emptied(db)
@@ -310,6 +317,7 @@ class Server:
         count = 0
         for slot in slots:
             keys = list(db.spaces[slot])
+            self.lazy_free.take_tables([db.spaces[slot], db.deadlines[slot]], 0)
             count += db.clear_slot(slot)
             for key in keys:
                 self.journal.append(0, [b"DEL", key])
@@ -441,6 +449,7 @@ class Server:
         """CONFIG RESETSTAT."""
         self.stats.reset()
         self.ctx.hits = self.ctx.misses = 0
+        self.lazy_free.freed_objects = 0
         for one in self.table.every():
             one.calls = one.rejected = one.failed = 0
             one.spent_ns = 0

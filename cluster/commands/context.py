@@ -174,7 +174,11 @@ class Context:
     def put(self, key: bytes, value: Value, *, keep_deadline: bool = False) -> None:
         """Set or replace the value of `key`. Says nothing to anybody: call `changed` after it."""
         slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
-        self.spaces[slot][key] = value
+        space = self.spaces[slot]
+        old = space.get(key)
+        space[key] = value
+        if old is not None and type(old) is not bytes and old is not value:
+            self.server.lazy_free.take(old, counted=self.config.lazyfree_lazy_server_del)
         if not keep_deadline:
             deadlines = self.deadlines[slot]
             if deadlines:
@@ -187,16 +191,25 @@ class Context:
     def clear(self, key: bytes) -> None:
         """Take a key away without a word, so that the one put there next is a new one."""
         slot = key_slot(key)
-        if self.spaces[slot].pop(key, None) is not None:
+        value = self.spaces[slot].pop(key, None)
+        if value is not None:
+            if type(value) is not bytes:
+                self.server.lazy_free.take(value, counted=self.config.lazyfree_lazy_server_del)
             self.deadlines[slot].pop(key, None)
             if self.server.blocked_keys:
                 self.server.key_ready(self.db, key)
 
-    def remove(self, key: bytes, event: Event = DEL, count: int = 1) -> bool:
-        """Delete a key of any type, and say so (`changed`). Whether it was there."""
+    def remove(self, key: bytes, event: Event = DEL, count: int = 1, *, lazily: bool = False) -> bool:
+        """Delete a key of any type, and say so (`changed`). Whether it was there.
+
+        lazily: redis-server would free it in the background.
+        """
         slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
-        if self.spaces[slot].pop(key, None) is None:
+        value = self.spaces[slot].pop(key, None)
+        if value is None:
             return False
+        if type(value) is not bytes:
+            self.server.lazy_free.take(value, counted=lazily)
         if self.deadlines[slot]:
             self.deadlines[slot].pop(key, None)
         if self.server.blocked_keys:

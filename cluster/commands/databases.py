@@ -33,10 +33,11 @@ def flushdb(ctx: Context, *mode: bytes) -> bytes:
 
 
 def _flush(ctx: Context, databases: list[Database], name: bytes, mode: tuple[bytes, ...]) -> bytes:
-    """ASYNC and SYNC mean the same here: dropping the slots' dicts is all there is to do."""
-    if len(mode) > 1 or (mode and mode[0].upper() not in (b"ASYNC", b"SYNC")):
+    """ASYNC and SYNC do the same here: nobody waits for memory to be freed. INFO counts as redis-server does."""
+    word = mode[0].upper() if mode else b"ASYNC" if ctx.config.lazyfree_lazy_user_flush else b"SYNC"
+    if len(mode) > 1 or word not in (b"ASYNC", b"SYNC"):
         raise SyntaxFault
-    ctx.dirty += ctx.server.flush(databases)
+    ctx.dirty += ctx.server.flush(databases, lazily=word == b"ASYNC")
     # Replicas flush even when there is nothing here: they may hold what we have not.
     ctx.propagate(name, *mode)
     return replies.OK

@@ -49,7 +49,7 @@ def _expire(
     if ctx.find_for_write(key) is None or (words and not _holds(words, ctx.deadline(key), deadline)):
         return replies.ZERO
     if is_past(ctx, deadline):
-        ctx.remove(key, DEL)
+        ctx.remove(key, DEL, lazily=ctx.config.lazyfree_lazy_expire)
         ctx.propagate(deletion(ctx), key)
     else:
         ctx.set_deadline(key, deadline)

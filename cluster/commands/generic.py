@@ -49,13 +49,21 @@ def look(ctx: Context, key: bytes, *, silently: bool = False) -> Value | None:
 
 @command("DEL", arity=-2, flags={WRITE}, keys=ALL_REMOVED, group="generic", since="1.0.0", tips=_SUMMED,
          summary="Deletes keys.")
-@command("UNLINK", arity=-2, flags={WRITE, FAST}, keys=ALL_REMOVED, group="generic", since="4.0.0", tips=_SUMMED,
-         summary="Deletes keys; large values are freed without holding anybody up.")
 def del_(ctx: Context, *keys: bytes) -> bytes:
+    return _delete(ctx, keys, lazily=ctx.config.lazyfree_lazy_user_del)
+
+
+@command("UNLINK", arity=-2, flags={WRITE, FAST}, keys=ALL_REMOVED, group="generic", since="4.0.0", tips=_SUMMED,
+         summary="Deletes keys; INFO counts large values as freed in the background.")
+def unlink(ctx: Context, *keys: bytes) -> bytes:
+    return _delete(ctx, keys, lazily=True)
+
+
+def _delete(ctx: Context, keys: tuple[bytes, ...], *, lazily: bool) -> bytes:
     count = 0
     for key in keys:
         # The look lets a key die whose time is up: that is an expiry, not a deletion.
-        if ctx.peek(key) is not None and ctx.remove(key):
+        if ctx.peek(key) is not None and ctx.remove(key, lazily=lazily):
             count += 1
     return replies.integer(count)
 

@@ -100,8 +100,8 @@ def _memory(server: Server) -> Fields:
     yield "mem_aof_buffer", 0
     yield "mem_allocator", "pymalloc"
     yield "active_defrag_running", 0
-    yield "lazyfree_pending_objects", 0
-    yield "lazyfreed_objects", 0
+    yield "lazyfree_pending_objects", server.lazy_free.pending_objects
+    yield "lazyfreed_objects", server.lazy_free.freed_objects
 
 
 def _sized(name: str, size: int) -> Fields:

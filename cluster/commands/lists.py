@@ -202,7 +202,9 @@ def ltrim(ctx: Context, key: bytes, start: bytes, end: bytes) -> bytes:
     before = len(items)
     first, behind = window(first, last, before)
     if behind - first < (before >> 1):
-        value.items = deque(stretch(items, first, behind))
+        gone = ListValue()
+        gone.items, value.items = items, deque(stretch(items, first, behind))
+        ctx.server.lazy_free.take(gone, counted=False)
     else:
         for _ in range(before - behind):
             items.pop()

@@ -6,7 +6,7 @@ from cluster.commands.context import Context
 from cluster.commands.keys import KeySpec, NumKeys, first_key
 from cluster.commands.lists import positive_count
 from cluster.commands.registry import BLOCKING, FAST, MOVABLE_KEYS, NOSCRIPT, WRITE, command
-from cluster.commands.sorted_sets import scored_reply
+from cluster.commands.sorted_sets import remove_stretch, scored_reply
 from cluster.commands.waiting import parse_pop, served, served_or_waiting, timeout_ms
 from cluster.errors import SyntaxFault
 from cluster.keyspace.events import Event
@@ -27,9 +27,7 @@ def _popped(ctx: Context, key: bytes, value: SortedSetValue, count: int, *, lowe
     count = min(count, length)
     first, behind = (0, count) if lowest else (length - count, length)
     items = value.stretch(first, behind, descending=not lowest)
-    value.remove_stretch(first, behind)
-    ctx.changed(key, POP_MIN if lowest else POP_MAX, count)
-    ctx.remove_if_empty(key, value)
+    remove_stretch(ctx, key, value, first, behind, POP_MIN if lowest else POP_MAX)
     return items
 
 

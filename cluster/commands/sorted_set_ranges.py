@@ -12,7 +12,7 @@ from cluster.commands.context import Context
 from cluster.commands.keys import FIRST_READ, READ, KeySpec, first_key
 from cluster.commands.lists import window
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
-from cluster.commands.sorted_sets import scored_reply, settle_zeros
+from cluster.commands.sorted_sets import remove_stretch, scored_reply, settle_zeros
 from cluster.errors import CommandError, NotAFloat, SyntaxFault
 from cluster.keyspace.events import DEL, Event
 from cluster.keyspace.numbers import parse_float, parse_integer
@@ -237,10 +237,8 @@ def _remove(ctx: Context, key: bytes, stretch: Stretch, event: str) -> bytes:
     first, behind = stretch(value)
     if first >= behind:
         return replies.ZERO
-    removed = value.remove_stretch(first, behind)
-    ctx.changed(key, Event("z", event), removed)
-    ctx.remove_if_empty(key, value)
-    return replies.integer(removed)
+    remove_stretch(ctx, key, value, first, behind, Event("z", event))
+    return replies.integer(behind - first)
 
 
 @command("ZREMRANGEBYRANK", arity=4, flags={WRITE}, keys=_DELETE, group="sorted-set", since="2.0.0",

@@ -10,7 +10,7 @@ from cluster.commands.random_elements import random_pairs
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.commands.scan_commands import scan_members
 from cluster.errors import CommandError, SyntaxFault
-from cluster.keyspace.events import Event
+from cluster.keyspace.events import DEL, Event
 from cluster.keyspace.numbers import parse_float
 from cluster.keyspace.values import SortedSetValue
 from cluster.protocol import replies
@@ -154,6 +154,18 @@ def zrem(ctx: Context, key: bytes, *members: bytes) -> bytes:
         ctx.changed(key, SCORE_REMOVE, removed)
         ctx.remove_if_empty(key, value)
     return replies.integer(removed)
+
+
+def remove_stretch(
+    ctx: Context, key: bytes, value: SortedSetValue, first: int, behind: int, event: Event
+) -> None:
+    """Remove the members at the positions first … behind - 1, and say so. A set that loses all is let go whole."""
+    loses_all = behind - first == len(value)
+    if not loses_all:
+        value.remove_stretch(first, behind)
+    ctx.changed(key, event, behind - first)
+    if loses_all:
+        ctx.remove(key, DEL, 0)
 
 
 @command("ZCARD", arity=2, flags={READONLY, FAST}, keys=_PRESENCE, group="sorted-set", since="1.2.0",

@@ -41,18 +41,21 @@ MEMORY = Section(
             name="active-expire-effort", kind=Integer(1, 10), default="1", effect=ACCEPTED,
             about="the effort follows from how many keys have expired",
         ),
-        Directive(name="lazyfree-lazy-eviction", kind=YesNo(), default="no", about="evictions travel as UNLINK"),
-        Directive(name="lazyfree-lazy-expire", kind=YesNo(), default="no", about="expiries travel as UNLINK"),
+        Directive(name="lazyfree-lazy-eviction", kind=YesNo(), default="no",
+                  about="evictions travel as UNLINK, and count as freed in the background"),
+        Directive(name="lazyfree-lazy-expire", kind=YesNo(), default="no",
+                  about="expiries travel as UNLINK, and count as freed in the background"),
         Directive(
-            name="lazyfree-lazy-server-del", kind=YesNo(), default="no", about="a set that SPOP empties goes as UNLINK",
+            name="lazyfree-lazy-server-del", kind=YesNo(), default="no",
+            about="a set that SPOP empties goes as UNLINK; replaced values count as freed in the background",
         ),
         Directive(
-            name="lazyfree-lazy-user-del", kind=YesNo(), default="no", effect=ACCEPTED,
-            about="memory is freed in one way only",
+            name="lazyfree-lazy-user-del", kind=YesNo(), default="no",
+            about="INFO counts what DEL takes as freed in the background; nobody waits for it either way",
         ),
         Directive(
-            name="lazyfree-lazy-user-flush", kind=YesNo(), default="no", effect=ACCEPTED,
-            about="memory is freed in one way only",
+            name="lazyfree-lazy-user-flush", kind=YesNo(), default="no",
+            about="the same for FLUSHALL and FLUSHDB that name no mode",
         ),
         Directive(
             name="activerehashing", kind=YesNo(), default="yes", effect=ACCEPTED,

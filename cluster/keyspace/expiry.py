@@ -19,8 +19,9 @@ KEYS_PER_TICK = 20_000
 """Deadlines looked at in any case; at some 30 ns each well under 1 % of a tick at the default hz."""
 STALE_SHARE = 0.10
 """Go on past KEYS_PER_TICK while more than this share of the keys looked at had expired (Redis's limit)."""
-_ROUND_KEYS = 1_000
-_PORTION_KEYS = 500
+_ROUND_KEYS = 200
+"""Deadlines between two looks at the clock: to delete so many keys takes the better part of a millisecond."""
+_PORTION_KEYS = 200
 
 
 class ExpiryCycle:
@@ -31,6 +32,8 @@ class ExpiryCycle:
         self._index = 0
         self._slot = 0
         self._portions: Iterator[bytes] | None = None  # the keys left of a large slot
+        self.has_more = False
+        """The last call of `due` ran out of time while much of what it met had expired."""
 
     def look_everywhere(self) -> None:
         """Deadlines may have come in without a word (a replica's data are replaced as a whole)."""
@@ -44,6 +47,7 @@ class ExpiryCycle:
 
         While much has expired the share is a whole lap.
         """
+        self.has_more = False
         looked = round_looked = round_expired = 0
         lap = SLOT_COUNT * self._filled_databases()
         visits = -(-lap // ticks_per_lap)
@@ -70,9 +74,13 @@ class ExpiryCycle:
             round_looked += seen
             round_expired += len(expired)
             if round_looked >= _ROUND_KEYS:
-                if out_of_time() or (looked >= KEYS_PER_TICK and round_expired <= STALE_SHARE * round_looked):
+                much = round_expired > STALE_SHARE * round_looked
+                if out_of_time():
+                    self.has_more = much
                     return
-                if round_expired > STALE_SHARE * round_looked:
+                if looked >= KEYS_PER_TICK and not much:
+                    return
+                if much:
                     visits = lap
                 round_looked = round_expired = 0
 

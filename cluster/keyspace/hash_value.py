@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import ItemsView, Iterable
+from collections.abc import ItemsView, Iterable, Iterator
 from typing import ClassVar
 
 from cluster.keyspace.set_value import SetValue
@@ -62,3 +62,13 @@ class HashValue:
 
     def copy(self) -> HashValue:
         return HashValue(self.fields.items())
+
+    def take_apart(self) -> Iterator[int]:
+        """Let go of the fields bit by bit: how many there were in each bit that is gone."""
+        self._drawn_from = None
+        fields = self.fields
+        while fields:
+            count = min(len(fields), LISTED_LIMIT)
+            for _ in range(count):
+                fields.popitem()
+            yield count

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
+_LET_GO_AT_ONCE = 500
+
 
 class ListValue:
     """`items` is the list, head first. `peak_count` and `peak_bytes` (the longest element ever held) decide which
@@ -24,6 +26,15 @@ class ListValue:
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.items)
+
+    def take_apart(self) -> Iterator[int]:
+        """Let go of the elements bit by bit: how many there were in each bit that is gone."""
+        items = self.items
+        while items:
+            count = min(len(items), _LET_GO_AT_ONCE)
+            for _ in range(count):
+                items.pop()
+            yield count
 
     def copy(self) -> ListValue:
         return ListValue(self.items)

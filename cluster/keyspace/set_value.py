@@ -76,3 +76,12 @@ class SetValue:
 
     def copy(self) -> SetValue:
         return SetValue(self.order)
+
+    def take_apart(self) -> Iterator[int]:
+        """Let go of the members bit by bit: how many there were in each bit that is gone."""
+        while self.positions:
+            count = min(len(self.positions), 500)
+            del self.order[-count:]
+            for _ in range(count):
+                self.positions.popitem()
+            yield count

@@ -114,13 +114,12 @@ class SortedSetValue:
             found.reverse()
         return found
 
-    def remove_stretch(self, first: int, behind: int) -> int:
-        """Remove what stands at the positions first … behind - 1; how many that were."""
+    def remove_stretch(self, first: int, behind: int) -> None:
+        """Remove what stands at the positions first … behind - 1."""
         if behind - first == len(self._ranking):
             self._ranking = ShortRanking()
         else:
             self._ranking.remove_stretch(first, behind)
-        return behind - first
 
     def position_of_score(self, score: float, *, after: bool) -> int:
         """The position of the first member with a score of at least (with `after`: above) `score`."""

@@ -103,6 +103,11 @@ class StreamValue:
     def __len__(self) -> int:
         return self.length
 
+    @property
+    def weight(self) -> int:
+        """How many things it holds, those that only groups know among them."""
+        return self.length + sum(len(group.pending) for group in self.groups.values())
+
     def copy(self) -> StreamValue:
         other = StreamValue()
         other.blocks = [block.copy() for block in self.blocks]
@@ -111,6 +116,14 @@ class StreamValue:
         other.max_deleted_id, other.entries_added = self.max_deleted_id, self.entries_added
         other.groups = {name: group.copy() for name, group in self.groups.items()}
         return other
+
+    def take_apart(self) -> Iterator[int]:
+        """Let go of everything bit by bit: how much there was in each bit that is gone."""
+        while self.blocks:
+            yield len(self.blocks.pop().ids)
+        while self.groups:
+            _, group = self.groups.popitem()
+            yield from group.take_apart()
 
     # -- entries ---------------------------------------------------------------------------------------------
 

@@ -12,6 +12,8 @@ from sortedcontainers import SortedDict
 
 from cluster.keyspace.stream_id import MAX_ID
 
+_LET_GO_AT_ONCE = 100
+
 
 class Pending:
     """An entry that `consumer` was given `count` times, last at `delivered_ms`."""
@@ -59,6 +61,14 @@ class PendingList:
     def take(self, first: int, last: int, count: int) -> list[tuple[int, Pending]]:
         """The first `count` of `between`, safe from changes."""
         return list(islice(self.between(first, last), count))
+
+    def take_apart(self) -> Iterator[int]:
+        """Let go of the entries bit by bit: how many there were in each bit that is gone."""
+        by_id = self._by_id
+        while by_id:
+            for _ in range(min(len(by_id), _LET_GO_AT_ONCE)):
+                by_id.popitem()
+            yield _LET_GO_AT_ONCE
 
     @property
     def first_id(self) -> int:
@@ -132,6 +142,11 @@ class ConsumerGroup:
             return False
         pending.consumer.pending.pop(entry_id)
         return True
+
+    def take_apart(self) -> Iterator[int]:
+        yield from self.pending.take_apart()
+        for consumer in self.consumers.values():
+            yield from consumer.pending.take_apart()
 
     def remove_consumer(self, name: bytes) -> int | None:
         """Forget a consumer and all that is pending with it; how many entries that were, None if there is no such."""

@@ -28,7 +28,6 @@ from cluster.blocking import Wait
 from cluster.errors import CommandError
 from cluster.keyspace.events import DEL
 from cluster.keyspace.hashing import key_slot
-from cluster.keyspace.values import Value
 from cluster.persistence.rdb_writer import dump_payload
 from cluster.protocol import replies
 from cluster.slots.migration import Migration
@@ -66,11 +65,11 @@ class _Connection:
 
 
 class _Sent(NamedTuple):
-    """A key as it was sent. `payload` None: it is gone here, and has to go there."""
+    """A key as it was sent. `value` is that of a string only. `payload` None: it is gone here, and has to go there."""
 
     key: bytes
     slot: int
-    value: Value | None
+    value: bytes | None
     payload: bytes | None
     deadline_ms: int | None
 
@@ -211,7 +210,8 @@ class Migrator:
         value, deadline = db.spaces[slot].get(key), db.deadlines[slot].get(key)
         if value is None or (deadline is not None and deadline <= self._server.clock_ms()):
             return _Sent(key, slot, None, None, None)
-        return _Sent(key, slot, value, dump_payload(value, self._server.config), deadline)
+        string = value if type(value) is bytes else None
+        return _Sent(key, slot, string, dump_payload(value, self._server.config), deadline)
 
     def _delete_if_same(self, db: Database, sent: _Sent) -> _Sent | None:
         """Delete a key that the target has now; or, when it was changed meanwhile, what has to be sent still."""

@@ -227,7 +227,7 @@ class ReplicaLink:
             snapshot = await load_snapshot(server, path, lambda: stream.send_all(b"\n"))
         finally:
             path.unlink(missing_ok=True)
-        server.flush(server.databases)
+        server.flush(server.databases, lazily=server.config.replica_lazy_flush)
         for db, fresh in zip(server.databases, snapshot.databases, strict=True):
             db.spaces[:] = fresh.spaces
             db.deadlines[:] = fresh.deadlines

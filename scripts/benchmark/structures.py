@@ -30,11 +30,11 @@ PER_COMMAND = 500
 PING_EVERY_S = 0.0005
 BEFORE_S = 0.2
 WATCHED_S = 2.0
+SETTLED_AFTER_S = 0.5
 EXPIRING = 100_000
 EXPIRING_AFTER_S = 15.0
 EXPIRY_WATCHED_S = 5.0
-KEY = "{large}"
-"""All keys of a run share a slot, so that COPY may go from one to the other."""
+KEY = "large"
 
 
 def _filling(name: str, element: Callable[[int], tuple[Argument, ...]]) -> Callable[[str, int], Iterator[Command]]:
@@ -225,18 +225,13 @@ def _at_rest(cluster: BenchCluster) -> tuple[float, float]:
 def _stalls(
     cluster: BenchCluster, client: RespClient, family: str, elements: int
 ) -> Iterator[tuple[str, tuple[float, float]]]:
-    other = KEY + ":copy"
-    for blow in ("DEL", "UNLINK"):
-        client.call("COPY", KEY, other)
+    for blow in (("DEL", KEY), ("UNLINK", KEY), ("FLUSHALL", "ASYNC"), ("FLUSHALL", "SYNC")):
+        client.call("FLUSHALL")
+        send_all(client, FILL[family](KEY, elements))
+        time.sleep(SETTLED_AFTER_S)
         with _watched(cluster, WATCHED_S) as latencies:
-            client.call(blow, other)
-        yield f"{blow} of a {family}", _worst(latencies)
-    for mode in ("ASYNC", "SYNC"):
-        if mode == "SYNC":
-            send_all(client, FILL[family](KEY, elements))
-        with _watched(cluster, WATCHED_S) as latencies:
-            client.call("FLUSHALL", mode)
-        yield f"FLUSHALL {mode} of a {family}", _worst(latencies)
+            client.call(*blow)
+        yield f"{' '.join(blow).replace(KEY, '').strip()} of a {family}", _worst(latencies)
 
 
 def _expiry(cluster: BenchCluster, client: RespClient) -> tuple[float, float]:
