@@ -34,7 +34,7 @@ def _common(ctx: Context, sets: list[SetValue | None], limit: int = 0) -> list[b
     smallest, *others = sorted(present, key=len)
     found: list[bytes] = []
     for member in shown(ctx, smallest):
-        if all(member in other.positions for other in others):
+        if all(member in other.members for other in others):
             found.append(member)
             if len(found) == limit:
                 break
@@ -54,7 +54,7 @@ def _left_over(ctx: Context, sets: list[SetValue | None]) -> list[bytes]:
     first, *others = sets
     if first is None:
         return []
-    there = [other.positions for other in others if other is not None]
+    there = [other.members for other in others if other is not None]
     return [member for member in shown(ctx, first) if not any(member in other for other in there)]
 
 

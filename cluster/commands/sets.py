@@ -30,8 +30,8 @@ def members_reply(members: list[bytes], resp: int) -> bytes:
 def shown(ctx: Context, value: SetValue) -> Iterable[bytes]:
     """The members in the order redis-server shows small sets in: integers by size, others as they came."""
     if value.was_integers and value.peak_count <= ctx.config.set_max_intset_entries:
-        return sorted(value.order, key=int)
-    return value.order
+        return sorted(value.members, key=int)
+    return value.members
 
 
 @command("SADD", arity=-3, flags={WRITE, DENYOOM, FAST}, keys=first_key("RW", "insert"), group="set", since="1.0.0",
@@ -91,14 +91,14 @@ def smove(ctx: Context, source: bytes, destination: bytes, member: bytes) -> byt
          summary="Tells whether a set has a member.")
 def sismember(ctx: Context, key: bytes, member: bytes) -> bytes:
     value = ctx.typed(key, SetValue)
-    return replies.ONE if value is not None and member in value.positions else replies.ZERO
+    return replies.ONE if value is not None and member in value.members else replies.ZERO
 
 
 @command("SMISMEMBER", arity=-3, flags={READONLY, FAST}, keys=FIRST_READ, group="set", since="6.2.0",
          summary="Tells of several members whether a set has them.")
 def smismember(ctx: Context, key: bytes, *members: bytes) -> bytes:
     value = ctx.typed(key, SetValue)
-    there = () if value is None else value.positions
+    there = () if value is None else value.members
     return replies.array([replies.ONE if member in there else replies.ZERO for member in members])
 
 
@@ -158,6 +158,6 @@ def srandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
          summary="Goes through the members of a set, some at a time.")
 def sscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
     return scan_members(
-        ctx, key, cursor, options, kind=SetValue, members=lambda value: value.positions,
+        ctx, key, cursor, options, kind=SetValue, members=lambda value: value.members,
         shown=lambda _, member: (member,),
     )

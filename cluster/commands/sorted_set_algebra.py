@@ -97,7 +97,7 @@ def _inputs(ctx: Context, keys: Sequence[bytes]) -> list[Scores]:
         elif isinstance(value, SortedSetValue):
             found.append(value.scores())
         elif isinstance(value, SetValue):
-            found.append(dict.fromkeys(value.order, 1.0))
+            found.append(dict.fromkeys(value, 1.0))
         else:
             raise WrongType
     return found

@@ -54,7 +54,7 @@ class HashValue:
         if self._drawn_from is None:
             if len(self.fields) <= LISTED_LIMIT:
                 return rng.choice(list(self.fields))
-            self._drawn_from = SetValue.of_distinct(self.fields)
+            self._drawn_from = SetValue(self.fields)
         return self._drawn_from.random_element(rng)
 
     def items(self) -> ItemsView[bytes, bytes]:

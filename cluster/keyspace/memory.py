@@ -37,6 +37,8 @@ EVICTIONS_PER_TRY = 512
 """Keys evicted before one command at most; the rest follows with the ticks."""
 POOL_SIZE = 16
 LFU_INITIAL = 5
+SET_MEMBER_BYTES = 40
+"""A dict entry."""
 SHORT_MEMBER_BYTES = 18
 """A place in a list and one in an array."""
 LONG_MEMBER_BYTES = 95
@@ -59,7 +61,7 @@ def value_bytes(value: Value, samples: int = 5) -> int:
         pairs = (part for pair in value.fields.items() for part in pair)
         return sys.getsizeof(value.fields) + _sampled(pairs, 2 * len(value.fields), 2 * samples, 0)
     if isinstance(value, SetValue):
-        return _sampled(iter(value), len(value), samples, 90)
+        return _sampled(iter(value), len(value), samples, SET_MEMBER_BYTES)
     if isinstance(value, StreamValue):
         return _stream_bytes(value, samples)
     scored: SortedSetValue = value

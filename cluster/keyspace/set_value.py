@@ -1,55 +1,54 @@
-"""The set type: members in a list beside their positions, so that a random member is O(1) too."""
+"""The set type: a dict of its members up to 128, which costs no hashing of its own, and beyond that a BucketMap."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import ClassVar
 
+from cluster.keyspace.buckets import BucketMap
 from cluster.keyspace.numbers import is_integer
+
+SHORT_LIMIT = 128
 
 
 class SetValue:
-    """`positions` maps member → index in `order`; removal moves the last member into the gap."""
+    """`members` holds the members as its keys; it is changed by `add` and `discard` only."""
 
-    __slots__ = ("order", "peak_bytes", "peak_count", "positions", "was_integers")
+    __slots__ = ("members", "peak_bytes", "peak_count", "was_integers")
     type_name: ClassVar[str] = "set"
 
     def __init__(self, members: Iterable[bytes] = ()) -> None:
-        self.positions: dict[bytes, int] = {}
-        self.order: list[bytes] = []
+        self.members: dict[bytes, bool] | BucketMap[bool] = {}
         self.peak_count = 0
         self.peak_bytes = 0
         self.was_integers = True
         for member in members:
             self.add(member)
 
-    @classmethod
-    def of_distinct(cls, members: Iterable[bytes]) -> SetValue:
-        """Of members that are known to differ, and of which nobody will ask how Redis would encode them."""
-        value = cls()
-        value.order = list(members)
-        value.positions = dict(zip(value.order, range(len(value.order)), strict=True))
-        value.was_integers = False
-        return value
-
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.members)
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self.order)
+        return iter(self.members)
 
     def __contains__(self, member: bytes) -> bool:
-        return member in self.positions
+        return member in self.members
 
     def add(self, member: bytes) -> bool:
         """Whether it is new."""
-        if member in self.positions:
+        members = self.members
+        if isinstance(members, dict):
+            if member in members:
+                return False
+            members[member] = True
+            if len(members) > SHORT_LIMIT:
+                self.members = BucketMap(members.items())
+        elif not members.set(member, True):
             return False
-        self.positions[member] = len(self.order)
-        self.order.append(member)
-        if len(self.order) > self.peak_count:
-            self.peak_count = len(self.order)
+        if len(members) > self.peak_count:
+            self.peak_count = len(members)
         if len(member) > self.peak_bytes:
             self.peak_bytes = len(member)
         if self.was_integers and not is_integer(member):
@@ -58,30 +57,27 @@ class SetValue:
 
     def discard(self, member: bytes) -> bool:
         """Whether it was there."""
-        index = self.positions.pop(member, None)
-        if index is None:
-            return False
-        last = self.order.pop()
-        if index < len(self.order):
-            self.order[index] = last
-            self.positions[last] = index
-        return True
+        return self.members.pop(member, False)
 
     def elements(self) -> list[bytes]:
-        return self.order[:]
+        return list(self.members)
 
     def random_element(self, rng: random.Random) -> bytes:
         """A member; there must be one. O(1)."""
-        return rng.choice(self.order)
+        members = self.members
+        if isinstance(members, BucketMap):
+            return members.random_key(rng)
+        return next(islice(members, rng.randrange(len(members)), None))
 
     def copy(self) -> SetValue:
-        return SetValue(self.order)
+        other = SetValue()
+        other.members = self.members.copy()
+        other.peak_count = len(self.members)
+        other.peak_bytes = max(map(len, self.members), default=0)
+        other.was_integers = self.was_integers or all(map(is_integer, self.members))
+        return other
 
     def take_apart(self) -> Iterator[int]:
         """Let go of the members bit by bit: how many there were in each bit that is gone."""
-        while self.positions:
-            count = min(len(self.positions), 500)
-            del self.order[-count:]
-            for _ in range(count):
-                self.positions.popitem()
-            yield count
+        members = self.members
+        return members.take_apart() if isinstance(members, BucketMap) else iter(())
