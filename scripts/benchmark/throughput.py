@@ -19,6 +19,9 @@ CONNECTIONS = 50
 KEYSPACE = 100_000
 LIST_KEY = "bench:list"
 LIST_LENGTH = 500
+POPPED_KEY = "mylist"
+"""redis-benchmark's own."""
+PUSHED_AT_ONCE = 1_000
 
 TESTS: dict[str, Sequence[str]] = {
     "ping": ("-t", "ping_mbulk"),
@@ -27,6 +30,7 @@ TESTS: dict[str, Sequence[str]] = {
     "incr": ("-t", "incr"),
     "mset": ("MSET", *(word for _ in range(10) for word in ("{bench}:__rand_int__", "xxx"))),
     "lpush": ("-t", "lpush"),
+    "rpop": ("-t", "rpop"),
     "lrange_100": ("LRANGE", LIST_KEY, "0", "99"),
     "sadd": ("-t", "sadd"),
     "hset": ("-t", "hset"),
@@ -100,6 +104,9 @@ def _one_round(cluster: BenchCluster, test: str, pipeline: int, count: int, figu
         client.call("FLUSHALL")
         if test == "lrange_100":
             client.call("RPUSH", LIST_KEY, *[f"element:{number}" for number in range(LIST_LENGTH)])
+        if test == "rpop":
+            for _ in range(0, count, PUSHED_AT_ONCE):
+                client.call("RPUSH", POPPED_KEY, *["xxx"] * PUSHED_AT_ONCE)
     before = cpu_seconds(pid)
     figures.per_second.append(_redis_benchmark(node.plan.port, test, pipeline, count))
     figures.cpu_us.append((cpu_seconds(pid) - before) / count * 1e6)
