@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cluster.commands.context import Context
 from cluster.commands.keys import KeySpec, NumKeys
-from cluster.commands.lists import LEFT_POP, LEFT_PUSH, RIGHT_POP, RIGHT_PUSH, grown, popped
+from cluster.commands.lists import LEFT_POP, LEFT_PUSH, RIGHT_POP, RIGHT_PUSH, popped
 from cluster.commands.registry import BLOCKING, DENYOOM, MOVABLE_KEYS, NOSCRIPT, WRITE, command
 from cluster.commands.waiting import parse_pop, served, served_or_waiting, timeout_ms
 from cluster.errors import SyntaxFault
@@ -37,7 +37,7 @@ def _moved(ctx: Context, source: bytes, destination: bytes, *, from_left: bool, 
         ctx.put(destination, target)
     (target.items.appendleft if to_left else target.items.append)(element)
     if target is not value:
-        grown(target, len(element))
+        target.grown(len(element))
     # Only now, so that a list does not vanish, with its deadline, when its only element goes to its own other end.
     ctx.changed(destination, LEFT_PUSH if to_left else RIGHT_PUSH)
     ctx.changed(source, LEFT_POP if from_left else RIGHT_POP)

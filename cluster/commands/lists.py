@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from itertools import islice
-
 from cluster.commands.context import Context
 from cluster.commands.keys import FIRST_READ, first_key
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
@@ -28,14 +25,6 @@ _POP = first_key("RW", "access", "delete")
 _PRESENCE = first_key("RO")
 
 
-def grown(value: ListValue, longest: int) -> None:
-    """Note what the encoding depends on, after elements of at most `longest` bytes came in."""
-    if longest > value.peak_bytes:
-        value.peak_bytes = longest
-    if len(value.items) > value.peak_count:
-        value.peak_count = len(value.items)
-
-
 def push(ctx: Context, key: bytes, elements: tuple[bytes, ...], *, left: bool, only_existing: bool = False) -> bytes:
     value = ctx.typed_for_write(key, ListValue)
     if value is None:
@@ -50,12 +39,12 @@ def push(ctx: Context, key: bytes, elements: tuple[bytes, ...], *, left: bool, o
             items.appendleft(element)
         else:
             items.append(element)
-        grown(value, len(element))
+        value.grown(len(element))
     else:
         (items.extendleft if left else items.extend)(elements)
-        grown(value, max(map(len, elements)))
+        value.grown(max(map(len, elements)))
     ctx.changed(key, LEFT_PUSH if left else RIGHT_PUSH, len(elements))
-    return b":%d\r\n" % len(items)
+    return b":%d\r\n" % len(value.items)
 
 
 @command("LPUSH", arity=-3, flags={WRITE, DENYOOM, FAST}, keys=_PUSH, group="list", since="1.0.0",
@@ -85,12 +74,8 @@ def rpushx(ctx: Context, key: bytes, *elements: bytes) -> bytes:
 def popped(ctx: Context, key: bytes, value: ListValue, count: int, *, left: bool) -> list[bytes]:
     """Take up to `count` elements from one end, in the order they come off."""
     items = value.items
-    if count >= len(items):
-        found = list(items) if left else list(reversed(items))
-        items.clear()
-    else:
-        pop = items.popleft if left else items.pop
-        found = [pop() for _ in range(count)]
+    pop = items.popleft if left else items.pop
+    found = [pop() for _ in range(min(count, len(items)))]
     ctx.changed(key, LEFT_POP if left else RIGHT_POP, len(found))
     ctx.remove_if_empty(key, value)
     return found
@@ -160,7 +145,7 @@ def lset(ctx: Context, key: bytes, index: bytes, element: bytes) -> bytes:
     if not -len(value) <= at < len(value):
         raise OutOfRange
     value.items[at] = element
-    grown(value, len(element))
+    value.grown(len(element))
     ctx.changed(key, LIST_SET)
     return replies.OK
 
@@ -172,15 +157,6 @@ def window(start: int, end: int, length: int) -> tuple[int, int]:
     return (first, last + 1) if first <= last and first < length else (0, 0)
 
 
-def stretch(items: deque[bytes], first: int, behind: int) -> list[bytes]:
-    """items[first:behind], come to from the nearer end."""
-    if first == 0 and behind == len(items):
-        return list(items)
-    if first <= len(items) - behind:
-        return list(islice(items, first, behind))
-    return list(islice(reversed(items), len(items) - behind, len(items) - first))[::-1]
-
-
 @command("LRANGE", arity=4, flags={READONLY}, keys=FIRST_READ, group="list", since="1.0.0",
          summary="Answers the elements of a range of positions.")
 def lrange(ctx: Context, key: bytes, start: bytes, end: bytes) -> bytes:
@@ -188,7 +164,7 @@ def lrange(ctx: Context, key: bytes, start: bytes, end: bytes) -> bytes:
     value = ctx.typed(key, ListValue)
     if value is None:
         return replies.EMPTY_ARRAY
-    return replies.bulk_array(stretch(value.items, *window(first, last, len(value))))
+    return replies.bulk_array(value.stretch(*window(first, last, len(value))))
 
 
 @command("LTRIM", arity=4, flags={WRITE}, keys=first_key("RW", "delete"), group="list", since="1.0.0",
@@ -202,9 +178,7 @@ def ltrim(ctx: Context, key: bytes, start: bytes, end: bytes) -> bytes:
     before = len(items)
     first, behind = window(first, last, before)
     if behind - first < (before >> 1):
-        gone = ListValue()
-        gone.items, value.items = items, deque(stretch(items, first, behind))
-        ctx.server.lazy_free.take(gone, counted=False)
+        ctx.server.lazy_free.take(value.replace(value.stretch(first, behind)), counted=False)
     else:
         for _ in range(before - behind):
             items.pop()
@@ -229,7 +203,7 @@ def linsert(ctx: Context, key: bytes, where: bytes, pivot: bytes, element: bytes
     except ValueError:
         return replies.MINUS_ONE
     value.items.insert(at + (side == b"AFTER"), element)
-    grown(value, len(element))
+    value.grown(len(element))
     ctx.changed(key, LIST_INSERT)
     return replies.integer(len(value))
 
@@ -250,7 +224,7 @@ def lrem(ctx: Context, key: bytes, count: bytes, element: bytes) -> bytes:
             kept.append(item)
     removed = len(value) - len(kept)
     if removed:
-        value.items = deque(reversed(kept) if wanted < 0 else kept)
+        value.replace(reversed(kept) if wanted < 0 else kept)
         ctx.changed(key, LIST_REMOVE, removed)
         ctx.remove_if_empty(key, value)
     return replies.integer(removed)

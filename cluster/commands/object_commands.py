@@ -72,6 +72,8 @@ def _string_encoding(value: StringValue) -> str:
 
 def _list_encoding(value: ListValue, limit: int) -> str:
     """A list is a listpack for as long as it fits into one node of a quicklist."""
+    if len(value) * _ENTRY_OVERHEAD > _LISTPACK_BYTES[-5]:
+        return "quicklist"
     size = _LISTPACK_OVERHEAD + sum(map(len, value.items)) + _ENTRY_OVERHEAD * len(value.items)
     if limit >= 0:
         fits = value.peak_count <= limit and size <= _SAFE_LISTPACK_BYTES

@@ -13,10 +13,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
 from typing import TypeVar
 
 from cluster.keyspace.buckets import BucketMap
+from cluster.keyspace.chunks import GROUP_BITS, find_position, position_of, sums_of
 
 _T = TypeVar("_T")
 Scored = tuple[float, bytes]
@@ -26,8 +27,6 @@ CHUNK_LIMIT = 1024
 CHUNK_FILL = 768
 """What chunks made from the start hold."""
 MERGE_BELOW = 192
-_GROUP_BITS = 5
-_GROUP = 1 << _GROUP_BITS
 
 
 def place_in(scores: Sequence[float], members: Sequence[bytes], score: float, member: bytes) -> int:
@@ -121,12 +120,7 @@ class LongRanking(BucketMap[float]):
         self._members = [[member for _, member in ordered[at : at + CHUNK_FILL]] for at in starts]
         self._top_scores = [scores[-1] for scores in self._scores]
         self._top_members = [members[-1] for members in self._members]
-        self._groups: list[int] = []
-        self._count_groups()
-
-    def _count_groups(self) -> None:
-        sizes = list(map(len, self._members))
-        self._groups = [sum(sizes[at : at + _GROUP]) for at in range(0, len(sizes), _GROUP)]
+        self._groups = sums_of(self._members)
 
     def _chunk_of(self, score: float, member: bytes) -> int:
         """The first chunk whose last entry is no less than (score, member); the last one if there is none."""
@@ -159,7 +153,7 @@ class LongRanking(BucketMap[float]):
         at = place_in(scores, members, score, member)
         scores.insert(at, score)
         members.insert(at, member)
-        self._groups[chunk >> _GROUP_BITS] += 1
+        self._groups[chunk >> GROUP_BITS] += 1
         if at == len(members) - 1:
             self._set_top(chunk)
         if len(members) > CHUNK_LIMIT:
@@ -168,14 +162,14 @@ class LongRanking(BucketMap[float]):
     def _cut_chunk(self, chunk: int) -> None:
         _cut(self._scores, self._top_scores, chunk)
         _cut(self._members, self._top_members, chunk)
-        self._count_groups()
+        self._groups = sums_of(self._members)
 
     def _delete(self, member: bytes, score: float) -> None:
         chunk = self._chunk_of(score, member)
         scores, members = self._scores[chunk], self._members[chunk]
         at = place_in(scores, members, score, member)
         del scores[at], members[at]
-        self._groups[chunk >> _GROUP_BITS] -= 1
+        self._groups[chunk >> GROUP_BITS] -= 1
         if len(members) < MERGE_BELOW and len(self._members) > 1:
             self._join_next(chunk)
         elif members and at == len(members):
@@ -189,28 +183,12 @@ class LongRanking(BucketMap[float]):
         if len(self._members[first]) > CHUNK_LIMIT:
             self._cut_chunk(first)
         else:
-            self._count_groups()
+            self._groups = sums_of(self._members)
 
     # -- ranks -----------------------------------------------------------------------------------------------
 
     def _rank_of(self, chunk: int, at: int) -> int:
-        group = chunk >> _GROUP_BITS
-        return sum(self._groups[:group]) + sum(map(len, self._members[group << _GROUP_BITS : chunk])) + at
-
-    def _place(self, rank: int) -> tuple[int, int]:
-        """(chunk, place in it) of a rank below the length."""
-        chunk = 0
-        for count in self._groups:
-            if rank < count:
-                break
-            rank -= count
-            chunk += _GROUP
-        for members in islice(self._members, chunk, None):
-            if rank < len(members):
-                break
-            rank -= len(members)
-            chunk += 1
-        return chunk, rank
+        return position_of(self._members, self._groups, chunk) + at
 
     def rank(self, member: bytes, score: float) -> int:
         return self.rank_of_place(score, member)
@@ -233,7 +211,7 @@ class LongRanking(BucketMap[float]):
         found: list[Scored] = []
         if first >= behind:
             return found
-        chunk, at = self._place(first)
+        chunk, at = find_position(self._members, self._groups, first)
         left = behind - first
         while left > 0:
             scores, members = self._scores[chunk], self._members[chunk]
@@ -244,7 +222,7 @@ class LongRanking(BucketMap[float]):
 
     def remove_stretch(self, first: int, behind: int) -> None:
         """Not all of it."""
-        start, at = self._place(first)
+        start, at = find_position(self._members, self._groups, first)
         chunk, left = start, behind - first
         while left > 0:
             scores, members = self._scores[chunk], self._members[chunk]
@@ -252,7 +230,7 @@ class LongRanking(BucketMap[float]):
             for member in gone:
                 self.pop(member)
             del scores[at : at + left], members[at : at + left]
-            self._groups[chunk >> _GROUP_BITS] -= len(gone)
+            self._groups[chunk >> GROUP_BITS] -= len(gone)
             left -= len(gone)
             chunk, at = chunk + 1, 0
         self._tidy(start, chunk)
@@ -263,7 +241,7 @@ class LongRanking(BucketMap[float]):
         for chunk in reversed(empty):
             del self._scores[chunk], self._members[chunk], self._top_scores[chunk], self._top_members[chunk]
         if empty:
-            self._count_groups()
+            self._groups = sums_of(self._members)
         for chunk in range(start, behind - len(empty)):
             self._set_top(chunk)
         if start < len(self._members) and len(self._members) > 1 and len(self._members[start]) < MERGE_BELOW:
