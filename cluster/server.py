@@ -275,10 +275,9 @@ class Server:
                 if db.get(watched[1]) is not None:
                     self.announce(db, watched[1], Event("g", "flushed"))
             keys = len(db)
-            if keys:  # to clear many databases takes long enough to be felt
+            if keys:
                 count += keys
-                self.lazy_free.take_tables([*db.spaces, *db.deadlines], keys if lazily else 0)
-                db.clear()
+                self.lazy_free.take_tables(db.clear(), keys if lazily else 0)
                 if self.config.maxmemory or self.ctx.tracks_access:
                     self.memory.emptied(db)
         for index, key in list(self.blocked_keys):

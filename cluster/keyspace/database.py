@@ -11,6 +11,8 @@ no copy); the other types are the classes beside this module.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import compress
+from typing import Any
 
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.values import Value
@@ -71,10 +73,14 @@ class Database:
             for key, value in space.items():
                 yield key, value, deadlines.get(key)
 
-    def clear(self) -> None:
-        """Forget everything; the dicts themselves are replaced, so a snapshot of the old ones stays whole."""
-        self.spaces[:] = [{} for _ in range(SLOT_COUNT)]
-        self.deadlines[:] = [{} for _ in range(SLOT_COUNT)]
+    def clear(self) -> list[dict[bytes, Any]]:
+        """Forget everything. The dicts that held something are replaced and returned, for whoever frees them."""
+        filled: list[dict[bytes, Any]] = []
+        for tables in (self.spaces, self.deadlines):
+            for slot in list(compress(range(SLOT_COUNT), tables)):
+                filled.append(tables[slot])
+                tables[slot] = {}
+        return filled
 
     def clear_slot(self, slot: int) -> int:
         """Forget one slot's keys; how many there were."""
