@@ -22,6 +22,7 @@ from cluster.journal import Entry, Journal
 from cluster.key_events import KeyEvents
 from cluster.keyspace.database import Database
 from cluster.keyspace.events import EVICTED, EXPIRED, TOUCHED, Event
+from cluster.keyspace.flat_fields import NamePool
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.lazy_free import LazyFree
 from cluster.keyspace.scan import ScanCache
@@ -75,6 +76,7 @@ class Server:
         self.stats = Stats()
         self.scan_cache = ScanCache()
         self.lazy_free = LazyFree()
+        self.field_names = NamePool()
         self.clients: dict[int, Session] = {}
         self.monitors: dict[int, Session] = {}
         self.watching = Watching(self)
