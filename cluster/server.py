@@ -79,11 +79,8 @@ class Server:
         self.field_names = NamePool()
         self.clients: dict[int, Session] = {}
         self.monitors: dict[int, Session] = {}
-        self.watching = Watching(self)
-        self.pubsub = PubSub(self)
-        self.key_events = KeyEvents(self)
         self._start_flags()
-        self.slow_log = SlowLog()
+        self._start_observing()
         self.requires_password = bool(config.requirepass)
         self.awake: dict[Session, None] = {}
         self.unfinished: dict[Session, None] = {}
@@ -101,6 +98,12 @@ class Server:
         self.bus: BusBridge | None = None
         self.shell = Shell()
         self.refresh_road()
+
+    def _start_observing(self) -> None:
+        self.watching = Watching(self)
+        self.pubsub = PubSub(self)
+        self.key_events = KeyEvents(self)
+        self.slow_log = SlowLog()
 
     def _start_flags(self) -> None:
         self.loading = False
