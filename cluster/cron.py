@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
 
 from cluster.keyspace.expiry import ExpiryCycle
+from cluster.keyspace.field_expiry import FieldExpiryCycle
 
 if TYPE_CHECKING:
     from cluster.network.reactor import Reactor
@@ -23,9 +25,9 @@ SAMPLE_MS = 100
 CLIENTS_PER_TICK = 64
 """Clients looked at for the `timeout` directive in one tick."""
 SLICE_NS = 1_000_000
-"""How long keys that have expired are deleted, and large values freed, before others have a turn."""
+"""How long keys that have expired are deleted, and fields, and large values freed, before others have a turn."""
 BACKGROUND_SHARE = 0.25
-"""The share of the time that either may take while there is more to do, as redis-server's expiry cycle."""
+"""The share of the time that each may take while there is more to do, as redis-server's expiry cycle."""
 _PAUSE_S = SLICE_NS / 1e9 / BACKGROUND_SHARE
 
 
@@ -34,6 +36,7 @@ class Cron:
         self._server = server
         self._reactor = reactor
         self._expiry = ExpiryCycle(server.databases)
+        self._field_expiry = FieldExpiryCycle(server.databases)
         self._wakeup = trio.Event()
         self._last_sample_ms = 0
         self._client_cursor = 0
@@ -67,7 +70,7 @@ class Cron:
 
     @property
     def _has_background(self) -> bool:
-        return self._expiry.has_more or self._server.lazy_free.is_busy
+        return self._expiry.has_more or self._field_expiry.has_more or self._server.lazy_free.is_busy
 
     def _next_time_out(self) -> float:
         """When a waiting client's time is up, by trio's clock."""
@@ -92,8 +95,7 @@ class Cron:
         self._reactor.finish_batch([])
 
     def _free(self) -> None:
-        end_ns = time.perf_counter_ns() + SLICE_NS
-        self._server.lazy_free.work(lambda: time.perf_counter_ns() > end_ns)
+        self._server.lazy_free.work(_slice_is_over())
 
     def tick(self) -> None:
         server = self._server
@@ -119,12 +121,13 @@ class Cron:
         if server.is_replica:
             self._expiry.look_everywhere()  # its data come from its primary, all at once now and then
         if server.is_replica or server.loading or server.pause.active or not server.active_expiry:
-            self._expiry.has_more = False
+            self._expiry.has_more = self._field_expiry.has_more = False
             return
-        end_ns = time.perf_counter_ns() + SLICE_NS
-        due = self._expiry.due(now, lambda: time.perf_counter_ns() > end_ns, ticks_per_lap=server.config.hz)
-        for db, slot, key in due:
+        ticks_per_lap = server.config.hz
+        for db, slot, key in self._expiry.due(now, _slice_is_over(), ticks_per_lap=ticks_per_lap):
             server.expire_now(db, key, slot)
+        if any(db.fields.deadlines for db in server.databases):
+            self._field_expiry.run(now, _slice_is_over(), server.expire_fields, ticks_per_lap=ticks_per_lap)
 
     def _close_idle(self, now: int) -> None:
         limit_ms = self._server.config.timeout * 1000
@@ -146,3 +149,9 @@ class Cron:
         stats.commands_rate.sample(now, sum([one.calls for one in self._commands]))
         stats.input_rate.sample(now, stats.input_bytes)
         stats.output_rate.sample(now, stats.output_bytes)
+
+
+def _slice_is_over() -> Callable[[], bool]:
+    """Says whether a slice of time has passed since now."""
+    end_ns = time.perf_counter_ns() + SLICE_NS
+    return lambda: time.perf_counter_ns() > end_ns

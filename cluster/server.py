@@ -21,7 +21,8 @@ from cluster.errors import CommandError
 from cluster.journal import Entry, Journal
 from cluster.key_events import KeyEvents
 from cluster.keyspace.database import Database
-from cluster.keyspace.events import EVICTED, EXPIRED, TOUCHED, Event
+from cluster.keyspace.events import DEL, EVICTED, EXPIRED, FIELDS_EXPIRED, TOUCHED, Event
+from cluster.keyspace.expiring_hash import ExpiringHashValue
 from cluster.keyspace.flat_fields import NamePool
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.lazy_free import LazyFree
@@ -236,11 +237,29 @@ class Server:
         del db.deadlines[slot][key]
         if type(value) is not bytes:
             self.lazy_free.take(value, counted=self.config.lazyfree_lazy_expire)
+        db.fields.forget(key)
         self.key_ready(db, key)
         self.stats.expired_keys += 1
         self.journal.append(db.index, [b"UNLINK" if self.config.lazyfree_lazy_expire else b"DEL", key])
         if self.ctx.observed:
             self.announce(db, key, EXPIRED)
+
+    def expire_fields(self, db: Database, key: bytes, value: ExpiringHashValue, fields: list[bytes]) -> None:
+        """`fields` had expired and were taken from `value`, which `key` holds: tell replicas, and go with the last."""
+        if not fields:
+            return
+        self.stats.expired_fields += len(fields)
+        self.journal.append(db.index, [b"HDEL", key, *fields])
+        if value:
+            db.note_fields(key, value)
+        else:
+            db.delete(key)
+            if self.blocked_keys:
+                self.key_ready(db, key)
+        if self.ctx.observed:
+            self.announce(db, key, FIELDS_EXPIRED)
+            if not value:
+                self.announce(db, key, DEL)
 
     def evict_now(self, db: Database, key: bytes, slot: int) -> None:
         """Delete a key for want of memory and propagate the deletion."""
@@ -248,6 +267,7 @@ class Server:
         if type(value) is not bytes:
             self.lazy_free.take(value, counted=self.config.lazyfree_lazy_eviction)
         db.deadlines[slot].pop(key, None)
+        db.fields.forget(key)
         self.key_ready(db, key)
         self.stats.evicted_keys += 1
         self.journal.append(db.index, [b"UNLINK" if self.config.lazyfree_lazy_eviction else b"DEL", key])
@@ -307,6 +327,7 @@ class Server:
         one.spaces, other.spaces = other.spaces, one.spaces
         one.deadlines, other.deadlines = other.deadlines, one.deadlines
         one.may_expire, other.may_expire = other.may_expire, one.may_expire
+        one.fields.exchange(other.fields)
         self.scan_cache.clear()
         self.ctx.bind_database(self.ctx.db)
         if self.config.maxmemory or self.ctx.tracks_access:

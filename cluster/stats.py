@@ -61,6 +61,7 @@ class Stats:
         self.replication_input_bytes = 0
         self.replication_output_bytes = 0
         self.expired_keys = 0
+        self.expired_fields = 0
         self.evicted_keys = 0
         self.evicted_clients = 0
         self.expired_time_cap_reached = 0

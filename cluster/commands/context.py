@@ -17,7 +17,16 @@ from cluster.errors import WrongType
 from cluster.keyspace.database import Database
 from cluster.keyspace.events import DEL, KEY_MISS, Event
 from cluster.keyspace.hashing import key_slot
-from cluster.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, StreamValue, StringValue, Value
+from cluster.keyspace.values import (
+    ExpiringHashValue,
+    HashValue,
+    ListValue,
+    SetValue,
+    SortedSetValue,
+    StreamValue,
+    StringValue,
+    Value,
+)
 from cluster.protocol import replies
 
 if TYPE_CHECKING:
@@ -26,14 +35,16 @@ if TYPE_CHECKING:
     from cluster.network.session import Session
     from cluster.server import Server
 
+FIELDS_AT_ONCE = 200
+"""Expired fields that a command which meets them deletes; the expire cycle deletes the rest."""
 _Typed = TypeVar("_Typed", ListValue, HashValue, SetValue, SortedSetValue, StreamValue)
 
 
 class Context:
     __slots__ = (
-        "allows_blocking", "client", "command", "config", "db", "deadlines", "dirty", "hits", "misses", "now_ms",
-        "null", "null_array", "obeys_primary", "observed", "one_slot", "resp", "rng", "routed", "server", "slot",
-        "spaces", "tracks_access",
+        "allows_blocking", "client", "command", "config", "db", "deadlines", "dirty", "field_deadlines", "hits",
+        "misses", "now_ms", "null", "null_array", "obeys_primary", "observed", "one_slot", "resp", "rng", "routed",
+        "server", "slot", "spaces", "tracks_access",
     )
 
     def __init__(self, server: Server, config: Configuration, rng: random.Random) -> None:
@@ -81,6 +92,7 @@ class Context:
         self.db = db
         self.spaces = db.spaces
         self.deadlines = db.deadlines
+        self.field_deadlines = db.fields.deadlines
         self.routed = None
 
     # -- looking up ------------------------------------------------------------------------------------------
@@ -143,13 +155,32 @@ class Context:
         value = self.find(key)
         if value is None or type(value) is kind:
             return value
-        raise WrongType
+        return self.of_kind(key, value, kind)
 
     def typed_for_write(self, key: bytes, kind: type[_Typed]) -> _Typed | None:
         value = self.find_for_write(key)
         if value is None or type(value) is kind:
             return value
+        return self.of_kind(key, value, kind, for_write=True)
+
+    def of_kind(self, key: bytes, value: Value, kind: type[_Typed], *, for_write: bool = False) -> _Typed | None:
+        """The value of `key`, which was found to be of another class than `kind`: a hash with deadlines is a hash."""
+        if isinstance(value, ExpiringHashValue) and isinstance(value, kind):
+            return self.as_of_now(key, value, for_write=for_write)
         raise WrongType
+
+    def as_of_now(
+        self, key: bytes, value: ExpiringHashValue, *, for_write: bool = False
+    ) -> ExpiringHashValue | None:
+        """A hash that was found, with its fields as they are now: a primary deletes some of those that have expired,
+        the rest are hidden. None when nothing is left (for a writer: not even hidden)."""
+        server = self.server
+        value.now_ms = 0 if self.obeys_primary or server.loading else self.now_ms
+        if not value.hides:
+            return value
+        if not server.is_replica and not server.pause.active:
+            server.expire_fields(self.db, key, value, value.take_expired(self.now_ms, FIELDS_AT_ONCE))
+        return value if (value if for_write else len(value)) else None
 
     def is_expired(self, key: bytes, slot: int) -> bool:
         """Whether `key`, which has a deadline, is past it. A primary deletes it then and there (and propagates the
@@ -184,10 +215,22 @@ class Context:
             deadlines = self.deadlines[slot]
             if deadlines:
                 deadlines.pop(key, None)
+        if self.field_deadlines:
+            self.field_deadlines[slot].pop(key, None)
         if self.server.blocked_keys:
             self.server.key_ready(self.db, key)
         if self.tracks_access:
             self.server.memory.stored(key)
+
+    def adopt(self, key: bytes, value: Value, deadline_ms: int | None) -> None:
+        """`put` a value that was made elsewhere, with the key's deadline; its fields may bring theirs."""
+        self.put(key, value)
+        self.set_deadline(key, deadline_ms)
+        self.db.note_fields(key, value)
+
+    def convert(self, key: bytes, value: Value) -> None:
+        """The value of `key` is held by another object from now on. To nobody is that a change."""
+        self.spaces[key_slot(key)][key] = value
 
     def clear(self, key: bytes) -> None:
         """Take a key away without a word, so that the one put there next is a new one."""
@@ -197,6 +240,7 @@ class Context:
             if type(value) is not bytes:
                 self.server.lazy_free.take(value, counted=self.config.lazyfree_lazy_server_del)
             self.deadlines[slot].pop(key, None)
+            self.db.fields.forget(key)
             if self.server.blocked_keys:
                 self.server.key_ready(self.db, key)
 
@@ -213,6 +257,8 @@ class Context:
             self.server.lazy_free.take(value, counted=lazily)
         if self.deadlines[slot]:
             self.deadlines[slot].pop(key, None)
+        if self.field_deadlines:
+            self.field_deadlines[slot].pop(key, None)
         if self.server.blocked_keys:
             self.server.key_ready(self.db, key)
         self.changed(key, event, count)

@@ -87,7 +87,7 @@ def _listpack(ctx: Context, key: bytes) -> bytes:
     value = ctx.peek(key)
     if value is None:
         raise NoSuchKey
-    if encoding(ctx, value) != "listpack":
+    if encoding(ctx, value) not in ("listpack", "listpackex"):
         raise CommandError("ERR Not a listpack encoded object.")
     return replies.simple("Listpack structure printed on stdout")
 

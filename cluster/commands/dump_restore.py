@@ -79,9 +79,7 @@ def _restore(
             ctx.changed(key, DEL)
             ctx.propagate(b"DEL", key)
         return replies.OK
-    ctx.put(key, value)
-    if deadline is not None:
-        ctx.set_deadline(key, deadline)
+    ctx.adopt(key, value, deadline)
     usage: tuple[bytes, ...] = ()
     if idle is not None:
         usage = (b"IDLETIME", b"%d" % idle)

@@ -118,9 +118,8 @@ def _rename(ctx: Context, key: bytes, new_key: bytes, value: Value) -> None:
     clock = ctx.server.memory.clock(ctx.db, key)
     if ctx.find_for_write(new_key) is not None:
         ctx.clear(new_key)
-    ctx.put(new_key, value)
+    ctx.adopt(new_key, value, deadline)
     ctx.server.memory.set_clock(ctx.db, new_key, clock)
-    ctx.set_deadline(new_key, deadline)
     ctx.remove(key, RENAME_FROM, 0)
     ctx.changed(new_key, RENAME_TO)
 
@@ -163,8 +162,7 @@ def move(ctx: Context, key: bytes, index: bytes) -> bytes:
         return replies.ZERO
     deadline = ctx.deadline(key)
     with _within(ctx, target):
-        ctx.put(key, value)
-        ctx.set_deadline(key, deadline)
+        ctx.adopt(key, value, deadline)
     ctx.remove(key, MOVE_FROM, 0)
     with _within(ctx, target):
         ctx.changed(key, MOVE_TO)
@@ -190,8 +188,7 @@ def copy(ctx: Context, key: bytes, new_key: bytes, *options: bytes) -> bytes:
     deadline = ctx.deadline(key)
     with _within(ctx, target):
         ctx.clear(new_key)
-        ctx.put(new_key, copy_value(value))
-        ctx.set_deadline(new_key, deadline)
+        ctx.adopt(new_key, copy_value(value), deadline)
         ctx.changed(new_key, COPY_TO)
     return replies.ONE
 

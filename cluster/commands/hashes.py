@@ -1,6 +1,11 @@
-"""Hashes: fields and their values. Fields stand in the order in which they came."""
+"""Hashes: fields and their values. Fields stand in the order in which they came. (Their deadlines: hash_deadlines.py.)
+
+Where `ctx.field_deadlines` is empty, no hash of the database has a field with a deadline: there is nothing to settle.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from cluster.commands.context import Context
 from cluster.commands.keys import FIRST, FIRST_READ, first_key
@@ -10,7 +15,7 @@ from cluster.commands.scan_commands import scan_members
 from cluster.errors import CommandError, NotAFloat, NotAnInteger, wrong_arity
 from cluster.keyspace.events import Event
 from cluster.keyspace.numbers import INT64_MAX, INT64_MIN, incremented, parse_integer, parse_long_double
-from cluster.keyspace.values import HashValue
+from cluster.keyspace.values import ExpiringHashValue, HashValue, Value
 from cluster.protocol import replies
 
 HASH_SET = Event("h", "hset")
@@ -23,29 +28,45 @@ _INCREMENT = first_key("RW", "access", "update")
 _UNORDERED = ("nondeterministic_output_order",)
 
 
-def _to_change(ctx: Context, key: bytes) -> HashValue:
+def settled(ctx: Context, key: bytes, value: HashValue | None, fields: Iterable[bytes]) -> HashValue | None:
+    """The hash of `key` about to be changed, without those of `fields` whose time is up: the effect of a command that
+    asks whether a field is there must mean the same to replicas, who go by other clocks."""
+    if not isinstance(value, ExpiringHashValue) or not value.hides:
+        return value
+    ctx.server.expire_fields(ctx.db, key, value, value.take_named(fields))
+    return value or None
+
+
+def new_hash(ctx: Context, key: bytes) -> HashValue:
+    value = HashValue(pool=ctx.server.field_names)
+    ctx.put(key, value)
+    return value
+
+
+def _to_change(ctx: Context, key: bytes, field: bytes) -> HashValue:
     """The hash of `key`, made if need be."""
     value = ctx.typed_for_write(key, HashValue)
-    if value is None:
-        value = HashValue(pool=ctx.server.field_names)
-        ctx.put(key, value)
-    return value
+    if ctx.field_deadlines:
+        value = settled(ctx, key, value, (field,))
+    return new_hash(ctx, key) if value is None else value
 
 
 def _set_pairs(ctx: Context, key: bytes, pairs: tuple[bytes, ...], name: str) -> int:
     """How many fields are new."""
     if len(pairs) & 1:
         raise wrong_arity(name)
-    value = _to_change(ctx, key)
-    before = len(value.fields)
+    value = ctx.typed_for_write(key, HashValue)
+    if value is None:
+        value = new_hash(ctx, key)
     if len(pairs) == 2:
-        value.set(pairs[0], pairs[1])
+        added = int(value.set(pairs[0], pairs[1]))
     else:
         rest = iter(pairs)
-        for field, content in zip(rest, rest, strict=True):
-            value.set(field, content)
+        added = sum([value.set(field, content) for field, content in zip(rest, rest, strict=True)])
+    if ctx.field_deadlines:
+        ctx.db.note_fields(key, value)
     ctx.changed(key, HASH_SET, len(pairs) // 2)
-    return len(value.fields) - before
+    return added
 
 
 @command("HSET", arity=-4, flags={WRITE, DENYOOM, FAST}, keys=FIRST, group="hash", since="2.0.0",
@@ -64,20 +85,26 @@ def hmset(ctx: Context, key: bytes, *pairs: bytes) -> bytes:
 @command("HSETNX", arity=4, flags={WRITE, DENYOOM, FAST}, keys=first_key("RW", "insert"), group="hash",
          since="2.0.0", summary="Sets a field of a hash unless it is there.")
 def hsetnx(ctx: Context, key: bytes, field: bytes, content: bytes) -> bytes:
-    value = _to_change(ctx, key)
-    if field in value.fields:
+    value = _to_change(ctx, key, field)
+    if value.get(field) is not None:
         return replies.ZERO
     value.set(field, content)
     ctx.changed(key, HASH_SET)
     return replies.ONE
 
 
+def _content(ctx: Context, key: bytes, value: Value | None, field: bytes) -> bytes | None:
+    """What `value`, which `key` holds and which is no plain hash, has in a field."""
+    found = None if value is None else ctx.of_kind(key, value, HashValue)
+    return None if found is None else found.get(field)
+
+
 @command("HGET", arity=3, flags={READONLY, FAST}, keys=FIRST_READ, group="hash", since="2.0.0",
          summary="Answers the value of a field.")
 def hget(ctx: Context, key: bytes, field: bytes) -> bytes:
-    value = ctx.typed(key, HashValue)
-    content = None if value is None else value.fields.get(field)
-    return ctx.null if content is None else replies.bulk(content)
+    value = ctx.find(key)
+    content = value.get(field) if type(value) is HashValue else _content(ctx, key, value, field)
+    return ctx.null if content is None else b"$%d\r\n%b\r\n" % (len(content), content)
 
 
 @command("HMGET", arity=-3, flags={READONLY, FAST}, keys=FIRST_READ, group="hash", since="2.0.0",
@@ -86,7 +113,7 @@ def hmget(ctx: Context, key: bytes, *fields: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
     if value is None:
         return replies.array([ctx.null] * len(fields))
-    return replies.bulk_or_null_array(map(value.fields.get, fields), ctx.resp)
+    return replies.bulk_or_null_array(value.many(fields), ctx.resp)
 
 
 @command("HDEL", arity=-3, flags={WRITE, FAST}, keys=first_key("RW", "delete"), group="hash", since="2.0.0",
@@ -97,6 +124,8 @@ def hdel(ctx: Context, key: bytes, *fields: bytes) -> bytes:
         return replies.ZERO
     deleted = sum(map(value.discard, fields))
     if deleted:
+        if ctx.field_deadlines:
+            ctx.db.note_fields(key, value)
         ctx.changed(key, HASH_DEL, deleted)
         ctx.remove_if_empty(key, value)
     return replies.integer(deleted)
@@ -113,28 +142,29 @@ def hlen(ctx: Context, key: bytes) -> bytes:
          summary="Answers the length of a field's value.")
 def hstrlen(ctx: Context, key: bytes, field: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
-    return replies.integer(0 if value is None else len(value.fields.get(field, b"")))
+    return replies.integer(0 if value is None else len(value.get(field) or b""))
 
 
 @command("HEXISTS", arity=3, flags={READONLY, FAST}, keys=_PRESENCE, group="hash", since="2.0.0",
          summary="Tells whether a field is there.")
 def hexists(ctx: Context, key: bytes, field: bytes) -> bytes:
-    value = ctx.typed(key, HashValue)
-    return replies.ONE if value is not None and field in value.fields else replies.ZERO
+    value = ctx.find(key)
+    content = value.get(field) if type(value) is HashValue else _content(ctx, key, value, field)
+    return replies.ZERO if content is None else replies.ONE
 
 
 @command("HKEYS", arity=2, flags={READONLY}, keys=FIRST_READ, group="hash", since="2.0.0", tips=_UNORDERED,
          summary="Answers every field.")
 def hkeys(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
-    return replies.bulk_array(() if value is None else value.fields)
+    return replies.bulk_array(() if value is None else value.names())
 
 
 @command("HVALS", arity=2, flags={READONLY}, keys=FIRST_READ, group="hash", since="2.0.0", tips=_UNORDERED,
          summary="Answers every value.")
 def hvals(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
-    return replies.bulk_array(() if value is None else value.fields.values())
+    return replies.bulk_array(() if value is None else value.contents())
 
 
 @command("HGETALL", arity=2, flags={READONLY}, keys=FIRST_READ, group="hash", since="2.0.0", tips=_UNORDERED,
@@ -142,7 +172,7 @@ def hvals(ctx: Context, key: bytes) -> bytes:
 def hgetall(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
     pairs = [] if value is None else [
-        (replies.bulk(field), replies.bulk(content)) for field, content in value.fields.items()
+        (replies.bulk(field), replies.bulk(content)) for field, content in value.items()
     ]
     return replies.map_reply(pairs, ctx.resp)
 
@@ -152,14 +182,16 @@ def hgetall(ctx: Context, key: bytes) -> bytes:
 def hincrby(ctx: Context, key: bytes, field: bytes, increment: bytes) -> bytes:
     by = parse_integer(increment)
     value = ctx.typed_for_write(key, HashValue)
-    old = None if value is None else value.fields.get(field)
+    if ctx.field_deadlines:
+        value = settled(ctx, key, value, (field,))
+    old = None if value is None else value.get(field)
     try:
         number = by if old is None else by + parse_integer(old)
     except NotAnInteger:
         raise CommandError("ERR hash value is not an integer") from None
     if not INT64_MIN <= number <= INT64_MAX:
         raise CommandError("ERR increment or decrement would overflow")
-    (_to_change(ctx, key) if value is None else value).set(field, b"%d" % number)
+    (new_hash(ctx, key) if value is None else value).update(field, b"%d" % number)
     ctx.changed(key, HASH_INCR_BY)
     return replies.integer(number)
 
@@ -169,15 +201,18 @@ def hincrby(ctx: Context, key: bytes, field: bytes, increment: bytes) -> bytes:
 def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: bytes) -> bytes:
     if parse_long_double(increment).infinite:
         raise CommandError("ERR value is NaN or Infinity")
-    value = ctx.typed_for_write(key, HashValue)
-    old = None if value is None else value.fields.get(field)
+    value = settled(ctx, key, ctx.typed_for_write(key, HashValue), (field,))
+    old = None if value is None else value.get(field)
     try:
         text = incremented(old, increment)
     except NotAFloat:
         raise CommandError("ERR hash value is not a float") from None
-    (_to_change(ctx, key) if value is None else value).set(field, text)
+    (new_hash(ctx, key) if value is None else value).update(field, text)
     # The sum itself, so that replicas of other precision cannot differ.
-    ctx.propagate(b"HSET", key, field, text)
+    if isinstance(value, ExpiringHashValue) and value.deadline(field) is not None:
+        ctx.propagate(b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, text)
+    else:
+        ctx.propagate(b"HSET", key, field, text)  # which older servers know too
     ctx.changed(key, HASH_INCR_BY_FLOAT)
     return replies.bulk(text)
 
@@ -187,7 +222,7 @@ def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: bytes) -> by
 def hrandfield(ctx: Context, key: bytes, *options: bytes) -> bytes:
     return random_pairs(
         ctx, key, options, kind=HashValue, word=b"WITHVALUES",
-        companion=lambda value, field: replies.bulk(value.fields[field]),
+        companion=lambda value, field: replies.bulk(value.get(field) or b""),
     )
 
 
@@ -196,5 +231,5 @@ def hrandfield(ctx: Context, key: bytes, *options: bytes) -> bytes:
 def hscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
     return scan_members(
         ctx, key, cursor, options, kind=HashValue, members=lambda value: value.fields,
-        shown=lambda value, field: (field, value.fields[field]),
+        shown=lambda value, field: (field, value.get(field) or b""),
     )

@@ -131,6 +131,7 @@ def _stats(server: Server) -> Fields:
     yield "sync_full", stats.full_syncs
     yield "sync_partial_ok", stats.partial_syncs_ok
     yield "sync_partial_err", stats.partial_syncs_err
+    yield "expired_subkeys", stats.expired_fields
     yield "expired_keys", stats.expired_keys
     yield "expired_stale_perc", "0.00"
     yield "expired_time_cap_reached_count", stats.expired_time_cap_reached
@@ -192,7 +193,8 @@ def _cluster(server: Server) -> Fields:
 def _keyspace(server: Server) -> Fields:
     for db in server.databases:
         if keys := len(db):
-            yield f"db{db.index}", f"keys={keys},expires={db.volatile_count()},avg_ttl={_average_ttl(server, db.index)}"
+            shown = f"keys={keys},expires={db.volatile_count()},avg_ttl={_average_ttl(server, db.index)}"
+            yield f"db{db.index}", f"{shown},subexpiry={len(db.fields)}"
 
 
 def _average_ttl(server: Server, index: int) -> int:

@@ -12,6 +12,7 @@ from cluster.commands.keys import KeySpec
 from cluster.commands.registry import LOADING, READONLY, STALE, command, container
 from cluster.commands.sorted_sets import is_listpack
 from cluster.errors import CommandError
+from cluster.keyspace.expiring_hash import ExpiringHashValue
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.numbers import is_integer
@@ -49,7 +50,9 @@ def encoding(ctx: Context, value: Value) -> str:
         small = (
             value.peak_count <= config.hash_max_listpack_entries and value.peak_bytes <= config.hash_max_listpack_value
         )
-        return "listpack" if small else "hashtable"
+        if not small:
+            return "hashtable"
+        return "listpackex" if isinstance(value, ExpiringHashValue) else "listpack"
     if isinstance(value, SetValue):
         if value.was_integers and value.peak_count <= config.set_max_intset_entries:
             return "intset"

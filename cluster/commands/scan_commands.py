@@ -7,11 +7,11 @@ from typing import NamedTuple, TypeVar
 
 from cluster.commands.context import Context
 from cluster.commands.registry import READONLY, command
-from cluster.errors import SyntaxFault
+from cluster.errors import CommandError, SyntaxFault
 from cluster.keyspace.glob import Glob
 from cluster.keyspace.numbers import parse_integer
 from cluster.keyspace.scan import Members, parse_cursor, pattern_slot, scan_collection, scan_keys
-from cluster.keyspace.values import HashValue, SetValue, SortedSetValue, type_name
+from cluster.keyspace.values import ExpiringHashValue, HashValue, SetValue, SortedSetValue, type_name
 from cluster.protocol import replies
 
 _DEFAULT_COUNT = 10
@@ -19,22 +19,29 @@ _Collection = TypeVar("_Collection", HashValue, SetValue, SortedSetValue)
 
 
 class ScanOptions(NamedTuple):
-    """effort: about how many elements to look at (COUNT). glob: what their names must match, None for any."""
+    """effort: about how many elements to look at (COUNT). glob: what their names must match, None for any. names_only:
+    without their values (NOVALUES)."""
 
     effort: int = _DEFAULT_COUNT
     glob: Glob | None = None
     type: str | None = None
+    names_only: bool = False
 
 
-def scan_options(options: tuple[bytes, ...], *, with_type: bool = False) -> ScanOptions:
-    """What stands behind the cursor. Only SCAN itself knows TYPE."""
-    count, glob, wanted = _DEFAULT_COUNT, None, None
-    if len(options) % 2:
-        # Redis reads pair by pair, so an error in an earlier pair comes first.
-        scan_options(options[:-1], with_type=with_type)
-        raise SyntaxFault
-    for word, value in zip(options[::2], options[1::2], strict=True):
+def scan_options(options: tuple[bytes, ...], *, with_type: bool = False, of_hash: bool = False) -> ScanOptions:
+    """What stands behind the cursor. Only SCAN itself knows TYPE, and only HSCAN NOVALUES."""
+    count, glob, wanted, names_only = _DEFAULT_COUNT, None, None, False
+    rest = iter(options)
+    for word in rest:
         name = word.upper()
+        if name == b"NOVALUES":
+            if not of_hash:
+                raise CommandError("ERR NOVALUES option can only be used in HSCAN")
+            names_only = True
+            continue
+        value = next(rest, None)
+        if value is None:
+            raise SyntaxFault
         if name == b"COUNT":
             count = parse_integer(value)
             if count < 1:
@@ -45,7 +52,7 @@ def scan_options(options: tuple[bytes, ...], *, with_type: bool = False) -> Scan
             wanted = value.decode("utf-8", "replace").lower()
         else:
             raise SyntaxFault
-    return ScanOptions(count, glob, wanted)
+    return ScanOptions(count, glob, wanted, names_only)
 
 
 def scan_reply(cursor: int, elements: list[bytes]) -> bytes:
@@ -68,10 +75,14 @@ def scan_members(
     value = ctx.typed(key, kind)
     if value is None:
         return scan_reply(0, [])
-    effort, glob, _ = scan_options(options)
+    effort, glob, _, names_only = scan_options(options, of_hash=kind is HashValue)
     following, found = scan_collection(ctx.server.scan_cache, (ctx.db.index, key), members(value), at, effort)
     if glob is not None:
         found = [member for member in found if glob.matches(member)]
+    if isinstance(value, ExpiringHashValue):
+        found = list(value.living(found))
+    if names_only:
+        return scan_reply(following, found)
     return scan_reply(following, [part for member in found for part in shown(value, member)])
 
 
@@ -79,7 +90,7 @@ def scan_members(
          tips=("nondeterministic_output", "request_policy:special"), summary="Goes through the keys, some at a time.")
 def scan(ctx: Context, cursor: bytes, *options: bytes) -> bytes:
     at = parse_cursor(cursor)
-    effort, glob, wanted = scan_options(options, with_type=True)
+    effort, glob, wanted, _ = scan_options(options, with_type=True)
     only = None if glob is None else pattern_slot(glob.pattern)
     following, keys = scan_keys(ctx.server.scan_cache, ctx.db.index, ctx.spaces, at, effort, only)
     if glob is not None:

@@ -9,6 +9,7 @@ from cluster.commands.keys import KeySpec, Keyword
 from cluster.commands.registry import DENYOOM, READONLY, WRITE, command
 from cluster.errors import CommandError, NotAFloat, SyntaxFault, WrongType
 from cluster.keyspace.events import Event
+from cluster.keyspace.expiring_hash import ExpiringHashValue
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.numbers import parse_float, parse_integer
@@ -159,7 +160,10 @@ def _lookup(ctx: Context, pattern: bytes, element: bytes) -> bytes | None:
     suffix, arrow, field = rest.partition(b"->")
     if not field:
         suffix, arrow = rest, b""
-    value = ctx.find(prefix + element + suffix)
+    key = prefix + element + suffix
+    value = ctx.find(key)
+    if isinstance(value, ExpiringHashValue):
+        value = ctx.as_of_now(key, value)
     if arrow:
-        return value.fields.get(field) if isinstance(value, HashValue) else None
+        return value.get(field) if isinstance(value, HashValue) else None
     return bytes(value) if isinstance(value, (bytes, bytearray)) else None

@@ -221,7 +221,7 @@ def mset(ctx: Context, *pairs: bytes) -> bytes:
         raise wrong_arity("mset")
     rest = iter(pairs)
     both = zip(rest, rest, strict=True)
-    if ctx.observed or ctx.tracks_access or ctx.server.blocked_keys:
+    if ctx.observed or ctx.tracks_access or ctx.field_deadlines or ctx.server.blocked_keys:
         for key, value in both:
             ctx.put(key, value)
             ctx.changed(key, SET)

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from itertools import compress
 from typing import Any
 
+from cluster.keyspace.expiring_hash import NEVER, ExpiringHashValue
+from cluster.keyspace.field_deadlines import FieldDeadlines
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.values import Value
 
@@ -22,15 +24,17 @@ class Database:
     """`spaces[slot]` maps key → value, `deadlines[slot]` key → expiry in ms for the keys that have one.
 
     `may_expire`: there may be deadlines. Whoever sets one sets it; the expire cycle takes it back when it has met none.
+    `fields`: which of the hashes have fields with deadlines.
     """
 
-    __slots__ = ("deadlines", "index", "may_expire", "spaces")
+    __slots__ = ("deadlines", "fields", "index", "may_expire", "spaces")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.spaces: list[dict[bytes, Value]] = [{} for _ in range(SLOT_COUNT)]
         self.deadlines: list[dict[bytes, int]] = [{} for _ in range(SLOT_COUNT)]
         self.may_expire = False
+        self.fields = FieldDeadlines(index)
 
     def __len__(self) -> int:
         return sum(map(len, self.spaces))
@@ -55,12 +59,21 @@ class Database:
             self.may_expire = True
         else:
             self.deadlines[slot].pop(key, None)
+        self.note_fields(key, value)
+
+    def note_fields(self, key: bytes, value: Value) -> None:
+        """`value`, which is what `key` holds now, may have got fields with deadlines, or have others than before."""
+        if isinstance(value, ExpiringHashValue) and value.next_ms != NEVER:
+            self.fields.note(key, value.next_ms)
+        else:
+            self.fields.forget(key)
 
     def delete(self, key: bytes) -> bool:
         slot = key_slot(key)
         if self.spaces[slot].pop(key, None) is None:
             return False
         self.deadlines[slot].pop(key, None)
+        self.fields.forget(key)
         return True
 
     def keys(self) -> Iterator[bytes]:
@@ -76,7 +89,7 @@ class Database:
     def clear(self) -> list[dict[bytes, Any]]:
         """Forget everything. The dicts that held something are replaced and returned, for whoever frees them."""
         filled: list[dict[bytes, Any]] = []
-        for tables in (self.spaces, self.deadlines):
+        for tables in (self.spaces, self.deadlines, self.fields.deadlines):
             for slot in list(compress(range(SLOT_COUNT), tables)):
                 filled.append(tables[slot])
                 tables[slot] = {}
@@ -87,4 +100,5 @@ class Database:
         count = len(self.spaces[slot])
         self.spaces[slot] = {}
         self.deadlines[slot] = {}
+        self.fields.clear_slot(slot)
         return count

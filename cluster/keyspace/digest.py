@@ -10,6 +10,7 @@ import struct
 from hashlib import sha1
 
 from cluster.keyspace.database import Database
+from cluster.keyspace.expiring_hash import ExpiringHashValue
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.set_value import SetValue
@@ -43,8 +44,10 @@ def value_digest(value: Value, deadline_ms: int | None, digest: bytes = EMPTY) -
             digest = _xor(digest, member)
     elif isinstance(value, HashValue):
         digest = _mix(digest, struct.pack(">I", 4))
-        for field, content in value.items():
-            digest = _xor(digest, _mix(_mix(EMPTY, field), content))
+        deadlines = value.deadlines() if isinstance(value, ExpiringHashValue) else {}
+        for field, content in value.fields.items():
+            pair = _mix(_mix(EMPTY, field), content)
+            digest = _xor(digest, _xor(pair, b"!!hexpire!!") if field in deadlines else pair)
     elif isinstance(value, SortedSetValue):
         digest = _mix(digest, struct.pack(">I", 3))
         for member, score in value.items():

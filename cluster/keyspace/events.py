@@ -14,6 +14,7 @@ class Event(NamedTuple):
 
 DEL = Event("g", "del")
 EXPIRED = Event("x", "expired")
+FIELDS_EXPIRED = Event("h", "hexpired")
 EVICTED = Event("e", "evicted")
 NEW = Event("n", "new")
 KEY_MISS = Event("m", "keymiss")

@@ -5,14 +5,18 @@ ended, slot by slot: it looks at a share of the slots and some thousands of dead
 beyond that for as long as a good part of what it looks at has expired and there is time. So an idle node spends next
 to nothing, and a burst of expiries is cleared at the pace the caller allows. A database in which a lap has met no
 deadline is left out until it has one again. Even a slot of a million keys under one hash tag is taken in portions.
+
+The same cycle finds the hashes whose fields expire (field_expiry.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import compress, islice
+from typing import Generic, TypeVar
 
 from cluster.keyspace.database import Database
+from cluster.keyspace.field_deadlines import FieldDeadlines
 from cluster.keyspace.hashing import SLOT_COUNT
 
 KEYS_PER_TICK = 20_000
@@ -24,11 +28,14 @@ _ROUND_KEYS = 200
 _PORTION_KEYS = 200
 
 
-class ExpiryCycle:
+_Table = TypeVar("_Table", Database, FieldDeadlines)
+
+
+class ExpiryCycle(Generic[_Table]):
     """`due` yields expired keys; the caller deletes each before it takes the next."""
 
-    def __init__(self, databases: list[Database]) -> None:
-        self._databases = databases
+    def __init__(self, databases: Sequence[_Table]) -> None:
+        self._databases: Sequence[_Table] = databases
         self._index = 0
         self._slot = 0
         self._portions: Iterator[bytes] | None = None  # the keys left of a large slot
@@ -42,7 +49,7 @@ class ExpiryCycle:
 
     def due(
         self, now_ms: int, out_of_time: Callable[[], bool], *, ticks_per_lap: int = 1
-    ) -> Iterator[tuple[Database, int, bytes]]:
+    ) -> Iterator[tuple[_Table, int, bytes]]:
         """(database, slot, key) of expired keys: a share of a lap over the slots, or until the budget is used.
 
         While much has expired the share is a whole lap.
@@ -88,7 +95,7 @@ class ExpiryCycle:
         """Those that may hold deadlines; that of the lap under way says so only once it has met one."""
         return sum(db.may_expire or (self._slot > 0 and db is self._databases[self._index]) for db in self._databases)
 
-    def _skip_empty(self, db: Database, most: int) -> int:
+    def _skip_empty(self, db: _Table, most: int) -> int:
         """Go to the next slot that has deadlines, or past the last, or `most` slots on; how many slots that were."""
         if self._portions is not None:
             return 0

@@ -1,4 +1,5 @@
-"""The hash type: FlatFields while it is short, which take little memory, and a BucketMap beyond."""
+"""The hash type: FlatFields while it is short, which take little memory, and a BucketMap beyond. Commands reach the
+fields by its methods, since those of ExpiringHashValue hide some."""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ SHORT_LIMIT = 32
 
 
 class HashValue:
-    """`fields` maps field → value; it is changed by `set` and `discard` only. `peak_count` and `peak_bytes` (the
-    longest field or value ever held) decide which encoding Redis would show: its conversion from listpack is for good.
+    """`fields` maps field → value; it is changed by `set` and `discard` only, and holds all that is stored.
+    `peak_count` and `peak_bytes` (the longest field or value ever held) decide which encoding Redis would show: its
+    conversion from listpack is for good.
     """
 
     __slots__ = ("fields", "peak_bytes", "peak_count")
@@ -38,8 +40,18 @@ class HashValue:
         if isinstance(self.fields, FlatFields):
             self.fields.share(pool)
 
+    def __contains__(self, field: bytes) -> bool:
+        return field in self.fields
+
+    def get(self, field: bytes) -> bytes | None:
+        return self.fields.get(field)
+
+    def many(self, fields: Iterable[bytes]) -> Iterable[bytes | None]:
+        """The value of each."""
+        return map(self.fields.get, fields)
+
     def set(self, field: bytes, content: bytes) -> bool:
-        """Whether the field is new."""
+        """Whether the field is new. It has no deadline any more."""
         fields = self.fields
         length = len(field)
         if length < len(content):
@@ -55,6 +67,10 @@ class HashValue:
                 self.fields = BucketMap(fields.items())
         return True
 
+    def update(self, field: bytes, content: bytes) -> bool:
+        """As `set`, but a field that has a deadline keeps it."""
+        return self.set(field, content)
+
     def discard(self, field: bytes) -> bool:
         """Whether it was there."""
         return self.fields.pop(field) is not None
@@ -68,7 +84,21 @@ class HashValue:
         fields = self.fields
         return fields.random_key(rng) if isinstance(fields, BucketMap) else rng.choice(list(fields))
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
+    def deadline(self, field: bytes) -> int | None:
+        """When the field expires, in milliseconds since the epoch: never, in a plain hash."""
+        return None
+
+    def clear_deadline(self, field: bytes) -> bool:
+        """Whether it had one."""
+        return False
+
+    def names(self) -> Iterable[bytes]:
+        return self.fields
+
+    def contents(self) -> Iterable[bytes]:
+        return self.fields.values()
+
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
         return self.fields.items()
 
     def copy(self) -> HashValue:

@@ -18,6 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from cluster.keyspace.database import Database
+from cluster.keyspace.expiring_hash import ExpiringHashValue
 from cluster.keyspace.flat_fields import FlatFields
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
@@ -63,7 +64,10 @@ def value_bytes(value: Value, samples: int = 5) -> int:
     if isinstance(value, HashValue):
         pairs = (part for pair in value.fields.items() for part in pair)
         each = SHORT_FIELD_BYTES if isinstance(value.fields, FlatFields) else LONG_FIELD_BYTES
-        return _sampled(pairs, 2 * len(value.fields), 2 * samples, each)
+        size = _sampled(pairs, 2 * len(value.fields), 2 * samples, each)
+        if isinstance(value, ExpiringHashValue):
+            size += value_bytes(value.waiting, samples)
+        return size
     if isinstance(value, SetValue):
         return _sampled(iter(value), len(value), samples, SET_MEMBER_BYTES)
     if isinstance(value, StreamValue):

@@ -5,6 +5,7 @@ A string is `bytes`, or `bytearray` once a command changed it in place (Redis sh
 
 from __future__ import annotations
 
+from cluster.keyspace.expiring_hash import ExpiringHashValue
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.set_value import SetValue
@@ -12,7 +13,8 @@ from cluster.keyspace.sorted_set import SortedSetValue
 from cluster.keyspace.stream import StreamValue
 
 __all__ = [
-    "HashValue", "ListValue", "SetValue", "SortedSetValue", "StreamValue", "StringValue", "Value", "type_name",
+    "ExpiringHashValue", "HashValue", "ListValue", "SetValue", "SortedSetValue", "StreamValue", "StringValue", "Value",
+    "type_name",
 ]
 
 StringValue = bytes | bytearray

@@ -1,4 +1,4 @@
-"""The numbers of the RDB format, and the one error its readers raise. Source: Redis's RDB file format, version 10."""
+"""The numbers of the RDB format, and the one error its readers raise. Source: Redis's RDB file format, version 12."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from anycrc import Model
 
 VERSION = 10
 """What we write: redis-server 7.0 loads it."""
-NEWEST_READABLE = 11
+VERSION_OF_DEADLINES = 12
+"""What we write where fields of a hash have deadlines: Redis 7.4's, the first that has such hashes."""
+NEWEST_READABLE = 12
 MAGIC = b"REDIS"
 
 STRING, LIST, SET, ZSET, HASH, ZSET_2, MODULE, MODULE_2 = range(8)
 HASH_ZIPMAP, LIST_ZIPLIST, SET_INTSET, ZSET_ZIPLIST, HASH_ZIPLIST, LIST_QUICKLIST, STREAM_LISTPACKS = range(9, 16)
 HASH_LISTPACK, ZSET_LISTPACK, LIST_QUICKLIST_2, STREAM_LISTPACKS_2, SET_LISTPACK, STREAM_LISTPACKS_3 = range(16, 22)
+HASH_DEADLINES_EARLY, HASH_LISTPACK_DEADLINES_EARLY, HASH_DEADLINES, HASH_LISTPACK_DEADLINES = range(22, 26)
 UNSUPPORTED = {MODULE: "module", MODULE_2: "module"}
 
-FUNCTION_2, FUNCTION_EARLY, MODULE_AUX, IDLE, FREQ, AUX, RESIZE_DB, EXPIRE_MS, EXPIRE_S, SELECT_DB, EOF = range(
-    245, 256
+SLOT_INFO, FUNCTION_2, FUNCTION_EARLY, MODULE_AUX, IDLE, FREQ, AUX, RESIZE_DB, EXPIRE_MS, EXPIRE_S, SELECT_DB, EOF = (
+    range(244, 256)
 )
 
 LENGTH_6, LENGTH_14, LENGTH_LARGE, LENGTH_ENCODED = range(4)

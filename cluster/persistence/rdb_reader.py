@@ -24,6 +24,7 @@ from cluster.keyspace.stream_id import make_id
 from cluster.keyspace.values import Value
 from cluster.persistence import rdb_format as rdb
 from cluster.persistence.encodings import decode_intset, decode_listpack, decode_ziplist, decode_zipmap
+from cluster.persistence.hash_encoding import of_rows, of_triples
 from cluster.persistence.rdb_format import RdbError
 from cluster.persistence.stream_encoding import decode_block
 
@@ -222,6 +223,21 @@ def _load_hash(reader: Reader) -> HashValue:
     return _new_hash([(reader.string(), reader.string()) for _ in range(reader.length())])
 
 
+def _load_hash_with_deadlines(reader: Reader, *, early: bool = False) -> HashValue:
+    before = 0 if early else _moment(reader) - 1
+    count = reader.length()
+    rows: list[tuple[bytes, bytes, int]] = []
+    for _ in range(count):
+        wait = reader.length()
+        rows.append((reader.string(), reader.string(), before + wait if wait else 0))
+    return of_rows(rows, count)
+
+
+def _load_listpack_with_deadlines(reader: Reader) -> HashValue:
+    _moment(reader)  # the earliest, which the fields tell too
+    return of_triples(decode_listpack(reader.string()))
+
+
 def _load_sorted_set(reader: Reader) -> SortedSetValue:
     pairs = [(reader.string(), reader.old_double()) for _ in range(reader.length())]
     if any(math.isnan(score) for _, score in pairs):
@@ -346,6 +362,10 @@ _LOADERS: dict[int, Callable[[Reader], Value]] = {
     rdb.STREAM_LISTPACKS: lambda reader: _load_stream(reader, 1),
     rdb.STREAM_LISTPACKS_2: lambda reader: _load_stream(reader, 2),
     rdb.STREAM_LISTPACKS_3: lambda reader: _load_stream(reader, 3),
+    rdb.HASH_DEADLINES: _load_hash_with_deadlines,
+    rdb.HASH_DEADLINES_EARLY: lambda reader: _load_hash_with_deadlines(reader, early=True),
+    rdb.HASH_LISTPACK_DEADLINES: _load_listpack_with_deadlines,
+    rdb.HASH_LISTPACK_DEADLINES_EARLY: lambda reader: of_triples(decode_listpack(reader.string())),
     rdb.SET_LISTPACK: lambda reader: _new_set(decode_listpack(reader.string())),
 }
 
@@ -424,6 +444,9 @@ def _entries(reader: Reader, on_aux: Callable[[str, str], None] | None) -> Itera
             name, text = reader.string(), reader.string()
             if on_aux is not None:
                 on_aux(name.decode("utf-8", "replace"), text.decode("utf-8", "replace"))
+        elif code == rdb.SLOT_INFO:  # so many keys and deadlines are to come
+            for _ in range(3):
+                reader.length()
         elif code == rdb.FUNCTION_2:
             reader.string()
         elif code in (rdb.MODULE_AUX, rdb.FUNCTION_EARLY):

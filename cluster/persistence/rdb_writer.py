@@ -7,12 +7,13 @@ written in the compact encodings redis-server would use.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import lzf
 
 from cluster.keyspace.database import Database
+from cluster.keyspace.expiring_hash import NEVER, ExpiringHashValue
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.numbers import is_integer
@@ -23,6 +24,7 @@ from cluster.keyspace.stream_id import PART_BITS, PART_MAX
 from cluster.keyspace.values import Value
 from cluster.persistence import rdb_format as rdb
 from cluster.persistence.encodings import encode_intset, encode_listpack, listpack_entry, listpack_of
+from cluster.persistence.hash_encoding import in_turn
 from cluster.persistence.stream_encoding import encode_block
 
 if TYPE_CHECKING:
@@ -95,10 +97,26 @@ def _typed(kind: int, *parts: bytes) -> bytes:
 
 
 def _hash(value: HashValue, config: Configuration, compress: bool) -> bytes:
-    pairs = [part for pair in value.items() for part in pair]
-    if value.peak_count <= config.hash_max_listpack_entries and value.peak_bytes <= config.hash_max_listpack_value:
+    small = value.peak_count <= config.hash_max_listpack_entries and value.peak_bytes <= config.hash_max_listpack_value
+    if isinstance(value, ExpiringHashValue) and value.next_ms != NEVER:
+        return _expiring_hash(value, small, compress)
+    pairs = [part for pair in value.fields.items() for part in pair]
+    if small:
         return _typed(rdb.HASH_LISTPACK, raw_string(encode_listpack(pairs), compress=compress))
     return _typed(rdb.HASH, length(len(value)), *(string(part, compress=compress) for part in pairs))
+
+
+def _expiring_hash(value: ExpiringHashValue, small: bool, compress: bool) -> bytes:
+    earliest = _MOMENT.pack(value.next_ms)
+    if small:
+        listpack = raw_string(encode_listpack(in_turn(value)), compress=compress)
+        return _typed(rdb.HASH_LISTPACK_DEADLINES, earliest, listpack)
+    deadlines = value.deadlines()
+    parts = [earliest, length(len(value.fields))]
+    for field, content in value.fields.items():
+        wait = deadlines[field] - value.next_ms + 1 if field in deadlines else 0
+        parts += (length(wait), string(field, compress=compress), string(content, compress=compress))
+    return _typed(rdb.HASH_DEADLINES, *parts)
 
 
 def _list(value: ListValue, config: Configuration, compress: bool) -> bytes:
@@ -180,7 +198,10 @@ def _id_lengths(entry_id: int) -> bytes:
 
 def dump_payload(value: Value, config: Configuration) -> bytes:
     """What DUMP answers and RESTORE takes: the value, the RDB version, and a CRC-64 over both."""
-    body = dump_value(value, config) + rdb.VERSION.to_bytes(2, "little")
+    dumped = dump_value(value, config)
+    with_deadlines = dumped[0] in (rdb.HASH_DEADLINES, rdb.HASH_LISTPACK_DEADLINES)
+    version = rdb.VERSION_OF_DEADLINES if with_deadlines else rdb.VERSION
+    body = dumped + version.to_bytes(2, "little")
     checksum: int = rdb.CRC.calc(body)
     return body + checksum.to_bytes(8, "little")
 
@@ -199,7 +220,7 @@ def frequency_part(counter: int) -> bytes:
 
 
 def write_rdb(
-    databases: Iterable[Database],
+    databases: Sequence[Database],
     config: Configuration,
     aux: Mapping[str, str],
     functions: Iterable[bytes] = (),
@@ -231,13 +252,14 @@ def _chunks(parts: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _parts(
-    databases: Iterable[Database],
+    databases: Sequence[Database],
     config: Configuration,
     aux: Mapping[str, str],
     functions: Iterable[bytes],
     usage: Usage | None,
 ) -> Iterator[bytes]:
-    yield rdb.MAGIC + b"%04d" % rdb.VERSION
+    with_deadlines = any(len(db.fields) for db in databases)
+    yield rdb.MAGIC + b"%04d" % (rdb.VERSION_OF_DEADLINES if with_deadlines else rdb.VERSION)
     for name, text in aux.items():
         yield _typed(rdb.AUX, string(name.encode()), string(text.encode()))
     for function in functions:

@@ -231,6 +231,7 @@ class ReplicaLink:
         for db, fresh in zip(server.databases, snapshot.databases, strict=True):
             db.spaces[:] = fresh.spaces
             db.deadlines[:] = fresh.deadlines
+            db.fields.take_from(fresh.fields)
         server.memory.replaced(snapshot.clocks)
         replication = self._replication
         self._anew = False

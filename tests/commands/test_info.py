@@ -141,7 +141,9 @@ def test_the_keyspace_by_database(node: InProcessNode) -> None:
     node("PEXPIRE", "a", 5000)
     node("SELECT", 3)
     node("SET", "c", "3")
-    assert facts(node, "keyspace") == {"db0": "keys=2,expires=1,avg_ttl=5000", "db3": "keys=1,expires=0,avg_ttl=0"}
+    assert facts(node, "keyspace") == {
+        "db0": "keys=2,expires=1,avg_ttl=5000,subexpiry=0", "db3": "keys=1,expires=0,avg_ttl=0,subexpiry=0",
+    }  # fmt: skip
     node("FLUSHALL")
     assert facts(node, "keyspace") == {}
 

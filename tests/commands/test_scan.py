@@ -49,4 +49,4 @@ def test_errors(node: InProcessNode) -> None:
     assert node.error("SCAN", 0, "COUNT", 0) == "ERR syntax error"
     assert node.error("SCAN", 0, "COUNT", "x") == "ERR value is not an integer or out of range"
     assert node.error("SCAN", 0, "MATCH") == "ERR syntax error"
-    assert node.error("SCAN", 0, "NOVALUES", 1) == "ERR syntax error"
+    assert node.error("SCAN", 0, "NOVALUES", 1) == "ERR NOVALUES option can only be used in HSCAN"

@@ -35,6 +35,18 @@ def _about(slack: int) -> Same:
     return same
 
 
+def _each_about(slack: int) -> Same:
+    """The same of an array of times."""
+    about = _about(slack)
+
+    def same(ours: Reply, theirs: Reply) -> bool:
+        if not isinstance(ours.value, tuple) or not isinstance(theirs.value, tuple):
+            return ours == theirs
+        return len(ours.value) == len(theirs.value) and all(map(about, ours.value, theirs.value))
+
+    return same
+
+
 def _scan(ours: Reply, theirs: Reply) -> bool:
     """Elements in any order, and the cursor where both are at the end."""
     if ours.kind != "*" or theirs.kind != "*":
@@ -166,6 +178,10 @@ RULES: dict[bytes, Same] = {
     b"XPENDING": _pending,
     b"XINFO": _stream_info,
     b"XGROUP": _group_change,
+    b"HTTL": _each_about(2),
+    b"HEXPIRETIME": _each_about(2),
+    b"HPTTL": _each_about(CLOCK_SLACK_MS),
+    b"HPEXPIRETIME": _each_about(CLOCK_SLACK_MS),
     b"TTL": _about(2),
     b"EXPIRETIME": _about(2),
     b"PTTL": _about(CLOCK_SLACK_MS),

@@ -8,11 +8,20 @@ import pytest
 
 from tests.differential.machine import DIRECTIVES, Pair
 from tests.differential.server_pair import ServerPair
+from tests.newer_server import newer_server
 
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     pair = Pair(tmp_path_factory.mktemp("oracle"), *DIRECTIVES)
+    yield pair
+    pair.oracle.close()
+
+
+@pytest.fixture(scope="session")
+def newer_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """With a redis-server 8.2."""
+    pair = Pair(tmp_path_factory.mktemp("newer-oracle"), *DIRECTIVES, program=newer_server())
     yield pair
     pair.oracle.close()
 

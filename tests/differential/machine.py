@@ -27,10 +27,11 @@ DIRECTIVES = [("databases", "2"), ("proto-max-bulk-len", "1048576"), ("stream-no
 class Pair:
     """A redis-server and a node in this process. Making them takes a while, so one pair serves many runs."""
 
-    def __init__(self, directory: Path, *directives: tuple[str, str]) -> None:
+    def __init__(self, directory: Path, *directives: tuple[str, str], program: str | None = None) -> None:
         self.node = InProcessNode(*directives)
         self.client: Client = self.node.client
-        self.oracle = Oracle(directory, *(word for name, value in directives for word in (f"--{name}", value)))
+        options = [word for name, value in directives for word in (f"--{name}", value)]
+        self.oracle = Oracle(directory, *options, program=program)
 
     def begin(self, resp: int) -> None:
         """Both empty, and a new connection's state on either side."""

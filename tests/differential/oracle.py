@@ -23,10 +23,10 @@ def free_port() -> int:
 
 
 class Oracle:
-    """A redis-server without persistence, and one connection to it."""
+    """A redis-server without persistence, and one connection to it. `program`: another one than Debian's."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
-        program = shutil.which("redis-server")
+    def __init__(self, directory: Path, *options: str, program: str | None = None) -> None:
+        program = program or shutil.which("redis-server")
         if program is None:
             raise RuntimeError("redis-server is needed for this test: install Debian's redis-server")
         self.port = free_port()

@@ -18,7 +18,7 @@ def fill(db: Database, name: bytes, count: int, deadline: int) -> None:
         db.store(name % number, b"", deadline)
 
 
-def tick(cycle: ExpiryCycle, out_of_time: bool = False, ticks_per_lap: int = 1) -> int:
+def tick(cycle: ExpiryCycle[Database], out_of_time: bool = False, ticks_per_lap: int = 1) -> int:
     count = 0
     for db, _, key in cycle.due(NOW, lambda: out_of_time, ticks_per_lap=ticks_per_lap):
         deadline = db.deadline(key)

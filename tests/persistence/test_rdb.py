@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.commands.hash_deadlines import LATEST_MS
 from cluster.config.store import Configuration, Setting
 from cluster.keyspace.database import Database
+from cluster.keyspace.expiring_hash import ExpiringHashValue
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.set_value import SetValue
@@ -62,6 +64,13 @@ def streams(draw: st.DrawFn) -> StreamValue:
     return value
 
 
+@st.composite
+def expiring_hashes(draw: st.DrawFn) -> ExpiringHashValue:
+    fields = draw(st.dictionaries(ITEMS, ITEMS, min_size=1, max_size=12))
+    some = draw(st.lists(st.sampled_from(list(fields)), min_size=1))
+    return ExpiringHashValue(HashValue(fields.items()), {field: draw(st.integers(1, LATEST_MS)) for field in some})
+
+
 VALUES: st.SearchStrategy[Value] = st.one_of(
     streams(),
     ITEMS,
@@ -70,6 +79,7 @@ VALUES: st.SearchStrategy[Value] = st.one_of(
     st.sets(ITEMS, min_size=1, max_size=12).map(SetValue),
     st.sets(st.integers(-(1 << 63), (1 << 63) - 1), min_size=1).map(lambda some: SetValue(b"%d" % n for n in some)),
     st.dictionaries(ITEMS, ITEMS, min_size=1, max_size=12).map(lambda some: HashValue(some.items())),
+    expiring_hashes(),
     st.dictionaries(ITEMS, SCORES, min_size=1, max_size=12).map(lambda some: SortedSetValue(some.items())),
 )
 
@@ -84,6 +94,8 @@ def content(value: Value) -> object:
         return set(value)
     if isinstance(value, StreamValue):
         return list(value.between()), value.last_id, value.max_deleted_id, value.entries_added, _groups(value)
+    if isinstance(value, ExpiringHashValue):
+        return dict(value.items()), value.deadlines()
     return dict(value.items())
 
 
@@ -241,7 +253,7 @@ def test_junk_inside_a_file_gives_other_data_or_the_one_error(position: int, jun
     assert "offset" in refusal(plain[:position] + junk + plain[position + skip :])
 
 
-@given(kind=st.integers(0, 25), body=st.binary(max_size=60))
+@given(kind=st.integers(0, 26), body=st.binary(max_size=60))
 def test_any_body_behind_a_valid_checksum_is_a_value_or_the_one_error(kind: int, body: bytes) -> None:
     payload = bytes((kind,)) + body + rdb.VERSION.to_bytes(2, "little")
     payload += int(rdb.CRC.calc(payload)).to_bytes(8, "little")

@@ -17,14 +17,17 @@ from pathlib import Path
 from typing import Literal
 
 from cluster.bringup.client import Argument, ReplyError, RespClient, info_fields
+from tests.newer_server import newer_server
 from tests.system.ports import BUS_OFFSET, Ports
 from tests.system.waiting import wait_until
 
-ServerKind = Literal["ours", "redis"]
+ServerKind = Literal["ours", "redis", "newer"]
+"""Ours, Debian's redis-server, or redis-server 8.2, for what the former lacks."""
 
 _PROGRAMS: Mapping[ServerKind, Sequence[str]] = {
     "ours": (sys.executable, "-m", "cluster"),
     "redis": ("redis-server",),
+    "newer": (),
 }
 _START_DEADLINE_S = 20.0
 _STOP_DEADLINE_S = 15.0
@@ -87,7 +90,8 @@ class Server:
         if not conf.exists():  # Else CONFIG REWRITE may have changed it.
             given = {"port": str(self.port), "dir": str(self.directory), **self.directives}
             conf.write_text("".join(f"{name} {value or EMPTY}\n" for name, value in given.items()))
-        command = [*_tied_to_us(), *self._prefix, *_PROGRAMS[self.kind], str(conf)]
+        program = _PROGRAMS[self.kind] or (newer_server(),)
+        command = [*_tied_to_us(), *self._prefix, *program, str(conf)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:

@@ -1,0 +1,56 @@
+"""Which hashes of a database have fields with deadlines, slot by slot, as it knows the deadlines of its keys."""
+
+from __future__ import annotations
+
+from cluster.keyspace.hashing import SLOT_COUNT, key_slot
+
+
+class FieldDeadlines:
+    """`deadlines[slot]` maps key → the earliest deadline of a field of its hash, or an earlier moment. It is empty,
+    without even its slots, until the first is noted. `may_expire` as in Database; `index` is the database's."""
+
+    __slots__ = ("deadlines", "index", "may_expire")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.deadlines: list[dict[bytes, int]] = []
+        self.may_expire = False
+
+    def __len__(self) -> int:
+        return sum(map(len, self.deadlines))
+
+    def earliest(self) -> dict[bytes, int]:
+        """All of them. O(n)."""
+        return {key: deadline_ms for slot in self.deadlines for key, deadline_ms in slot.items()}
+
+    def note(self, key: bytes, deadline_ms: int) -> None:
+        self._make_slots()
+        self.deadlines[key_slot(key)][key] = deadline_ms
+        self.may_expire = True
+
+    def forget(self, key: bytes) -> None:
+        if self.deadlines:
+            self.deadlines[key_slot(key)].pop(key, None)
+
+    def clear_slot(self, slot: int) -> None:
+        if self.deadlines:
+            self.deadlines[slot] = {}
+
+    def take_from(self, other: FieldDeadlines) -> None:
+        """Have what `other` has, which is not to be used any more."""
+        if other.deadlines or self.deadlines:
+            other._make_slots()
+            self.deadlines[:] = other.deadlines
+            self.may_expire = True
+
+    def exchange(self, other: FieldDeadlines) -> None:
+        if self.deadlines or other.deadlines:
+            for one in (self, other):
+                one._make_slots()
+                one.may_expire = True
+            self.deadlines[:], other.deadlines[:] = other.deadlines[:], self.deadlines[:]
+
+    def _make_slots(self) -> None:
+        """Once there, they stay: the expire cycle may be in the middle of them."""
+        if not self.deadlines:
+            self.deadlines.extend({} for _ in range(SLOT_COUNT))
