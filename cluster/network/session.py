@@ -355,7 +355,6 @@ class Session:
         if self.reply_mode == "skip":
             self.reply_mode = "on"
             self.refresh()
-            return None
         return None
 
     def _resolve(self, arguments: list[bytes]) -> Command | None:

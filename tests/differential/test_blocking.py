@@ -188,8 +188,7 @@ class Gathering(RuleBasedStateMachine):
     @rule(member=members, command=waits("0.005", "5"))
     def wait_for_some_time(self, member: int, command: Command) -> None:
         if not self._session(member).is_waiting:  # else nobody could tell when the time of this one begins
-            self.crowd.say(member, command)
-            self.comparison.check((member, command, "time"), self.crowd.run_out())
+            self.comparison.check((member, command, "time"), self.crowd.say_and_let_run_out(member, command))
 
     @rule(member=members)
     def leave(self, member: int) -> None:
