@@ -65,6 +65,7 @@ class Pause:
     def _go_on(self) -> None:
         waiting = self._server.waiting
         self._server.refresh_road()
+        self._server.has_followups = waiting.has_ready
         parked, self._parked = self._parked, []
         for wait, again in parked:
             if not wait.ended:

@@ -27,6 +27,7 @@ from cluster.keyspace.flat_fields import NamePool
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.lazy_free import LazyFree
 from cluster.keyspace.scan import ScanCache
+from cluster.keyspace.values import Value
 from cluster.network.session import Session
 from cluster.observing import Attacks, SlowLog, monitor_line
 from cluster.pause import Pause
@@ -353,11 +354,18 @@ class Server:
     # -- waiting ---------------------------------------------------------------------------------------------
 
     def block(
-        self, client: Session, keys: list[bytes], timeout_ms: int | None, retry: Retry, on_timeout: bytes
+        self, keys: list[bytes], timeout_ms: int | None, retry: Retry, on_timeout: bytes, kind: type[Value] | None
     ) -> None:
-        """Park `client` until `retry(ctx, key)` gives a reply for one of `keys`, or `timeout_ms` have passed."""
-        deadline = None if not timeout_ms else self.ctx.now_ms + timeout_ms
-        self.park(Wait(client, keys=keys, deadline_ms=deadline, retry=retry, on_timeout=on_timeout))
+        """Park the client at hand until `retry(ctx, key)` gives a reply for one of `keys`, when this has become a value
+        of `kind` (None: has changed or is gone), or until `timeout_ms` have passed (0: for ever)."""
+        ctx = self.ctx
+        deadline = ctx.now_ms + timeout_ms if timeout_ms else None
+        self.park(
+            Wait(
+                ctx.client, keys=keys, deadline_ms=deadline, retry=retry, on_timeout=on_timeout, kind=kind,
+                command=ctx.command,
+            )
+        )
 
     def park(self, wait: Wait) -> None:
         """Let a client wait for what `wait` says."""
@@ -390,22 +398,7 @@ class Server:
     def follow_up(self) -> None:
         """What a command's effects set going: clients waiting for the keys it made ready, in order."""
         self.has_followups = False
-        ctx = self.ctx
-        while self.waiting.has_ready:
-            for db_index, key in self.waiting.take_ready():
-                for wait in list(self.waiting.by_key.get((db_index, key), ())):
-                    if wait.ended or wait.retry is None:
-                        continue
-                    ctx.bind(wait.client)
-                    at = len(self.journal.entries)
-                    try:
-                        reply = wait.retry(ctx, key)
-                    except CommandError as error:
-                        reply = error.encoded
-                    if len(self.journal.entries) - at > 1:
-                        self.journal.wrap(at)
-                    if reply is not None:
-                        self.waiting.end(wait, reply)
+        self.waiting.serve(self)
 
     def start_batch(self) -> None:
         ctx = self.ctx

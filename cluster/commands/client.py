@@ -292,12 +292,11 @@ def client_unblock(ctx: Context, number: bytes, *reason: bytes) -> bytes:
     session = ctx.server.clients.get(parse_integer(number))
     if session is None or session.wait is None or session.wait.on_timeout == b"":
         return replies.ZERO
-    wait = session.wait
+    wait, waiting = session.wait, ctx.server.waiting
     if word == b"ERROR":
-        answer = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"
+        waiting.refuse(wait, CommandError("UNBLOCKED client unblocked via CLIENT UNBLOCK"))
     else:
-        answer = wait.on_timeout if isinstance(wait.on_timeout, bytes) else wait.on_timeout()
-    ctx.server.waiting.end(wait, answer)
+        waiting.end(wait, wait.on_timeout if isinstance(wait.on_timeout, bytes) else wait.on_timeout())
     return replies.ONE
 
 

@@ -69,6 +69,8 @@ def _clients(server: Server) -> Fields:
     yield "tracking_clients", 0
     yield "pubsub_clients", server.pubsub.clients
     yield "clients_in_timeout_table", server.waiting.timed_clients
+    yield "total_blocking_keys", len(server.waiting.by_key)
+    yield "total_blocking_keys_on_nokey", server.waiting.watchful_keys
 
 
 def _memory(server: Server) -> Fields:

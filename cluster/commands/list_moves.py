@@ -76,13 +76,7 @@ def _move_or_wait(
         return reply
     if not ctx.allows_blocking:
         return ctx.null
-
-    def retry(ctx: Context, key: bytes) -> bytes | None:
-        # Only the source's type is no reason to stop waiting; the destination's is answered.
-        value = ctx.find_for_write(key)
-        return serve(ctx, key) if isinstance(value, ListValue) else None
-
-    ctx.server.block(ctx.client, [source], timeout, retry, ctx.null_array)
+    ctx.server.block([source], timeout, serve, ctx.null_array, ListValue)
     return None
 
 
@@ -120,7 +114,7 @@ def _blocking_pop(ctx: Context, arguments: tuple[bytes, ...], *, left: bool) -> 
         return replies.bulk_array((key, element))
 
     *keys, timeout = arguments
-    return served_or_waiting(ctx, keys, timeout_ms(ctx, timeout), serve)
+    return served_or_waiting(ctx, keys, timeout_ms(ctx, timeout), serve, ListValue)
 
 
 @command("BLPOP", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING}, keys=_ALL_BUT_LAST, group="list", since="2.0.0",
@@ -156,4 +150,4 @@ def lmpop(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
 def blmpop(ctx: Context, timeout: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
     wait_ms = timeout_ms(ctx, timeout)
     keys, left, count = parse_pop(numkeys, rest, _SIDES)
-    return served_or_waiting(ctx, keys, wait_ms, lambda ctx, key: _pop_many(ctx, key, count, left=left))
+    return served_or_waiting(ctx, keys, wait_ms, lambda ctx, key: _pop_many(ctx, key, count, left=left), ListValue)

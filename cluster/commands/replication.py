@@ -15,7 +15,7 @@ from cluster.commands.registry import (
     command,
 )
 from cluster.errors import CommandError, NotAnInteger, SyntaxFault
-from cluster.keyspace.numbers import parse_integer
+from cluster.keyspace.numbers import INT64_MAX, parse_integer
 from cluster.protocol import replies
 
 _SYNC_FLAGS = {ADMIN, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT}
@@ -139,4 +139,6 @@ def wait(ctx: Context, count: bytes, timeout: bytes) -> bytes | None:
         raise CommandError("ERR timeout is not an integer or out of range") from None
     if milliseconds < 0:
         raise CommandError("ERR timeout is negative")
+    if milliseconds > INT64_MAX - ctx.now_ms:
+        raise CommandError("ERR timeout is out of range")
     return ctx.server.replication.wait(ctx.client, needed, milliseconds)

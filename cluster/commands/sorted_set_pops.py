@@ -67,7 +67,7 @@ def _blocking_pop(ctx: Context, arguments: tuple[bytes, ...], *, lowest: bool) -
         return replies.array([replies.bulk(key), replies.bulk(member), replies.double(score, ctx.resp)])
 
     *keys, timeout = arguments
-    return served_or_waiting(ctx, keys, timeout_ms(ctx, timeout), serve)
+    return served_or_waiting(ctx, keys, timeout_ms(ctx, timeout), serve, SortedSetValue)
 
 
 @command("BZPOPMIN", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING, FAST}, keys=_ALL_BUT_LAST, group="sorted-set",
@@ -105,4 +105,6 @@ def zmpop(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
 def bzmpop(ctx: Context, timeout: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
     wait_ms = timeout_ms(ctx, timeout)
     keys, lowest, count = parse_pop(numkeys, rest, _ENDS)
-    return served_or_waiting(ctx, keys, wait_ms, lambda ctx, key: _pop_many(ctx, key, count, lowest=lowest))
+    return served_or_waiting(
+        ctx, keys, wait_ms, lambda ctx, key: _pop_many(ctx, key, count, lowest=lowest), SortedSetValue
+    )

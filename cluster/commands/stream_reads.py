@@ -118,14 +118,11 @@ def _serve_or_wait(ctx: Context, request: _Request, serve: _Serve) -> bytes | No
         return reply
     if request.wait_ms is None or not ctx.allows_blocking:
         return ctx.null_array
-
-    def retry(ctx: Context, key: bytes) -> bytes | None:
-        # XREAD waits on where its stream is gone or replaced, until there is one again.
-        if request.group is None and not isinstance(ctx.find_for_write(key), StreamValue):
-            return None
-        return serve(ctx, request)
-
-    ctx.server.block(ctx.client, list(request.keys), request.wait_ms, retry, ctx.null_array)
+    # XREAD waits on where its stream is gone or replaced, until there is one again.
+    kind = StreamValue if request.group is None else None
+    ctx.server.block(
+        list(request.keys), request.wait_ms, lambda ctx, _key: serve(ctx, request), ctx.null_array, kind
+    )
     return None
 
 

@@ -44,14 +44,13 @@ def exec_(ctx: Context) -> bytes:
         client.end_transaction()
         return ctx.null_array
     client.end_transaction()
+    itself = ctx.command
     ctx.allows_blocking = False
-    answers = []
     try:
-        for queued, arguments in transaction.commands:
-            queued.calls += 1
-            answers.append(client.call(queued, arguments) or b"")
+        answers = [client.call_queued(queued, arguments) for queued, arguments in transaction.commands]
     finally:
         ctx.allows_blocking = True
+        ctx.command = itself
     return replies.array(answers)
 
 

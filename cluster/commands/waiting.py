@@ -9,6 +9,7 @@ from cluster.blocking import Retry
 from cluster.commands.context import Context
 from cluster.errors import CommandError, NotAFloat, SyntaxFault
 from cluster.keyspace.numbers import INT64_MAX, parse_float
+from cluster.keyspace.values import Value
 
 
 def timeout_ms(ctx: Context, text: bytes) -> int:
@@ -17,10 +18,10 @@ def timeout_ms(ctx: Context, text: bytes) -> int:
         seconds = parse_float(text)
     except NotAFloat:
         raise CommandError("ERR timeout is not a float or out of range") from None
-    if seconds < 0:
-        raise CommandError("ERR timeout is negative")
-    if math.isinf(seconds) or seconds * 1000 + ctx.now_ms > INT64_MAX:
+    if seconds * 1000 + ctx.now_ms > INT64_MAX:
         raise CommandError("ERR timeout is out of range")
+    if seconds * 1000 <= -1:  # what is less than a millisecond is rounded up to nothing, which is for ever
+        raise CommandError("ERR timeout is negative")
     return math.ceil(seconds * 1000)
 
 
@@ -33,29 +34,17 @@ def served(ctx: Context, keys: Sequence[bytes], serve: Retry) -> bytes | None:
     return None
 
 
-def served_or_waiting(ctx: Context, keys: Sequence[bytes], timeout: int, serve: Retry) -> bytes | None:
-    """As `served`; when none can, the client waits for one, unless in a transaction."""
+def served_or_waiting(
+    ctx: Context, keys: Sequence[bytes], timeout: int, serve: Retry, kind: type[Value]
+) -> bytes | None:
+    """As `served`; when none can, the client waits for one to become a value of `kind`, unless in a transaction."""
     reply = served(ctx, keys, serve)
     if reply is not None:
         return reply
     if not ctx.allows_blocking:
         return ctx.null_array
-    ctx.server.block(ctx.client, list(keys), timeout, woken(serve), ctx.null_array)
+    ctx.server.block(list(keys), timeout, serve, ctx.null_array, kind)
     return None
-
-
-def woken(serve: Retry) -> Retry:
-    """`serve` for a client that waits: a key of another type does not end its wait."""
-
-    def retry(ctx: Context, key: bytes) -> bytes | None:
-        try:
-            return serve(ctx, key)
-        except CommandError as error:
-            if error.message.startswith("WRONGTYPE"):
-                return None
-            raise
-
-    return retry
 
 
 def parse_numkeys(text: bytes, rest: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:

@@ -223,7 +223,7 @@ class Session:
                     else:
                         reply = handler(ctx, *arguments[1:])
                 except CommandError as error:
-                    reply = self._failed(command, error)
+                    reply = self.failed(command, error)
                 append(reply)
                 if command.writes:
                     if ctx.dirty != before and not command.own_effects:
@@ -281,17 +281,21 @@ class Session:
             pubsub.send_postponed(self)
         command = server.ctx.command
         if command is not None:
-            elapsed = perf_counter_ns() - started
-            command.calls += 1
-            command.spent_ns += elapsed
-            if elapsed > server.slow_ns:
-                server.note_slow(self, command, arguments, elapsed)
+            self._account(command, arguments, started)
         if server.has_followups:
             server.follow_up()
             server.ctx.bind(self)
         return command
 
-    def _failed(self, command: Command | None, error: CommandError) -> bytes:
+    def _account(self, command: Command, arguments: list[bytes], started: int) -> None:
+        elapsed = perf_counter_ns() - started
+        command.calls += 1
+        command.spent_ns += elapsed
+        if elapsed > self.server.slow_ns:
+            self.server.note_slow(self, command, arguments, elapsed)
+
+    def failed(self, command: Command | None, error: CommandError) -> bytes:
+        """Count an error of a command that was run, and encode it."""
         if command is not None:
             command.failed += 1
         self.server.stats.count_error(error.message)
@@ -323,7 +327,8 @@ class Session:
                 self.refresh()
         transaction = self.transaction
         if transaction is not None and command.name not in _QUEUE_EXEMPT:
-            transaction.queue(command, arguments)
+            if not transaction.failed and "dirty_cas" not in self.client_flags:  # else nothing of it will be run
+                transaction.queue(command, arguments)
             ctx.command = None
             return self._shown(replies.QUEUED)
         reply = self.call(command, arguments)
@@ -350,11 +355,11 @@ class Session:
         if self.reply_mode == "skip":
             self.reply_mode = "on"
             self.refresh()
-            return None
         return None
 
     def _resolve(self, arguments: list[bytes]) -> Command | None:
         """The command; None when there is none, and the client is closed for it."""
+        self.last_command = None
         command = self.server.table.find(arguments[0])
         if command is None:
             if arguments[0].lower() in _HTTP_WORDS:
@@ -372,6 +377,7 @@ class Session:
                 raise CommandError(
                     f"ERR unknown subcommand '{_printable(arguments[1])}'. Try {command.name.upper()} HELP."
                 )
+        self.last_command = command
         if not command.minimum <= len(arguments) <= command.maximum or command.handler is None:
             raise errors.wrong_arity(command.full_name)
         return command
@@ -429,12 +435,19 @@ class Session:
             assert command.handler is not None
             reply = command.handler(ctx, *arguments[skip:])
         except CommandError as error:
-            reply = self._failed(command, error)
+            reply = self.failed(command, error)
         if WRITE in command.flags and ctx.dirty != before and not command.own_effects:
             journal.append(db, arguments)
         if len(journal.entries) - at > 1 and ctx.allows_blocking and not self.is_primary_link:
             journal.wrap(at)
         return reply
+
+    def call_queued(self, command: Command, arguments: list[bytes]) -> bytes:
+        """Run a command of a transaction, which counts and may be slow like any other."""
+        started = perf_counter_ns()
+        reply = self.call(command, arguments)
+        self._account(command, arguments, started)
+        return reply or b""
 
     # -- waiting, pushing, closing ---------------------------------------------------------------------------
 
@@ -451,8 +464,9 @@ class Session:
 
     def unpark(self, reply: bytes | None) -> None:
         self.wait = None
-        if reply is not None:
-            self.out.append(reply)
+        shown = None if reply is None else self._shown(reply)
+        if shown is not None:
+            self.out.append(shown)
         self.server.wake(self)
 
     def send(self, data: bytes) -> None:

@@ -194,10 +194,12 @@ class Replication:
     def wait(self, session: Session, count: int, timeout_ms: int) -> bytes | None:
         """WAIT: the reply, or None while the client is parked."""
         server = self._server
+        if not server.ctx.allows_blocking:  # what the transaction itself writes goes out with the whole of it
+            return replies.integer(self.count_acknowledged(self._written))
         server.flush_journal()
         target = self._written
         reached = self.count_acknowledged(target)
-        if reached >= count or not server.ctx.allows_blocking:
+        if reached >= count:
             return replies.integer(reached)
         deadline = server.ctx.now_ms + timeout_ms if timeout_ms else None
         wait = Wait(

@@ -79,6 +79,16 @@ class Client:
         return str(reply)
 
 
+class JournaledServer(Server):
+    """Keeps in `effects` what replicas and logs would be told."""
+
+    effects: list[list[bytes]]
+
+    def flush_journal(self) -> None:
+        self.effects.extend(arguments for _, arguments in self.journal.entries)
+        super().flush_journal()
+
+
 class InProcessNode:
     """Called like a client, it is its first client. `now_ms` is its clock."""
 
@@ -86,7 +96,7 @@ class InProcessNode:
         self.now_ms = START_MS
         config = Configuration([Setting(name, tuple(value.split())) for name, value in directives])
         self.logged: list[tuple[str, str]] = []
-        self.server = Server(
+        self.server = JournaledServer(
             config, all_commands(), clock_ms=lambda: self.now_ms, rng=random.Random(seed),
             log=lambda level, text: self.logged.append((level, text)), run_id="0" * 40,
         )
@@ -94,10 +104,10 @@ class InProcessNode:
         if config.cluster_enabled:
             self.server.router.update(view_of_one())
         self.effects: list[list[bytes]] = []
+        self.server.effects = self.effects
         self.client = Client(self)
 
     def end_batch(self) -> None:
-        self.effects.extend(arguments for _, arguments in self.server.journal.entries)
         self.server.end_batch()
 
     def connect(self) -> Client:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from cluster.replication.role import Replication
 from tests.commands.in_process import InProcessNode
+from tests.commands.whole import WholeNode
 
 
 def test_the_first_to_wait_is_the_first_served(node: InProcessNode) -> None:
@@ -122,5 +126,70 @@ def test_unblock_ends_a_wait(node: InProcessNode) -> None:
 def test_bad_timeouts_are_refused(node: InProcessNode) -> None:
     assert node.error("BLPOP", "k", "x") == "ERR timeout is not a float or out of range"
     assert node.error("BLPOP", "k", -1) == "ERR timeout is negative"
+    assert node.error("BLPOP", "k", "nan") == "ERR timeout is not a float or out of range"
+    assert node.error("BLPOP", "k", "-inf") == "ERR timeout is negative"
+    assert [node.error("BLPOP", "k", far) for far in ("inf", "1e300", 9223372036854775)] == [
+        "ERR timeout is out of range"
+    ] * 3
+    assert node.error("WAIT", 1, 2**63 - 1) == "ERR timeout is out of range"
     assert node.error("BLMPOP", 0, 0, "k", "LEFT") == "ERR numkeys should be greater than 0"
     assert node.error("BLMPOP", 0, 1, "k", "LEFT", "COUNT", 0) == "ERR count should be greater than 0"
+
+
+def test_less_than_a_millisecond_is_rounded_up(node: InProcessNode) -> None:
+    patient, hasty = node.connect(), node.connect()
+    assert patient.raw("BLPOP", "k", "-0.0004") == hasty.raw("BLPOP", "k", "0.0004") == b""
+    node.advance(1)
+    node.server.waiting.time_out(node.now_ms)
+    assert (patient.received(), hasty.received()) == (b"", b"*-1\r\n")
+
+
+@pytest.mark.parametrize("mode", ["OFF", "SKIP"])
+def test_a_client_that_wants_no_reply_gets_none_later_either(node: InProcessNode, mode: str) -> None:
+    client = node.connect()
+    client.chunk(("CLIENT", "REPLY", mode), ("BLPOP", "k", 0))
+    node("RPUSH", "k", "e")
+    assert (client.received(), node("EXISTS", "k")) == (b"", 0)
+
+
+def info(node: InProcessNode, section: str) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in node("INFO", section).decode().splitlines() if ":" in line)
+
+
+def test_info_counts_waits_and_how_they_ended(tmp_path: Path) -> None:
+    node = WholeNode(tmp_path)
+    node("XGROUP", "CREATE", "s", "g", "$", "MKSTREAM")
+    node.connect().raw("BLPOP", "k", "l", 0)
+    node.connect().raw("BLPOP", "k", 5)
+    node.connect().raw("XREADGROUP", "GROUP", "g", "c", "BLOCK", 0, "STREAMS", "s", ">")
+    shown = info(node, "clients")
+    names = ("blocked_clients", "clients_in_timeout_table", "total_blocking_keys", "total_blocking_keys_on_nokey")
+    assert [shown[name] for name in names] == ["3", "1", "3", "1"]
+    node("CLIENT", "UNBLOCK", 2, "ERROR")
+    node("DEL", "s")
+    assert info(node, "errorstats") == {"errorstat_NOGROUP": "count=1", "errorstat_UNBLOCKED": "count=1"}
+    popped = info(node, "commandstats")["cmdstat_blpop"].split(",")
+    assert (popped[0], popped[-1]) == ("calls=2", "failed_calls=1")
+
+
+def test_a_pause_holds_back_who_was_to_be_served(node: InProcessNode) -> None:
+    popper, reader = node.connect(), node.connect()
+    popper.raw("BLPOP", "k", 0)
+    reader.raw("XREAD", "BLOCK", 0, "STREAMS", "s", "$")
+    node.client.chunk(
+        ("MULTI",), ("RPUSH", "k", "e"), ("XADD", "s", "1-1", "f", "v"), ("CLIENT", "PAUSE", 100, "WRITE"), ("EXEC",)
+    )
+    assert popper.received() == b""
+    assert reader.received() != b""
+    node.advance(100)
+    node.server.pause.tick(node.now_ms)
+    node.end_batch()
+    assert popper.decoded(popper.received()) == [b"k", b"e"]
+
+
+def test_a_wait_within_a_transaction_does_not_split_it(node: InProcessNode) -> None:
+    node.server.replication = Replication(node.server)
+    effects = []
+    for command in (("MULTI",), ("SET", "a", 1), ("WAIT", 1, 0), ("SET", "b", 2), ("EXEC",)):
+        effects += node.journaled(*command)
+    assert effects == [[b"MULTI"], [b"SET", b"a", b"1"], [b"SET", b"b", b"2"], [b"EXEC"]]

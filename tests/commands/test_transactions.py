@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import hiredis
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from cluster.keyspace.hashing import key_slot
 from cluster.protocol.replies import request
 from tests.commands.in_process import Client, InProcessNode, view_of_one
+from tests.commands.whole import WholeNode
 
 EXECABORT = "EXECABORT Transaction discarded because of previous errors."
 CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"
@@ -260,3 +262,42 @@ def test_asking_before_multi_holds_for_the_transaction(cluster_node: InProcessNo
         assert cluster_node("GET", "a") == b"QUEUED"
         assert cluster_node("EXEC") == [b"OK", b"1"]
         assert cluster_node.error("GET", "a") == f"MOVED {slot} 127.0.0.1:7001"
+
+
+def test_exec_and_what_it_runs_are_accounted_for(tmp_path: Path) -> None:
+    node = WholeNode(tmp_path)
+    node.server.slow_ns = 0
+    client = node.connect()
+    node("SLOWLOG", "RESET")
+    for command in (("MULTI",), ("SET", "a", 1), ("LPUSH", "a", 1), ("EXEC",)):
+        client.raw(*command)
+    slow = [entry[3] for entry in node("SLOWLOG", "GET")]
+    assert slow[:3] == [[b"LPUSH", b"a", b"1"], [b"SET", b"a", b"1"], [b"MULTI"]]
+    lines = node("INFO", "commandstats").decode().splitlines()
+    counts = {line.partition(":")[0]: line.split(",")[0].partition("=")[2] for line in lines[1:]}
+    assert [counts[f"cmdstat_{name}"] for name in ("multi", "set", "lpush", "exec")] == ["1"] * 4
+
+
+def test_clients_are_listed_with_the_command_they_sent_last(node: InProcessNode) -> None:
+    client = node.connect()
+
+    def listed() -> bytes:
+        line: bytes = node("CLIENT", "LIST", "ID", client.session.id)
+        fields = dict(field.split(b"=", 1) for field in line.split())
+        return fields[b"cmd"] + b" " + fields[b"multi"]
+
+    shown = []
+    for command in (("MULTI",), ("GETDEL", "a"), ("EXEC",), ("SET", "a"), ("NONSENSE",), ("CLIENT", "NONSENSE")):
+        client.raw(*command)
+        shown.append(listed())
+    assert shown == [b"multi 0", b"getdel 1", b"exec -1", b"set -1", b"NULL -1", b"NULL -1"]
+
+
+def test_nothing_is_queued_that_will_not_be_run(node: InProcessNode) -> None:
+    client = node.connect()
+    client("WATCH", "a")
+    client("MULTI")
+    node("SET", "a", 1)
+    assert client("SET", "b", "x") == b"QUEUED"
+    assert b" multi=0 " in node("CLIENT", "LIST", "ID", client.session.id)
+    assert client("EXEC") is None
