@@ -22,6 +22,7 @@ from cluster.journal import Entry, Journal
 from cluster.key_events import KeyEvents
 from cluster.keyspace.database import Database
 from cluster.keyspace.events import EVICTED, EXPIRED, TOUCHED, Event
+from cluster.keyspace.flat_fields import NamePool
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.lazy_free import LazyFree
 from cluster.keyspace.scan import ScanCache
@@ -66,15 +67,13 @@ class Server:
         self.log = log
         self.run_id = run_id
         self.cluster_enabled: bool = config.cluster_enabled
-        self.databases = [Database(index) for index in range(1 if self.cluster_enabled else config.databases)]
+        self._start_keyspace()
         self.journal = Journal()
         self.waiting = WaitingRoom()
         self.blocked_keys = self.waiting.by_key
         self.pause = Pause(self)
         self.doubt = Doubt(self)
         self.stats = Stats()
-        self.scan_cache = ScanCache()
-        self.lazy_free = LazyFree()
         self.clients: dict[int, Session] = {}
         self.monitors: dict[int, Session] = {}
         self.watching = Watching(self)
@@ -99,6 +98,13 @@ class Server:
         self.bus: BusBridge | None = None
         self.shell = Shell()
         self.refresh_road()
+
+    def _start_keyspace(self) -> None:
+        count = 1 if self.cluster_enabled else self.config.databases
+        self.databases = [Database(index) for index in range(count)]
+        self.scan_cache = ScanCache()
+        self.lazy_free = LazyFree()
+        self.field_names = NamePool()
 
     def _start_flags(self) -> None:
         self.loading = False

@@ -175,10 +175,11 @@ class Context:
         """Set or replace the value of `key`. Says nothing to anybody: call `changed` after it."""
         slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
         space = self.spaces[slot]
-        old = space.get(key)
+        if key in space:
+            old = space[key]
+            if type(old) is not bytes and old is not value:
+                self.server.lazy_free.take(old, counted=self.config.lazyfree_lazy_server_del)
         space[key] = value
-        if old is not None and type(old) is not bytes and old is not value:
-            self.server.lazy_free.take(old, counted=self.config.lazyfree_lazy_server_del)
         if not keep_deadline:
             deadlines = self.deadlines[slot]
             if deadlines:

@@ -68,7 +68,7 @@ def _restore(
     if not payload_is_whole(payload):
         raise CommandError("ERR DUMP payload version or checksum are wrong")
     try:
-        value = load_payload(payload)
+        value = load_payload(payload, ctx.server.field_names)
     except RdbError as error:
         ctx.server.log("warning", f"RESTORE of {key!r}: {error}")
         raise CommandError("ERR Bad data format") from None

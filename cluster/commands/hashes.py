@@ -27,7 +27,7 @@ def _to_change(ctx: Context, key: bytes) -> HashValue:
     """The hash of `key`, made if need be."""
     value = ctx.typed_for_write(key, HashValue)
     if value is None:
-        value = HashValue()
+        value = HashValue(pool=ctx.server.field_names)
         ctx.put(key, value)
     return value
 
@@ -39,7 +39,7 @@ def _set_pairs(ctx: Context, key: bytes, pairs: tuple[bytes, ...], name: str) ->
     value = _to_change(ctx, key)
     before = len(value.fields)
     if len(pairs) == 2:
-        value.set(*pairs)
+        value.set(pairs[0], pairs[1])
     else:
         rest = iter(pairs)
         for field, content in zip(rest, rest, strict=True):

@@ -39,12 +39,12 @@ def push(ctx: Context, key: bytes, elements: tuple[bytes, ...], *, left: bool, o
             items.appendleft(element)
         else:
             items.append(element)
-        value.grown(len(element))
+        count = value.grown(len(element))
     else:
         (items.extendleft if left else items.extend)(elements)
-        value.grown(max(map(len, elements)))
+        count = value.grown(max(map(len, elements)))
     ctx.changed(key, LEFT_PUSH if left else RIGHT_PUSH, len(elements))
-    return b":%d\r\n" % len(value.items)
+    return b":%d\r\n" % count
 
 
 @command("LPUSH", arity=-3, flags={WRITE, DENYOOM, FAST}, keys=_PUSH, group="list", since="1.0.0",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from cluster.commands.context import Context
 from cluster.commands.registry import READONLY, command
 from cluster.errors import SyntaxFault
-from cluster.keyspace.buckets import BucketMap
 from cluster.keyspace.glob import Glob
 from cluster.keyspace.numbers import parse_integer
-from cluster.keyspace.scan import parse_cursor, pattern_slot, scan_collection, scan_keys
+from cluster.keyspace.scan import Members, parse_cursor, pattern_slot, scan_collection, scan_keys
 from cluster.keyspace.values import HashValue, SetValue, SortedSetValue, type_name
 from cluster.protocol import replies
 
@@ -61,7 +60,7 @@ def scan_members(
     options: tuple[bytes, ...],
     *,
     kind: type[_Collection],
-    members: Callable[[_Collection], Collection[bytes] | BucketMap[Any]],
+    members: Callable[[_Collection], Members],
     shown: Callable[[_Collection, bytes], tuple[bytes, ...]],
 ) -> bytes:
     """HSCAN, SSCAN and ZSCAN: `members` of the value under `key`, each as what `shown` makes of it."""

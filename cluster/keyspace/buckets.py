@@ -55,8 +55,8 @@ class BucketMap(Generic[V]):
     def __len__(self) -> int:
         return self._count
 
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, bytes) and key in self._directory[crc32(key) >> self._shift]
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._directory[crc32(key) >> self._shift]
 
     def __getitem__(self, key: bytes) -> V:
         return self._directory[crc32(key) >> self._shift][key]

@@ -1,15 +1,16 @@
-"""The hash type."""
+"""The hash type: FlatFields while it is short, which take little memory, and a BucketMap beyond."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import ItemsView, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from cluster.keyspace.set_value import SetValue
+from cluster.keyspace.buckets import BucketMap
+from cluster.keyspace.flat_fields import FlatFields, NamePool
 
-LISTED_LIMIT = 128
-"""Up to so many fields a list of them is made whenever some are to be drawn."""
+SHORT_LIMIT = 32
+"""Fields that are still found quickly by going through all of them."""
 
 
 class HashValue:
@@ -17,58 +18,65 @@ class HashValue:
     longest field or value ever held) decide which encoding Redis would show: its conversion from listpack is for good.
     """
 
-    __slots__ = ("_drawn_from", "fields", "peak_bytes", "peak_count")
+    __slots__ = ("fields", "peak_bytes", "peak_count")
     type_name: ClassVar[str] = "hash"
 
-    def __init__(self, items: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        self.fields: dict[bytes, bytes] = dict(items)
-        self._drawn_from: SetValue | None = None  # the fields once more, kept from the first draw from a large hash on
-        self.peak_count = len(self.fields)
-        self.peak_bytes = max((max(len(field), len(value)) for field, value in self.fields.items()), default=0)
+    def __init__(self, items: Iterable[tuple[bytes, bytes]] = (), pool: NamePool | None = None) -> None:
+        """pool: where a short hash has the names of its fields from."""
+        given = dict(items)
+        self.fields: FlatFields | BucketMap[bytes] = (
+            FlatFields(given.items(), pool) if len(given) <= SHORT_LIMIT else BucketMap(given.items())
+        )
+        self.peak_count = len(given)
+        self.peak_bytes = max((max(len(field), len(value)) for field, value in given.items()), default=0)
 
     def __len__(self) -> int:
         return len(self.fields)
 
-    def set(self, field: bytes, content: bytes) -> None:
-        self.fields[field] = content
-        length = max(len(field), len(content))
+    def share_names(self, pool: NamePool) -> None:
+        """Have the names of the fields from `pool`, if there are few."""
+        if isinstance(self.fields, FlatFields):
+            self.fields.share(pool)
+
+    def set(self, field: bytes, content: bytes) -> bool:
+        """Whether the field is new."""
+        fields = self.fields
+        length = len(field)
+        if length < len(content):
+            length = len(content)
         if length > self.peak_bytes:
             self.peak_bytes = length
-        if len(self.fields) > self.peak_count:
-            self.peak_count = len(self.fields)
-        if self._drawn_from is not None:
-            self._drawn_from.add(field)
+        if not fields.set(field, content):
+            return False
+        count = len(fields)
+        if count > self.peak_count:
+            self.peak_count = count
+            if count > SHORT_LIMIT and isinstance(fields, FlatFields):
+                self.fields = BucketMap(fields.items())
+        return True
 
     def discard(self, field: bytes) -> bool:
         """Whether it was there."""
-        if self._drawn_from is not None:
-            self._drawn_from.discard(field)
-        return self.fields.pop(field, None) is not None
+        return self.fields.pop(field) is not None
 
     def elements(self) -> list[bytes]:
         """The fields in any order."""
         return list(self.fields)
 
     def random_element(self, rng: random.Random) -> bytes:
-        """A field; there must be one. O(1), but for the first time."""
-        if self._drawn_from is None:
-            if len(self.fields) <= LISTED_LIMIT:
-                return rng.choice(list(self.fields))
-            self._drawn_from = SetValue(self.fields)
-        return self._drawn_from.random_element(rng)
+        """A field; there must be one. O(1)."""
+        fields = self.fields
+        return fields.random_key(rng) if isinstance(fields, BucketMap) else rng.choice(list(fields))
 
-    def items(self) -> ItemsView[bytes, bytes]:
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
         return self.fields.items()
 
     def copy(self) -> HashValue:
-        return HashValue(self.fields.items())
+        other = HashValue(self.fields.items())
+        if isinstance(self.fields, FlatFields):
+            other.fields = self.fields.copy()
+        return other
 
     def take_apart(self) -> Iterator[int]:
         """Let go of the fields bit by bit: how many there were in each bit that is gone."""
-        self._drawn_from = None
-        fields = self.fields
-        while fields:
-            count = min(len(fields), LISTED_LIMIT)
-            for _ in range(count):
-                fields.popitem()
-            yield count
+        return self.fields.take_apart() if isinstance(self.fields, BucketMap) else iter(())

@@ -32,8 +32,8 @@ class ListValue:
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.items)
 
-    def grown(self, longest: int) -> None:
-        """Elements of at most `longest` bytes came in."""
+    def grown(self, longest: int) -> int:
+        """Elements of at most `longest` bytes came in; how many there are now."""
         if longest > self.peak_bytes:
             self.peak_bytes = longest
         count = len(self.items)
@@ -41,6 +41,7 @@ class ListValue:
             self.peak_count = count
             if count > SHORT_LIMIT and isinstance(self.items, deque):
                 self.items = LongList(self.items)
+        return count
 
     def replace(self, items: Iterable[bytes]) -> ListValue:
         """Hold some of the elements only, in their order. A list that holds what was there before."""

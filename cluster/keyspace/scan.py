@@ -17,8 +17,8 @@ Cursors stay below 2**31, since clients keep them in an int.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Hashable
-from typing import Any
+from collections.abc import Hashable, Iterator
+from typing import Protocol
 from zlib import crc32
 
 from cluster.errors import CommandError
@@ -40,12 +40,20 @@ _CURSOR_DIGITS = 20
 _CURSOR = re.compile(rb"[+-]?\d*")
 
 
+class Members(Protocol):
+    """What HSCAN, SSCAN and ZSCAN go through."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def __contains__(self, member: bytes, /) -> bool: ...
+
+
 class _Order:
     """The members of a collection at one moment, in buckets by the top bits of their hash."""
 
     __slots__ = ("buckets", "size", "unsorted")
 
-    def __init__(self, members: Collection[bytes]) -> None:
+    def __init__(self, members: Members) -> None:
         self.size = len(members)
         self.buckets: list[list[bytes]] = [[] for _ in range(1 << _BUCKET_BITS)]
         self.unsorted = bytearray(b"\1" * len(self.buckets))
@@ -94,7 +102,7 @@ class ScanCache:
         if order is not None:
             self._members -= order.size
 
-    def order(self, name: Hashable, members: Collection[bytes], *, fresh: bool) -> _Order:
+    def order(self, name: Hashable, members: Members, *, fresh: bool) -> _Order:
         """The order of `members`; with `fresh` as they are now, otherwise perhaps as they were."""
         order = None if fresh else self._orders.get(name)
         if order is None:
@@ -133,7 +141,7 @@ def pattern_slot(pattern: bytes) -> int | None:
 def scan_collection(
     cache: ScanCache,
     name: tuple[int, bytes],
-    members: Collection[bytes] | BucketMap[Any],
+    members: Members,
     cursor: int,
     count: int,
 ) -> tuple[int, list[bytes]]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import lzf
 
+from cluster.keyspace.flat_fields import NamePool
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.set_value import SetValue
@@ -53,9 +54,10 @@ class Entry(NamedTuple):
 class Reader:
     """Takes bytes from `read(n)`, which may give fewer only at the end; counts the offset and the checksum."""
 
-    def __init__(self, read: Callable[[int], bytes], *, checks: bool = False) -> None:
+    def __init__(self, read: Callable[[int], bytes], *, checks: bool = False, names: NamePool | None = None) -> None:
         self._read = read
         self._checks = checks
+        self._names = names
         self.offset = 0
         self.checksum = 0
 
@@ -153,7 +155,10 @@ class Reader:
             cause = f"A value of type {named}, which this server does not have" if named else f"Unknown type {kind}"
             raise self.fail(cause)
         try:
-            return loader(self)
+            value = loader(self)
+            if self._names is not None and isinstance(value, HashValue):
+                value.share_names(self._names)
+            return value
         except ValueError as error:
             raise self.fail(f"Corrupt value: {error}") from None
 
@@ -358,14 +363,14 @@ def payload_is_whole(payload: bytes) -> bool:
     return checksum == int.from_bytes(payload[-8:], "little")
 
 
-def load_payload(payload: bytes) -> Value:
-    """The value in a payload that is whole. Raises RdbError."""
+def load_payload(payload: bytes, names: NamePool | None = None) -> Value:
+    """The value in a payload that is whole. `names`: for the fields of short hashes. Raises RdbError."""
     if not payload[1:2] or len(payload) <= FOOTER_BYTES:
         raise RdbError("An empty payload")
     if payload[0] == rdb.STRING and payload[1] == len(payload) - FOOTER_BYTES - 2 < _SHORT_STRING:
         return payload[2:-FOOTER_BYTES]  # most of what MIGRATE moves, without a reader
     body = io.BytesIO(payload[:-FOOTER_BYTES])
-    reader = Reader(body.read)
+    reader = Reader(body.read, names=names)
     value = reader.value(reader.byte())
     if body.read(1):
         raise reader.fail("Bytes behind the value")
@@ -375,9 +380,14 @@ def load_payload(payload: bytes) -> Value:
 # -- whole files -------------------------------------------------------------------------------------------------
 
 
-def load_rdb(read: Callable[[int], bytes], on_aux: Callable[[str, str], None] | None = None) -> Iterator[Entry]:
-    """Every key of an RDB; its AUX fields go to `on_aux`. Raises RdbError, also for a wrong checksum at the end."""
-    reader = Reader(read, checks=True)
+def load_rdb(
+    read: Callable[[int], bytes], on_aux: Callable[[str, str], None] | None = None, names: NamePool | None = None
+) -> Iterator[Entry]:
+    """Every key of an RDB; its AUX fields go to `on_aux`. Raises RdbError, also for a wrong checksum at the end.
+
+    names: for the fields of short hashes.
+    """
+    reader = Reader(read, checks=True, names=names)
     if reader.take(5) != rdb.MAGIC:
         raise reader.fail("Wrong signature trying to load DB from file")
     version = reader.take(4)
