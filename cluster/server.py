@@ -280,8 +280,8 @@ class Server:
             for watched in [where for where in self.watching.by_key if where[0] == db.index]:
                 if db.get(watched[1]) is not None:
                     self.announce(db, watched[1], Event("g", "flushed"))
-            keys = len(db)
-            if keys:
+            if any(db.spaces):
+                keys = len(db)
                 count += keys
                 self.lazy_free.take_tables(db.clear(), keys if lazily else 0)
                 if self.config.maxmemory or self.ctx.tracks_access:
