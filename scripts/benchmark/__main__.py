@@ -33,7 +33,7 @@ from scripts.benchmark.report import (
     throughput_table,
 )
 from scripts.benchmark.resharding import measure_resharding
-from scripts.benchmark.structures import measure_structures
+from scripts.benchmark.structures import FAMILIES, measure_structures
 from scripts.benchmark.throughput import TESTS, measure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,6 +113,9 @@ def _parse() -> argparse.Namespace:
         "--structures", dest="what", action="store_const", const=_structures,
         help="large collections instead: the cost of operations, and who waits when they go",
     )  # fmt: skip
+    group.add_argument(
+        "--families", type=_several(FAMILIES), default=list(FAMILIES), metavar="A,B", help=f"of {','.join(FAMILIES)}"
+    )
     group.add_argument("--elements", type=int, default=1_000_000, metavar="N", help="of each (default: 1000000)")
     return parser.parse_args()
 
@@ -154,7 +157,7 @@ def _memory(directory: Path, options: argparse.Namespace, report: Report) -> Res
 
 
 def _structures(directory: Path, options: argparse.Namespace, report: Report) -> Result:
-    operations, stalls = measure_structures(directory, options.elements, report)
+    operations, stalls = measure_structures(directory, options.families, options.elements, report)
     figures: dict[str, object] = {
         "operations": [asdict(row) for row in operations], "stalls": [asdict(row) for row in stalls]
     }

@@ -13,7 +13,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -55,12 +55,15 @@ def _fill_stream(key: str, count: int) -> Iterator[Command]:
 
 
 FILL: Mapping[str, Callable[[str, int], Iterator[Command]]] = {
-    "sorted set": _filling("ZADD", lambda number: (number * 7919 % 1_000_003, _member(number))),
+    "sorted-set": _filling("ZADD", lambda number: (number * 7919 % 1_000_003, _member(number))),
     "list": _filling("RPUSH", lambda number: (_member(number),)),
     "set": _filling("SADD", lambda number: (_member(number),)),
     "hash": _filling("HSET", lambda number: (_member(number), f"value:{number}")),
     "stream": _fill_stream,
 }
+
+EXPIRY = "expiry"
+FAMILIES = (*FILL, EXPIRY)
 
 Operation = Callable[[random.Random, int], Command]
 
@@ -70,7 +73,7 @@ def _some(rng: random.Random, count: int) -> str:
 
 
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
-    "sorted set": {
+    "sorted-set": {
         "ZADD of a new member": lambda rng, count: ("ZADD", KEY, rng.randrange(count), f"new:{rng.random()}"),
         "ZADD of another score": lambda rng, count: ("ZADD", KEY, rng.randrange(count), _some(rng, count)),
         "ZRANK": lambda rng, count: ("ZRANK", KEY, _some(rng, count)),
@@ -119,22 +122,24 @@ class StallRow:
 
 
 def measure_structures(
-    directory: Path, elements: int, report: Callable[[str], None]
+    directory: Path, families: Sequence[str], elements: int, report: Callable[[str], None]
 ) -> tuple[list[OperationRow], list[StallRow]]:
+    """The rows of some of FAMILIES."""
     operations: dict[str, OperationRow] = {}
     stalls: dict[str, StallRow] = {}
     for kind in KINDS:
         with running_cluster(kind, directory, 1, 0) as cluster, cluster.first.connect(120) as client:
             stalls.setdefault("nothing", StallRow("nothing")).ms[kind] = _at_rest(cluster)
-            for family in FILL:
+            for family in (one for one in families if one in FILL):
                 report(f"{family} of {elements}, {kind}")
                 for name, us in _costs(client, family, elements):
                     operations.setdefault(name, OperationRow(name)).us[kind] = us
                 for what, ms in _stalls(cluster, client, family, elements):
                     stalls.setdefault(what, StallRow(what)).ms[kind] = ms
-            report(f"expiry of {EXPIRING} keys, {kind}")
-            what = f"expiry of {EXPIRING // 1000} k strings"
-            stalls.setdefault(what, StallRow(what)).ms[kind] = _expiry(cluster, client)
+            if EXPIRY in families:
+                report(f"expiry of {EXPIRING} keys, {kind}")
+                what = f"expiry of {EXPIRING // 1000} k strings"
+                stalls.setdefault(what, StallRow(what)).ms[kind] = _expiry(cluster, client)
     return list(operations.values()), list(stalls.values())
 
 
@@ -231,7 +236,7 @@ def _stalls(
         time.sleep(SETTLED_AFTER_S)
         with _watched(cluster, WATCHED_S) as latencies:
             client.call(*blow)
-        yield f"{' '.join(blow).replace(KEY, '').strip()} of a {family}", _worst(latencies)
+        yield f"{' '.join(blow).replace(KEY, '').strip()} of a {family.replace('-', ' ')}", _worst(latencies)
 
 
 def _expiry(cluster: BenchCluster, client: RespClient) -> tuple[float, float]:
