@@ -2,7 +2,9 @@
 
 One vote an epoch, on disk before it is sent; a majority of the primaries that serve slots wins. Source: the Redis
 Cluster specification, 'Replica election and promotion'. What differs from Redis: the replica with the most data asks
-first and hardly waits, since a FAIL is broadcast on the same links before the request is.
+first and hardly waits, since a FAIL is broadcast on the same links before the request is. Which one that is must not be
+taken from old heartbeats: a replica waits until the others of its primary have told it their offsets anew, for as long
+as Redis would wait in any case.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ DELAY_MS = 20
 JITTER_MS = 60
 RANK_DELAY_MS = 200
 """A replica waits that much longer for each other replica of its primary that has more data."""
+OFFSETS_WAIT_MS = 500
+"""How long a replica that is in reach may take to tell its offset before the election goes on without it."""
 MIN_TIMEOUT_MS = 2_000
 REPLICATION_PING_MS = 10_000
 MANUAL_TIMEOUT_MS = 5_000
@@ -51,7 +55,7 @@ def tick(s: State) -> None:
     if not election.asked:
         if not manual:
             _update_rank(s, primary, election)
-        if s.now >= election.start_at:
+        if s.now >= election.start_at and (manual or _knows_offsets(s, primary, election)):
             _ask(s, primary, election, manual)
     elif s.now > election.start_at + _timeout(s):
         s.log("warning", "Failover attempt expired.")
@@ -88,16 +92,26 @@ def _rank(s: State, primary: Peer) -> int:
     )
 
 
+def _knows_offsets(s: State, primary: Peer, election: Election) -> bool:
+    """Whether the other replicas have told how much data they have since the primary failed, or had the time to."""
+    return s.now >= election.scheduled_at + OFFSETS_WAIT_MS or all(
+        one.heard_us_at >= election.scheduled_at
+        for one in s.replicas_of(primary)
+        if one is not s.me and one.reachable and not one.nofailover
+    )
+
+
 def _schedule(s: State, primary: Peer, manual: bool) -> None:
     rank = 0 if manual else _rank(s, primary)
     delay = 0 if manual else DELAY_MS + s.rng.randrange(JITTER_MS) + rank * RANK_DELAY_MS
-    s.election = Election(start_at=s.now + delay, rank=rank)
+    s.election = Election(scheduled_at=s.now, start_at=s.now + delay, rank=rank)
     s.log(
         "notice", f"Start of election delayed for {delay} milliseconds (rank #{rank}, offset {s.me.offset})."
     )
     for other in s.replicas_of(primary):
         if other is not s.me:
-            gossip.ping(s, other)  # they rank themselves by our offset
+            other.probed_at = 0
+            gossip.ping(s, other)  # they rank themselves by our offset, and we by theirs
     if manual:
         tick(s)
 
@@ -105,7 +119,7 @@ def _schedule(s: State, primary: Peer, manual: bool) -> None:
 def _update_rank(s: State, primary: Peer, election: Election) -> None:
     rank = _rank(s, primary)
     if rank > election.rank:
-        election.start_at += (rank - election.rank) * RANK_DELAY_MS
+        election.start_at = max(election.start_at, s.now) + (rank - election.rank) * RANK_DELAY_MS
         election.rank = rank
         s.log("notice", f"Replica rank updated to #{rank}, election delayed further.")
 

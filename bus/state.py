@@ -132,6 +132,9 @@ class Handshake:
 
 @dataclass(slots=True)
 class Election:
+    """`scheduled_at`: what other replicas say of their offsets counts if it was asked for after that."""
+
+    scheduled_at: int
     start_at: int
     rank: int = 0
     epoch: int = 0

@@ -279,6 +279,8 @@ class Replication:
         if stale != server.serves_stale_only:
             server.serves_stale_only = stale
             server.refresh_road()
+        if server.bus is not None:
+            server.bus.report_offset()  # in an election it counts to the last byte
 
     @property
     def link_up(self) -> bool:

@@ -126,14 +126,14 @@ class Driver:
 
     def answer(
         self, name: str, effects: Iterable[events.Effect], *, suspects: Iterable[str] = (), flags: int = 0,
-        epoch: int = 0,
+        epoch: int = 0, offset: int = 0,
     ) -> None:
         """That node gives back the serials of those pings among `effects` that it got."""
         link_id = self.links[name][0]
         for effect in effects:
             if isinstance(effect, events.Send) and effect.link_id == link_id and isinstance(effect.message, Heartbeat):
                 if effect.message.serial:
-                    pong = self.heartbeat(name, suspects=suspects, flags=flags, epoch=epoch)
+                    pong = self.heartbeat(name, suspects=suspects, flags=flags, epoch=epoch, offset=offset)
                     self.step(events.FrameReceived(link_id, replace(pong, serial=effect.message.serial)))
 
     # -- what others say -------------------------------------------------------------------------------------

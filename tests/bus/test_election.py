@@ -228,12 +228,38 @@ def test_the_replica_with_the_most_data_goes_first(mine: int, other: int, rank: 
     driver = candidate()
     driver.step(events.ReplicationOffset(mine))
     driver.hear("e", driver.heartbeat("e", offset=other))
-    driver.hear("b", Fail(node_id("a")))
+    effects = driver.hear("b", Fail(node_id("a")))
     (said,) = [effect.text for effect in driver.came(events.Log) if "Start of election" in effect.text]
     assert f"rank #{rank}, offset {mine}" in said
+    driver.answer("e", effects, offset=other)
     driver.tick(190, alive="bc")
     assert bool(driver.sent(VoteRequest)) == (rank == 0)
     driver.tick(200, alive="bc")
+    assert driver.sent(VoteRequest)
+
+
+def test_old_heartbeats_do_not_say_who_has_the_most_data() -> None:
+    driver = candidate()
+    driver.step(events.ReplicationOffset(10))
+    driver.hear("e", driver.heartbeat("e", offset=5))
+    effects = driver.hear("b", Fail(node_id("a")))
+    driver.hear("e", driver.heartbeat("e", offset=7))  # was on its way already, as its serial tells
+    driver.tick(150, alive="bc")
+    assert driver.sent(VoteRequest) == []
+    driver.answer("e", effects, offset=20)
+    driver.tick(100, alive="bc")
+    assert driver.sent(VoteRequest) == []  # e goes first
+    driver.tick(200, alive="bc")
+    assert driver.sent(VoteRequest)
+
+
+def test_a_replica_that_says_nothing_holds_up_no_election() -> None:
+    driver = candidate()
+    driver.step(events.ReplicationOffset(10))
+    driver.hear("b", Fail(node_id("a")))
+    driver.tick(490, alive="bc")
+    assert driver.sent(VoteRequest) == []
+    driver.tick(20, alive="bc")
     assert driver.sent(VoteRequest)
 
 
