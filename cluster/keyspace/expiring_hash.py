@@ -168,8 +168,11 @@ class ExpiringHashValue(HashValue):
         yield from self.waiting.take_apart()
 
     def _earliest(self) -> int:
-        first = self.waiting.stretch(0, 1)
-        return int(first[0][0]) if first else NEVER
+        if not len(self.waiting):
+            self.waiting = SortedSetValue()  # a long one has no way to be empty
+            return NEVER
+        [(first_ms, _)] = self.waiting.stretch(0, 1)
+        return int(first_ms)
 
     def _expired_count(self, now_ms: int) -> int:
         return self.waiting.position_of_score(now_ms, after=True)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
 import pytest
 
 from tests.differential.comparison import same
 from tests.differential.effects_feed import EffectsFeed
 from tests.differential.grammar_hash_deadlines import HASH_DEADLINES
-from tests.differential.machine import EXAMPLES, Pair, run
+from tests.differential.machine import DIRECTIVES, EXAMPLES, Pair, run
 from tests.differential.resp import Reply
-from tests.differential.test_command_info import Described, described
+from tests.differential.test_command_info import NEW_IN_8, Described, described
+from tests.differential.test_key_events import EVERYTHING, Listeners
+from tests.newer_server import newer_server
 from tests.system.waiting import wait_until
 
 DEADLINE_S = 10.0
@@ -124,18 +129,13 @@ def test_replicas_are_told_the_same(newer_pair: Pair) -> None:
     assert wrong == {}
 
 
-NAMES = [
-    b"hexpire", b"hpexpire", b"hexpireat", b"hpexpireat", b"httl", b"hpttl", b"hexpiretime", b"hpexpiretime",
-    b"hpersist", b"hgetex", b"hsetex", b"hgetdel",
-]  # fmt: skip
-
-
 def test_the_commands_are_described_alike(newer_pair: Pair) -> None:
     newer_pair.begin(2)
-    ours, theirs = newer_pair.both([b"COMMAND", b"INFO", *NAMES])
+    names = [name.encode() for name in sorted(NEW_IN_8)]
+    ours, theirs = newer_pair.both([b"COMMAND", b"INFO", *names])
     assert _described(ours) == _described(theirs)
     newer_pair.begin(3)
-    ours, theirs = newer_pair.both([b"COMMAND", b"DOCS", *NAMES])
+    ours, theirs = newer_pair.both([b"COMMAND", b"DOCS", *names])
     assert _history(ours) == _history(theirs)
 
 
@@ -148,3 +148,51 @@ def _history(reply: Reply) -> object:
     assert isinstance(reply.value, tuple)
     docs = {name.value: {key.value: text for key, text in fields.value} for name, fields in reply.value}
     return {name: (fields[b"since"], fields[b"group"]) for name, fields in docs.items()}
+
+
+EVENTS = """
+HSET h a 1 b 2 c 3; HPEXPIREAT h FAR FIELDS 2 a x; HPEXPIREAT h FAR NX FIELDS 1 a; HPERSIST h FIELDS 1 a
+HSET h a 1 b 2 c 3; HPERSIST h FIELDS 1 a; HEXPIRE h 0 FIELDS 2 a a; HEXPIRE h 0 FIELDS 2 b c; HEXPIRE h 0 FIELDS 1 c
+HSETEX h FIELDS 1 a 1; HSETEX h EX 1000 FIELDS 2 b 1 c 2; HSETEX h FNX FIELDS 1 a 1; HSETEX h KEEPTTL FIELDS 1 b 1
+HSETEX h EX 0 FIELDS 1 a 1; HSETEX h PXAT 1 FIELDS 2 a 1 b 1; HSET h a 1; HSETEX h FXX PXAT 1 FIELDS 1 a 2
+HSET h a 1 b 2; HGETEX h FIELDS 1 a; HGETEX h EX 1000 FIELDS 2 a x; HGETEX h PERSIST FIELDS 1 a; HPERSIST h FIELDS 1 a
+HSET h a 1 b 2; HGETEX h PXAT 1 FIELDS 1 a; HGETEX h PXAT 1 FIELDS 1 b; HGETEX h FIELDS 1 b; HGETDEL h FIELDS 1 b
+HSET h a 1 b 2; HGETDEL h FIELDS 1 x; HGETDEL h FIELDS 2 a x; HGETDEL h FIELDS 1 b; HTTL h FIELDS 1 b
+""".strip().splitlines()
+FINDS = ["HGET h a", "HMGET h a b", "HINCRBYFLOAT h a 1", "HSETEX h FNX FIELDS 1 a 1", "HGET g a"]
+
+
+@pytest.fixture(scope="module")
+def newer_listeners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listeners]:
+    directives = (*DIRECTIVES, ("notify-keyspace-events", EVERYTHING))
+    pair = Pair(tmp_path_factory.mktemp("newer-events"), *directives, program=newer_server())
+    pair.node.server.key_events.configure(pair.node.server.config)
+    pair.oracle(b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0")  # a field expires when it is asked for, on both sides
+    listeners = Listeners(pair)
+    yield listeners
+    listeners.theirs.close()
+    pair.oracle.close()
+
+
+@pytest.mark.parametrize("line", EVENTS)
+def test_events_are_those_of_redis_server(newer_listeners: Listeners, line: str) -> None:
+    newer_listeners.pair.begin(2)
+    newer_listeners.heard()
+    for step in line.split("; "):
+        newer_listeners.pair.both(step.replace("FAR", FAR.decode()).encode().split())
+        ours, theirs = newer_listeners.heard()
+        assert ours == theirs, step
+
+
+def test_a_field_that_is_found_to_have_expired_says_so_first(newer_listeners: Listeners) -> None:
+    pair = newer_listeners.pair
+    for command in FINDS:
+        pair.begin(2)
+        for line in ("HSET h a 1 b 2", "HSET g a 1", "HPEXPIRE h 1 FIELDS 1 a", "HPEXPIRE g 1 FIELDS 1 a"):
+            pair.both(line.encode().split())
+        newer_listeners.heard()
+        gone_at = time.monotonic() + 0.004
+        wait_until(lambda end=gone_at: time.monotonic() > end, 5, "the deadline to pass")  # type: ignore[misc]
+        pair.both(command.encode().split())
+        ours, theirs = newer_listeners.heard()
+        assert ours == theirs, command

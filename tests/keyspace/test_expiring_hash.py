@@ -6,15 +6,15 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cluster.keyspace.database import Database
-from cluster.keyspace.expiring_hash import ExpiringHashValue
+from cluster.keyspace.expiring_hash import NEVER, ExpiringHashValue
 from cluster.keyspace.expiry import KEYS_PER_TICK
 from cluster.keyspace.field_expiry import PORTION_FIELDS, FieldExpiryCycle
 from cluster.keyspace.hash_value import HashValue
+from cluster.keyspace.hashing import key_slot
 from cluster.keyspace.sorted_set import SHORT_LIMIT
 
 NOW = 1_000_000
@@ -195,23 +195,17 @@ def test_all_hashes_are_come_to_however_many_wait() -> None:
     assert sum(cycle.tick() for _ in range(3)) == 1
 
 
-@given(st.lists(st.sampled_from(["store", "plain", "delete", "clear", "clear_slot"]), max_size=8))
-def test_a_database_knows_which_hashes_have_deadlines(steps: list[str]) -> None:
+def test_a_database_knows_which_hashes_have_deadlines() -> None:
     db = Database(0)
-    for step in steps:
-        if step == "store":
-            db.store(b"h", expiring(2, NOW))
-        elif step == "plain":
-            db.store(b"h", HashValue([(b"f", b"v")]))
-        elif step == "delete":
-            db.delete(b"h")
-        elif step == "clear":
-            db.clear()
-        else:
-            for slot in range(16384):
-                if db.spaces[slot]:
-                    db.clear_slot(slot)
-        assert db.fields.earliest() == ({b"h": NOW} if isinstance(db.get(b"h"), ExpiringHashValue) else {})
+    ways: list[Callable[[], object]] = [
+        lambda: db.store(b"h", HashValue([(b"f", b"v")])), lambda: db.delete(b"h"), db.clear,
+        lambda: db.clear_slot(key_slot(b"h")),
+    ]  # fmt: skip
+    for way in ways:
+        db.store(b"h", expiring(2, NOW))
+        assert db.fields.earliest() == {b"h": NOW}
+        way()
+        assert db.fields.earliest() == {}
 
 
 @pytest.mark.parametrize("count", [3, 40, 2 * MANY])
@@ -225,6 +219,18 @@ def test_a_hash_that_takes_over_keeps_what_was_there(count: int) -> None:
     value.now_ms = NOW
     rng = random.Random(1)
     assert {value.random_element(rng) for _ in range(5)} == {b"%d" % (count - 1)}
+
+
+@pytest.mark.parametrize("count", [1, 3000])
+def test_the_last_deadline_may_go_and_another_come(count: int) -> None:
+    value = expiring(count, NOW)
+    for number in range(count):
+        assert value.clear_deadline(b"%d" % number)
+    assert (value.next_ms, value.deadlines()) == (NEVER, {})
+    assert value.take_expired(NOW, 10) == []
+    value.set_deadline(b"0", NOW + 1)
+    assert value.take_expired(NOW + 1, 10) == [b"0"]
+    assert len(value) == count - 1
 
 
 def test_what_is_taken_apart_is_counted() -> None:
