@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from cluster.commands.context import Context
 from cluster.commands.keys import FIRST, FIRST_READ, first_key
 from cluster.commands.random_elements import random_pairs
@@ -141,10 +143,7 @@ def hvals(ctx: Context, key: bytes) -> bytes:
          summary="Answers every field with its value.")
 def hgetall(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
-    pairs = [] if value is None else [
-        (replies.bulk(field), replies.bulk(content)) for field, content in value.fields.items()
-    ]
-    return replies.map_reply(pairs, ctx.resp)
+    return replies.bulk_map([] if value is None else list(chain.from_iterable(value.fields.items())), ctx.resp)
 
 
 @command("HINCRBY", arity=4, flags={WRITE, DENYOOM, FAST}, keys=_INCREMENT, group="hash", since="2.0.0",

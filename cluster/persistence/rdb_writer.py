@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import lzf
@@ -74,11 +75,18 @@ def raw_string(value: bytes, *, compress: bool = True) -> bytes:
 
 def dump_value(value: Value, config: Configuration) -> bytes:
     """The type byte and the body."""
-    compress = config.rdbcompression
     if type(value) is bytes:
-        return b"\0" + string(value, compress=compress)
+        return b"\0" + string(value, compress=config.rdbcompression)
+    return b"".join(value_parts(value, config, compress=config.rdbcompression))
+
+
+def value_parts(value: Value, config: Configuration, *, compress: bool) -> Iterator[bytes]:
+    """The same in small parts. The value may change once the first of them is out, that does not show in the others.
+
+    A part may be empty: so who encodes a large value a while at a time has the control often enough.
+    """
     if isinstance(value, (bytes, bytearray)):
-        return b"\0" + string(bytes(value), compress=compress)
+        return iter((b"\0", string(bytes(value), compress=compress)))
     if isinstance(value, HashValue):
         return _hash(value, config, compress)
     if isinstance(value, ListValue):
@@ -87,24 +95,37 @@ def dump_value(value: Value, config: Configuration) -> bytes:
         return _set(value, config, compress)
     if isinstance(value, SortedSetValue):
         return _sorted_set(value, config, compress)
-    return _stream(value, compress)
+    return _stream(value.copy(), compress)
 
 
 def _typed(kind: int, *parts: bytes) -> bytes:
     return bytes((kind,)) + b"".join(parts)
 
 
-def _hash(value: HashValue, config: Configuration, compress: bool) -> bytes:
-    pairs = [part for pair in value.items() for part in pair]
+def _hash(value: HashValue, config: Configuration, compress: bool) -> Iterator[bytes]:
+    flat = list(chain.from_iterable(value.items()))
     if value.peak_count <= config.hash_max_listpack_entries and value.peak_bytes <= config.hash_max_listpack_value:
-        return _typed(rdb.HASH_LISTPACK, raw_string(encode_listpack(pairs), compress=compress))
-    return _typed(rdb.HASH, length(len(value)), *(string(part, compress=compress) for part in pairs))
+        yield _typed(rdb.HASH_LISTPACK, raw_string(encode_listpack(flat), compress=compress))
+        return
+    yield _typed(rdb.HASH, length(len(flat) // 2))
+    yield from _strings(flat, compress)
 
 
-def _list(value: ListValue, config: Configuration, compress: bool) -> bytes:
-    nodes = [raw_string(node, compress=compress) for node in _list_nodes(value, config.list_max_listpack_size)]
+def _strings(values: Iterable[bytes], compress: bool) -> Iterator[bytes]:
+    for value in values:
+        yield string(value, compress=compress)
+
+
+def _list(value: ListValue, config: Configuration, compress: bool) -> Iterator[bytes]:
+    items = list(value)
+    yield _typed(rdb.LIST_QUICKLIST_2)
     packed = length(rdb.NODE_PACKED)
-    return _typed(rdb.LIST_QUICKLIST_2, length(len(nodes)), *(packed + node for node in nodes))
+    nodes: list[bytes] = []
+    for node in _list_nodes(items, config.list_max_listpack_size):
+        nodes.append(packed + raw_string(node, compress=compress))
+        yield b""
+    yield length(len(nodes))
+    yield from nodes
 
 
 def _list_nodes(items: Iterable[bytes], limit: int) -> Iterator[bytes]:
@@ -124,21 +145,26 @@ def _list_nodes(items: Iterable[bytes], limit: int) -> Iterator[bytes]:
         yield listpack_of(entries)
 
 
-def _set(value: SetValue, config: Configuration, compress: bool) -> bytes:
+def _set(value: SetValue, config: Configuration, compress: bool) -> Iterator[bytes]:
     if value.was_integers and value.peak_count <= config.set_max_intset_entries:
         numbers = sorted(int(member) for member in value)
-        return _typed(rdb.SET_INTSET, raw_string(encode_intset(numbers), compress=compress))
-    return _typed(rdb.SET, length(len(value)), *(string(member, compress=compress) for member in value))
+        yield _typed(rdb.SET_INTSET, raw_string(encode_intset(numbers), compress=compress))
+        return
+    members = list(value)
+    yield _typed(rdb.SET, length(len(members)))
+    yield from _strings(members, compress)
 
 
-def _sorted_set(value: SortedSetValue, config: Configuration, compress: bool) -> bytes:
-    if value.peak_count <= config.zset_max_listpack_entries and value.peak_bytes <= config.zset_max_listpack_value:
-        flat = [part for member, score in value.items() for part in (member, _score_text(score))]
-        return _typed(rdb.ZSET_LISTPACK, raw_string(encode_listpack(flat), compress=compress))
+def _sorted_set(value: SortedSetValue, config: Configuration, compress: bool) -> Iterator[bytes]:
     pairs = list(value.items())
+    if value.peak_count <= config.zset_max_listpack_entries and value.peak_bytes <= config.zset_max_listpack_value:
+        flat = [part for member, score in pairs for part in (member, _score_text(score))]
+        yield _typed(rdb.ZSET_LISTPACK, raw_string(encode_listpack(flat), compress=compress))
+        return
+    yield _typed(rdb.ZSET_2, length(len(pairs)))
     pairs.reverse()  # redis-server writes the highest first, which makes its own loading faster
-    parts = [string(member, compress=compress) + _DOUBLE.pack(score) for member, score in pairs]
-    return _typed(rdb.ZSET_2, length(len(value)), *parts)
+    for member, score in pairs:
+        yield string(member, compress=compress) + _DOUBLE.pack(score)
 
 
 def _score_text(score: float) -> bytes:
@@ -147,24 +173,23 @@ def _score_text(score: float) -> bytes:
     return b"%.17g" % score
 
 
-def _stream(value: StreamValue, compress: bool) -> bytes:
-    parts = [length(len(value.blocks))]
+def _stream(value: StreamValue, compress: bool) -> Iterator[bytes]:
+    yield _typed(rdb.STREAM_LISTPACKS_2, length(len(value.blocks)))
     for block in value.blocks:
-        parts += (raw_string(_stream_id(block.start)), raw_string(encode_block(block), compress=compress))
-    parts += (
-        length(value.length), _id_lengths(value.last_id), _id_lengths(value.first_id),
-        _id_lengths(value.max_deleted_id), length(value.entries_added), length(len(value.groups)),
-    )
+        yield raw_string(_stream_id(block.start)) + raw_string(encode_block(block), compress=compress)
+    yield length(value.length)
+    yield _id_lengths(value.last_id) + _id_lengths(value.first_id) + _id_lengths(value.max_deleted_id)
+    yield length(value.entries_added) + length(len(value.groups))
     for name, group in sorted(value.groups.items()):
         read = _UNKNOWN if group.entries_read is None else group.entries_read & _UNKNOWN
-        parts += (raw_string(name), _id_lengths(group.last_id), length(read), length(len(group.pending)))
+        yield raw_string(name) + _id_lengths(group.last_id) + length(read) + length(len(group.pending))
         for entry_id, pending in group.pending.between():
-            parts += (_stream_id(entry_id), _MOMENT.pack(pending.delivered_ms), length(pending.count))
-        parts.append(length(len(group.consumers)))
+            yield _stream_id(entry_id) + _MOMENT.pack(pending.delivered_ms) + length(pending.count)
+        yield length(len(group.consumers))
         for _, consumer in sorted(group.consumers.items()):
-            parts += (raw_string(consumer.name), _MOMENT.pack(consumer.seen_ms), length(len(consumer.pending)))
-            parts += (_stream_id(entry_id) for entry_id, _ in consumer.pending.between())
-    return _typed(rdb.STREAM_LISTPACKS_2, *parts)
+            yield raw_string(consumer.name) + _MOMENT.pack(consumer.seen_ms) + length(len(consumer.pending))
+            for entry_id, _ in consumer.pending.between():
+                yield _stream_id(entry_id)
 
 
 def _stream_id(entry_id: int) -> bytes:
