@@ -29,6 +29,7 @@ from cluster.pause import Pause
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
 from cluster.stats import Stats
+from cluster.under_way import UnderWay
 from cluster.watching import Watching
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Server:
         self.clients: dict[int, Session] = {}
         self.monitors: dict[int, Session] = {}
         self.watching = Watching(self)
+        self.under_way = UnderWay(self)
         self._start_flags()
         self.slow_log = SlowLog()
         self.requires_password = bool(config.requirepass)
@@ -243,11 +245,15 @@ class Server:
         if event.kind != "m":
             if watched and self.watching.by_key:
                 self.watching.changed(db.index, key)
+            if self.under_way.by_key:
+                self.under_way.changed(db.index, key)
             if self.config.maxmemory or self.ctx.tracks_access:
                 self.memory.measure(db, key)
 
     def refresh_observed(self) -> None:
-        self.ctx.observed = bool(self.watching.by_key or self.config.maxmemory or self.ctx.tracks_access)
+        self.ctx.observed = bool(
+            self.watching.by_key or self.under_way.by_key or self.config.maxmemory or self.ctx.tracks_access
+        )
 
     def flush(self, databases: list[Database]) -> int:
         """Empty `databases`; how many keys there were."""

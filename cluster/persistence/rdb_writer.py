@@ -35,6 +35,7 @@ _LIST_NODE_BYTES = {-1: 4096, -2: 8192, -3: 16384, -4: 32768, -5: 65536}
 _SAFE_NODE_BYTES = 8192
 _DOUBLE = struct.Struct("<d")
 _MOMENT = struct.Struct("<q")
+_VERSION = rdb.VERSION.to_bytes(2, "little")
 _UNKNOWN = PART_MAX
 """How many entries a group has read, where that cannot be told."""
 Usage = Callable[[Database, bytes], bytes]
@@ -86,7 +87,7 @@ def value_parts(value: Value, config: Configuration, *, compress: bool) -> Itera
     A part may be empty: so who encodes a large value a while at a time has the control often enough.
     """
     if isinstance(value, (bytes, bytearray)):
-        return iter((b"\0", string(bytes(value), compress=compress)))
+        return _string(bytes(value), compress)
     if isinstance(value, HashValue):
         return _hash(value, config, compress)
     if isinstance(value, ListValue):
@@ -100,6 +101,16 @@ def value_parts(value: Value, config: Configuration, *, compress: bool) -> Itera
 
 def _typed(kind: int, *parts: bytes) -> bytes:
     return bytes((kind,)) + b"".join(parts)
+
+
+def _string(value: bytes, compress: bool) -> Iterator[bytes]:
+    yield bytes((rdb.STRING,))
+    if compress or len(value) <= CHUNK_BYTES:
+        yield string(value, compress=compress)
+        return
+    yield length(len(value))
+    for at in range(0, len(value), CHUNK_BYTES):
+        yield value[at : at + CHUNK_BYTES]
 
 
 def _hash(value: HashValue, config: Configuration, compress: bool) -> Iterator[bytes]:
@@ -205,9 +216,18 @@ def _id_lengths(entry_id: int) -> bytes:
 
 def dump_payload(value: Value, config: Configuration) -> bytes:
     """What DUMP answers and RESTORE takes: the value, the RDB version, and a CRC-64 over both."""
-    body = dump_value(value, config) + rdb.VERSION.to_bytes(2, "little")
+    body = dump_value(value, config) + _VERSION
     checksum: int = rdb.CRC.calc(body)
     return body + checksum.to_bytes(8, "little")
+
+
+def payload_parts(value: Value, config: Configuration, *, compress: bool) -> Iterator[bytes]:
+    """The same in chunks of about CHUNK_BYTES, or less; see `value_parts`."""
+    checksum = 0
+    for chunk in _chunks(chain(value_parts(value, config, compress=compress), (_VERSION,))):
+        checksum = rdb.CRC.calc(chunk, checksum)
+        yield chunk
+    yield checksum.to_bytes(8, "little")
 
 
 # -- snapshots ---------------------------------------------------------------------------------------------------
@@ -242,13 +262,14 @@ def write_rdb(
     yield checksum.to_bytes(8, "little")
 
 
-def _chunks(parts: Iterator[bytes]) -> Iterator[bytes]:
+def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts, gathered; an empty one is passed on at once, with what there is."""
     gathered: list[bytes] = []
     size = 0
     for part in parts:
         gathered.append(part)
         size += len(part)
-        if size >= CHUNK_BYTES:
+        if size >= CHUNK_BYTES or not part:
             yield b"".join(gathered)
             gathered, size = [], 0
     if gathered:
