@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from cluster.commands.registry import DENYOOM, WRITE, Command
+from cluster.protocol.requests import ARGUMENT_BYTES
 
 
 class Transaction:
-    """`failed` after an error while queueing: EXEC answers EXECABORT."""
+    """`failed` after an error while queueing: EXEC answers EXECABORT. `held_bytes`: what the queue takes in memory."""
 
-    __slots__ = ("commands", "failed", "grows", "writes")
+    __slots__ = ("commands", "failed", "grows", "held_bytes", "writes")
 
     def __init__(self) -> None:
         self.commands: list[tuple[Command, list[bytes]]] = []
         self.failed = False
+        self.held_bytes = 0
         self.writes = False
         self.grows = False
 
@@ -26,5 +28,6 @@ class Transaction:
 
     def queue(self, command: Command, arguments: list[bytes]) -> None:
         self.commands.append((command, arguments))
+        self.held_bytes += sum(map(len, arguments)) + ARGUMENT_BYTES * len(arguments)
         self.writes = self.writes or WRITE in command.flags
         self.grows = self.grows or DENYOOM in command.flags
