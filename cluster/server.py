@@ -35,6 +35,7 @@ from cluster.pubsub import PubSub
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
 from cluster.stats import Stats
+from cluster.under_way import UnderWay
 from cluster.watching import Watching
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Server:
 
     def _start_observing(self) -> None:
         self.watching = Watching(self)
+        self.under_way = UnderWay(self)
         self.pubsub = PubSub(self)
         self.key_events = KeyEvents(self)
         self.slow_log = SlowLog()
@@ -280,6 +282,8 @@ class Server:
         if event.kind != "m":
             if watched and self.watching.by_key:
                 self.watching.changed(db.index, key)
+            if self.under_way.by_key:
+                self.under_way.changed(db.index, key)
             if self.config.maxmemory or self.ctx.tracks_access:
                 self.memory.measure(db, key)
         if event.kind in self.key_events.kinds:
@@ -287,7 +291,8 @@ class Server:
 
     def refresh_observed(self) -> None:
         self.ctx.observed = bool(
-            self.watching.by_key or self.config.maxmemory or self.ctx.tracks_access or self.key_events.kinds
+            self.watching.by_key or self.under_way.by_key or self.config.maxmemory or self.ctx.tracks_access
+            or self.key_events.kinds
         )
 
     def flush(self, databases: list[Database], *, lazily: bool = False) -> int:

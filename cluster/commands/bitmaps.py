@@ -1,12 +1,15 @@
 """Bitmaps: strings as rows of bits, the first bit being the highest of the first byte. BITFIELD is in bitfield.py.
 
-Counting, combining and searching are left to C: big integers and regular expressions over the bytes.
+Counting, combining and searching are left to C: integers and regular expressions over the bytes, a chunk at a time, as
+a number of some hundred megabytes is four times as slow as the same in chunks that the processor's cache holds.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import reduce
+from operator import and_, or_, xor
 
 from cluster.commands.context import Context
 from cluster.commands.keys import FIRST_READ, KeySpec, first_key
@@ -22,6 +25,10 @@ SET_BIT = Event("$", "setbit")
 _BAD_OFFSET = "ERR bit offset is not an integer or out of range"
 _NOT_ZERO = re.compile(rb"[^\x00]")
 _NOT_ONES = re.compile(rb"[^\xff]")
+_CHUNK_BYTES = 16 * 1024
+_UNIFORM = (b"\xff" * _CHUNK_BYTES, bytes(_CHUNK_BYTES))
+"""Chunks that hold no bit of 0, and none of 1."""
+_INVERTED = bytes(range(255, -1, -1))
 
 
 def bit_offset(ctx: Context, text: bytes, scale: int = 1) -> int:
@@ -113,9 +120,13 @@ def _count_bits(value: StringValue, start: int, end: int) -> int:
     if start >= end:
         return 0
     first, last = start >> 3, (end - 1) >> 3
-    whole = int.from_bytes(memoryview(value)[first : last + 1], "big")
-    whole &= (1 << 8 * (last + 1 - first) - (start & 7)) - 1
-    return (whole >> (-end & 7)).bit_count()
+    count = 0
+    with memoryview(value) as view:
+        for at in range(first, last + 1, _CHUNK_BYTES):
+            count += int.from_bytes(view[at : min(at + _CHUNK_BYTES, last + 1)], "big").bit_count()
+    before = value[first] >> (8 - (start & 7))
+    behind = value[last] & ((1 << (-end & 7)) - 1)
+    return count - before.bit_count() - behind.bit_count()
 
 
 @command("BITPOS", arity=-3, flags={READONLY}, keys=FIRST_READ, group="bitmap", since="2.8.7",
@@ -150,6 +161,7 @@ def _find_bit(value: StringValue, wanted: int, start: int, end: int) -> int:
     at = start
     while at < end:
         if at & 7 == 0:
+            at = 8 * _skip_uniform(value, wanted, at >> 3, end >> 3)
             found = (_NOT_ZERO if wanted else _NOT_ONES).search(value, at >> 3, (end + 7) >> 3)
             if found is None:
                 return -1
@@ -162,14 +174,18 @@ def _find_bit(value: StringValue, wanted: int, start: int, end: int) -> int:
     return -1
 
 
+def _skip_uniform(value: StringValue, wanted: int, at: int, end: int) -> int:
+    """Where to look for a bit equal to `wanted` from the byte `at`: behind the whole chunks that hold none."""
+    chunk = _UNIFORM[wanted]
+    while at + _CHUNK_BYTES <= end and value[at : at + _CHUNK_BYTES] == chunk:
+        at += _CHUNK_BYTES
+    return at
+
+
 # -- several strings ---------------------------------------------------------------------------------------------
 
 
-_OPERATIONS: dict[bytes, Callable[[int, int], int]] = {
-    b"AND": lambda one, other: one & other,
-    b"OR": lambda one, other: one | other,
-    b"XOR": lambda one, other: one ^ other,
-}
+_OPERATIONS: dict[bytes, Callable[[int, int], int]] = {b"AND": and_, b"OR": or_, b"XOR": xor}
 
 
 @command("BITOP", arity=-4, flags={WRITE, DENYOOM}, group="bitmap", since="2.6.0",
@@ -181,20 +197,30 @@ def bitop(ctx: Context, operation: bytes, target: bytes, *sources: bytes) -> byt
         raise SyntaxFault
     if name == b"NOT" and len(sources) != 1:
         raise CommandError("ERR BITOP NOT must be called with a single source key.")
-    values = [ctx.string(key) or b"" for key in sources]
+    values: list[StringValue] = [ctx.string(key) or b"" for key in sources]
     length = max(map(len, values))
     if not length:
         if ctx.exists(target):
             ctx.remove(target)
         return replies.ZERO
-    numbers = [int.from_bytes(value, "little") for value in values]
-    result = numbers[0]
-    if name == b"NOT":
-        result ^= (1 << 8 * length) - 1
-    else:
-        operate = _OPERATIONS[name]
-        for number in numbers[1:]:
-            result = operate(result, number)
-    ctx.put(target, bytearray(result.to_bytes(length, "little")))
+    result = _inverted(values[0]) if name == b"NOT" else _combined(_OPERATIONS[name], values, length)
+    ctx.put(target, result)
     ctx.changed(target, SET)
     return replies.integer(length)
+
+
+def _inverted(value: StringValue) -> bytearray:
+    result = bytearray()
+    for at in range(0, len(value), _CHUNK_BYTES):
+        result += value[at : at + _CHUNK_BYTES].translate(_INVERTED)
+    return result
+
+
+def _combined(operate: Callable[[int, int], int], values: list[StringValue], length: int) -> bytearray:
+    """The values, each as if zeros followed it up to `length`."""
+    result = bytearray()
+    for at in range(0, length, _CHUNK_BYTES):
+        behind = min(at + _CHUNK_BYTES, length)
+        numbers = [int.from_bytes(value[at:behind], "little") for value in values]
+        result += reduce(operate, numbers).to_bytes(behind - at, "little")
+    return result

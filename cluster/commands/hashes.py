@@ -6,6 +6,7 @@ Where `ctx.field_deadlines` is empty, no hash of the database has a field with a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from cluster.commands.context import Context
 from cluster.commands.keys import FIRST, FIRST_READ, first_key
@@ -171,10 +172,7 @@ def hvals(ctx: Context, key: bytes) -> bytes:
          summary="Answers every field with its value.")
 def hgetall(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
-    pairs = [] if value is None else [
-        (replies.bulk(field), replies.bulk(content)) for field, content in value.items()
-    ]
-    return replies.map_reply(pairs, ctx.resp)
+    return replies.bulk_map([] if value is None else list(chain.from_iterable(value.items())), ctx.resp)
 
 
 @command("HINCRBY", arity=4, flags={WRITE, DENYOOM, FAST}, keys=_INCREMENT, group="hash", since="2.0.0",

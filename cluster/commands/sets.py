@@ -24,7 +24,7 @@ _RANDOM = ("nondeterministic_output",)
 
 
 def members_reply(members: list[bytes], resp: int) -> bytes:
-    return replies.set_reply([replies.bulk(member) for member in members], resp)
+    return replies.bulk_set(members, resp)
 
 
 def shown(ctx: Context, value: SetValue) -> Iterable[bytes]:

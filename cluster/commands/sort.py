@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from cluster.commands.context import Context
@@ -23,6 +24,10 @@ _SORTED = KeySpec(1, 1, 1, ("RO", "access"))
 _STORED = Keyword(b"STORE", 2, flags=("OW", "update"), pick_last=True)
 _UNKNOWN = Keyword(b"", 1 << 30, flags=("RO", "access"), pick_last=True)
 """BY and GET: their keys come from the data, so nobody can tell them beforehand."""
+
+_USUAL_CHARACTERS = b"0123456789.+-"
+_USUAL_LENGTH = 300
+"""Numbers of these characters and no longer mean the same to Python and to Redis, and do not overflow."""
 
 Collection = ListValue | SetValue | SortedSetValue
 
@@ -129,7 +134,10 @@ def _elements(ctx: Context, value: Collection, options: SortOptions) -> list[byt
     elements = list(value)
     if options.alphabetic and options.by is None:
         return sorted(elements, reverse=options.descending)
-    weights = elements if options.by is None else [_lookup(ctx, options.by, element) for element in elements]
+    if options.by is None:
+        _sort_by_number(elements, descending=options.descending)
+        return elements
+    weights = [_lookup(ctx, options.by, element) for element in elements]
     pairs: list[tuple[tuple[float, bytes], bytes]]
     if options.alphabetic:
         pairs = [((weight is not None, weight or b""), one) for weight, one in zip(weights, elements, strict=True)]
@@ -137,6 +145,20 @@ def _elements(ctx: Context, value: Collection, options: SortOptions) -> list[byt
         pairs = [((_score(weight), one), one) for weight, one in zip(weights, elements, strict=True)]
     pairs.sort(key=lambda pair: pair[0], reverse=options.descending)
     return [element for _, element in pairs]
+
+
+def _sort_by_number(elements: list[bytes], *, descending: bool) -> None:
+    """By their numbers, and by their texts where those are equal.
+
+    In two steps, since Python compares numbers, and texts, several times as fast as pairs of both.
+    """
+    elements.sort(reverse=descending)
+    usual = not b"".join(elements).translate(None, _USUAL_CHARACTERS)
+    if usual and max(map(len, elements), default=0) <= _USUAL_LENGTH:
+        with suppress(ValueError):
+            elements.sort(key=float, reverse=descending)
+            return
+    elements.sort(key=_score, reverse=descending)
 
 
 def _score(weight: bytes | None) -> float:

@@ -222,7 +222,12 @@ def scored_reply(items: list[tuple[float, bytes]], resp: int, *, with_scores: bo
     """(score, member) as a range command answers them."""
     if not with_scores:
         return replies.bulk_array([member for _, member in items])
-    return replies.pairs([(replies.bulk(member), replies.double(score, resp)) for score, member in items], resp)
+    format_double = replies.format_double
+    if resp == 2:
+        return replies.bulk_array([part for score, member in items for part in (member, format_double(score))])
+    return replies.array([
+        b"*2\r\n$%d\r\n%b\r\n,%b\r\n" % (len(member), member, format_double(score)) for score, member in items
+    ])
 
 
 @command("ZRANDMEMBER", arity=-2, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="6.2.0", tips=_RANDOM,

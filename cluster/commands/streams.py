@@ -36,7 +36,13 @@ _EXHAUSTED = "ERR The stream has exhausted the last possible ID, unable to add m
 
 def entry_reply(entry: Entry) -> bytes:
     entry_id, items = entry
-    return b"*2\r\n%b%b" % (replies.bulk(id_text(entry_id)), replies.bulk_array(items))
+    text = id_text(entry_id)
+    headers = replies.HEADERS
+    try:
+        body = b"".join([part for item in items for part in (headers[len(item)], item)])
+    except IndexError:  # a long one
+        return b"*2\r\n%b%b" % (replies.bulk(text), replies.bulk_array(items))
+    return b"*2\r\n$%d\r\n%b\r\n*%d%b\r\n" % (len(text), text, len(items), body)
 
 
 def entries_reply(entries: list[Entry]) -> bytes:

@@ -18,6 +18,9 @@ INT32_MAX: Final = (1 << 31) - 1
 INT64_MIN: Final = -(1 << 63)
 INT64_MAX: Final = (1 << 63) - 1
 _INT64_DIGITS = 20
+_SURE_DIGITS = 19
+"""With fewer digits every number fits."""
+_ZERO = ord("0")
 _FLOAT_TEXT_LIMIT = 5 * 1024
 """Redis reads extended floats through a buffer of this size; longer texts are errors."""
 _MANTISSA_BITS = 64
@@ -54,13 +57,13 @@ def parse_int32(text: bytes) -> int:
 
 def is_integer(text: bytes | bytearray) -> bool:
     """Whether `parse_integer` would take it (which strings and sets Redis stores as numbers)."""
-    if not text or len(text) > _INT64_DIGITS:
+    digits = text[1:] if text[:1] == b"-" else text
+    size = len(digits)
+    if not digits.isdigit() or size >= _INT64_DIGITS:
         return False
-    try:
-        number = int(text)
-    except ValueError:
-        return False
-    return INT64_MIN <= number <= INT64_MAX and b"%d" % number == text
+    if digits[0] == _ZERO:
+        return len(text) == 1
+    return size < _SURE_DIGITS or INT64_MIN <= int(text) <= INT64_MAX
 
 
 def parse_float(text: bytes | bytearray) -> float:

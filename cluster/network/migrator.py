@@ -1,9 +1,10 @@
 """MIGRATE's outside: connections to other nodes, and the exchange of payloads with them.
 
 redis-server stands still while it migrates. Here only the client that asked does: it is parked, a task talks to the
-target. The keys under way stay in use meanwhile. When the target has answered, a key is deleted here only if it still
-is exactly what was sent (its serialisation and its deadline are compared); one that was changed in between is sent
-again, one that was deleted is deleted at the target too. Two nodes can migrate to each other without waiting.
+target, and encodes what is large a while at a time. The keys under way stay in use meanwhile, and are observed
+(cluster/under_way.py). When the target has answered, a key is deleted here only if it was left alone; one that was
+changed in between is sent again, one that was deleted is deleted at the target too. Two nodes can migrate to each
+other without waiting. A MIGRATE of keys that are under way already waits for the first one, and then finds them gone.
 
 In a transaction nothing may come between its commands, so there a MIGRATE holds up the whole node, as it does in
 redis-server, for its timeout at most.
@@ -18,8 +19,9 @@ import math
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from time import perf_counter_ns
 from traceback import format_exc
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import hiredis
 import trio
@@ -28,7 +30,8 @@ from cluster.blocking import Wait
 from cluster.errors import CommandError
 from cluster.keyspace.events import DEL
 from cluster.keyspace.hashing import key_slot
-from cluster.persistence.rdb_writer import dump_payload
+from cluster.keyspace.values import StreamValue, Value
+from cluster.persistence.rdb_writer import dump_payload, payload_parts
 from cluster.protocol import replies
 from cluster.slots.migration import Migration
 
@@ -42,15 +45,27 @@ CACHED_LIMIT = 64
 """Connections kept for the next MIGRATE."""
 CACHED_SECONDS = 10.0
 PIECE_KEYS = 20
-"""Sent at once: the target restores one piece while the next is encoded and the last one's keys are deleted."""
+PIECE_BYTES = 256 * 1024
+"""Sent at once: the target restores one piece while the next is encoded."""
+TURN_NS = 2_000_000
+"""How long the encoding of a value holds up everything else."""
+SMALL_LENGTH = 256
+"""A string of so many bytes, a collection of so many elements, is encoded in one go."""
+COMPRESSED_LIMIT_BYTES = 1 << 20
+"""Longer strings are sent as they are, since compressing one cannot be done in turns."""
 ROUNDS_LIMIT = 100
 """How often keys that keep changing are sent again before the client is told."""
 ANSWER_LIMIT_BYTES = 64 * 1024
 """An answer is one line. Who sends so much without ending one is no Redis."""
 _UNBLOCKED = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
+_UNDER_WAY = "TRYAGAIN Another MIGRATE of these keys has not ended yet"
 _CONNECTING = "IOERR error or timeout connecting to the client"
 _WRITING = "IOERR error or timeout writing to target instance"
 _READING = "IOERR error or timeout reading to target instance"
+
+_UNCONNECTABLE = (socket.gaierror, ValueError, TimeoutError, trio.TooSlowError)
+"""No address for the name, what can be no name, or no answer at all. One that refuses the connection, redis-server
+meets only when it writes, and says so."""
 
 _Name = tuple[str, int, tuple[bytes, ...]]
 
@@ -64,28 +79,38 @@ class _Connection:
     fresh: bool = True
 
 
-class _Sent(NamedTuple):
-    """A key as it was sent. `value` is that of a string only. `payload` None: it is gone here, and has to go there."""
+@dataclass(slots=True)
+class _Sent:
+    """A key as it is sent. `value` None: it is gone here, and has to go there."""
 
     key: bytes
     slot: int
-    value: bytes | None
-    payload: bytes | None
+    value: Value | None
     deadline_ms: int | None
 
 
 class _Outcome:
     """How the exchange about a batch stands: how many keys are settled, which have to be sent again, and the first
-    refusal. `patience` ends the exchange."""
+    refusal. `patience` ends the exchange when nothing has gone on for so many seconds."""
 
-    __slots__ = ("again", "batch", "patience", "refusal", "settled")
+    __slots__ = ("_seconds", "again", "batch", "patience", "refusal", "settled")
 
-    def __init__(self, batch: list[_Sent], seconds: float) -> None:
+    def __init__(self, batch: list[bytes], seconds: float) -> None:
         self.batch = batch
-        self.patience = trio.CancelScope(deadline=trio.current_time() + seconds)
+        self._seconds = seconds
+        self.patience = trio.CancelScope()
         self.settled = 0
-        self.again: list[_Sent] = []
+        self.again: list[bytes] = []
         self.refusal = ""
+
+    def begin(self) -> trio.CancelScope:
+        """The scope of one try."""
+        self.patience = trio.CancelScope()
+        self.goes_on()
+        return self.patience
+
+    def goes_on(self) -> None:
+        self.patience.deadline = trio.current_time() + self._seconds
 
 
 class _Failed(Exception):
@@ -97,6 +122,7 @@ class Migrator:
         self._server = server
         self._send, self._receive = trio.open_memory_channel[tuple[Wait, "Database", Migration]](1 << 20)
         self._cached: dict[_Name, _Connection] = {}
+        self._ended = trio.Event()  # the next migration that ends sets it, and leaves a new one
 
     def submit(self, client: Session, migration: Migration) -> None:
         """Park `client` until the migration is through."""
@@ -106,6 +132,8 @@ class Migrator:
 
     def migrate_now(self, db: Database, migration: Migration) -> bytes:
         """Migrate before anything else is done, over a connection of its own. Raises CommandError."""
+        if self._server.under_way.has_any(db.index, migration.keys):
+            raise CommandError(_UNDER_WAY)
         outcome = _Outcome(self._present(db, migration.keys), migration.timeout_seconds)
         if not outcome.batch:
             return replies.simple("NOKEY")
@@ -154,19 +182,29 @@ class Migrator:
     # -- the exchange ----------------------------------------------------------------------------------------
 
     async def _migrate(self, db: Database, migration: Migration) -> bytes:
-        batch = self._present(db, migration.keys)
-        if not batch:
+        under_way = self._server.under_way
+        while under_way.has_any(db.index, migration.keys):
+            await self._ended.wait()
+        keys = self._present(db, migration.keys)
+        if not keys:
             return replies.simple("NOKEY")
-        replace = migration.replace
-        for _ in range(ROUNDS_LIMIT):
-            outcome = _Outcome(batch, migration.timeout_seconds)
-            await self._exchange(db, migration, outcome, replace=replace)
-            replace = True  # what is sent again is there already
+        under_way.start(db.index, keys)
+        try:
+            return await self._migrate_present(db, migration, keys)
+        finally:
+            under_way.end(db.index, keys)
+            self._ended.set()
+            self._ended = trio.Event()
+
+    async def _migrate_present(self, db: Database, migration: Migration, keys: list[bytes]) -> bytes:
+        for number in range(ROUNDS_LIMIT):
+            outcome = _Outcome(keys, migration.timeout_seconds)
+            await self._exchange(db, migration, outcome, again=number > 0)
             if outcome.refusal:
                 raise _Failed(_refused(outcome.refusal))
             if not outcome.again:
                 return replies.OK
-            batch = outcome.again
+            keys = outcome.again
         raise _Failed("IOERR the keys keep changing faster than they can be moved")
 
     async def _may_settle(self, migration: Migration, outcome: _Outcome) -> None:
@@ -177,18 +215,17 @@ class Migrator:
             if self._server.is_read_only:
                 raise _Failed(_UNBLOCKED)
 
-    def _settle(self, db: Database, migration: Migration, outcome: _Outcome, answer: object) -> None:
-        """The target's answer to the next key of the batch."""
-        sent = outcome.batch[outcome.settled]
+    def _settle(self, db: Database, migration: Migration, outcome: _Outcome, sent: _Sent, answer: object) -> None:
+        """The target's answer to a key of the batch."""
         outcome.settled += 1
         if isinstance(answer, hiredis.ReplyError):
             outcome.refusal = outcome.refusal or str(answer)
-        elif sent.payload is not None and answer != b"OK":
+        elif sent.value is None:
+            return
+        elif answer != b"OK":
             raise _Failed(_READING)  # it may speak RESP, but it did not restore the key
-        elif not migration.copy and sent.payload is not None:
-            changed = self._delete_if_same(db, sent)
-            if changed is not None:
-                outcome.again.append(changed)
+        elif not migration.copy and not self._delete_if_same(db, sent):
+            outcome.again.append(sent.key)
 
     async def _end_of_pause(self, patience: trio.CancelScope) -> None:
         """Wait for it, however short the migration's own time."""
@@ -200,89 +237,90 @@ class Migrator:
             await over.wait()
         patience.deadline = trio.current_time() + left
 
-    def _present(self, db: Database, keys: Sequence[bytes]) -> list[_Sent]:
-        """The keys that are there and alive, as they are now."""
-        found = (self._as_it_is(db, key) for key in dict.fromkeys(keys))
-        return [sent for sent in found if sent.payload is not None]
+    def _present(self, db: Database, keys: Sequence[bytes]) -> list[bytes]:
+        """The keys that are there and alive."""
+        return [key for key in dict.fromkeys(keys) if self._alive(db, key) is not None]
+
+    def _alive(self, db: Database, key: bytes) -> Value | None:
+        slot = key_slot(key)
+        deadline = db.deadlines[slot].get(key)
+        if deadline is not None and deadline <= self._server.clock_ms():
+            return None
+        return db.spaces[slot].get(key)
 
     def _as_it_is(self, db: Database, key: bytes) -> _Sent:
-        slot = key_slot(key)
-        value, deadline = db.spaces[slot].get(key), db.deadlines[slot].get(key)
-        if value is None or (deadline is not None and deadline <= self._server.clock_ms()):
-            return _Sent(key, slot, None, None, None)
-        string = value if type(value) is bytes else None
-        return _Sent(key, slot, string, dump_payload(value, self._server.config), deadline)
+        return _Sent(key, key_slot(key), self._alive(db, key), db.deadline(key))
 
-    def _delete_if_same(self, db: Database, sent: _Sent) -> _Sent | None:
-        """Delete a key that the target has now; or, when it was changed meanwhile, what has to be sent still."""
+    def _delete_if_same(self, db: Database, sent: _Sent) -> bool:
+        """Delete a key that the target has now. Whether it was left alone meanwhile; else it has to be sent again."""
         key, slot = sent.key, sent.slot
         value = db.spaces[slot].get(key)
-        # A string that is still the same object is unchanged; anything else is known by its serialisation only.
-        if type(value) is not bytes or value is not sent.value or db.deadlines[slot].get(key) != sent.deadline_ms:
-            now = self._as_it_is(db, key)
-            if (now.payload, now.deadline_ms) != (sent.payload, sent.deadline_ms):
-                return now
+        if value is not sent.value or db.deadlines[slot].get(key) != sent.deadline_ms:
+            return False
+        if self._server.under_way.has_changed(db.index, key):
+            return False
         ctx = self._server.ctx
         ctx.bind_database(db)
         ctx.routed, ctx.slot = key, slot
         ctx.remove(key, DEL)
         self._server.journal.append(db.index, [b"DEL", key])
-        return None
+        return True
 
-    async def _exchange(self, db: Database, migration: Migration, outcome: _Outcome, *, replace: bool) -> None:
+    async def _exchange(self, db: Database, migration: Migration, outcome: _Outcome, *, again: bool) -> None:
         """Send a batch and settle each key. A kept connection that turns out dead is replaced by a new one."""
-        with outcome.patience:
-            while True:
-                connection = await self._take_connection(migration)
-                try:
-                    await self._converse(connection, db, migration, outcome, replace)
-                except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-                    await trio.aclose_forcefully(connection.stream)
-                    if connection.fresh or outcome.settled:
-                        raise _Failed(_WRITING) from None
-                    continue
-                except BaseException:
-                    connection.stream.socket.close()
-                    raise
-                await self._keep_connection(migration, connection)
-                return
-        raise _Failed(_READING)
+        while True:
+            connection = await self._take_connection(migration)
+            try:
+                with outcome.begin():
+                    await self._converse(connection, db, migration, outcome, again)
+                    await self._keep_connection(migration, connection)
+                    return
+            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                await trio.aclose_forcefully(connection.stream)
+                if connection.fresh or outcome.settled:
+                    raise _Failed(_WRITING) from None
+                continue
+            except BaseException:
+                connection.stream.socket.close()
+                raise
+            connection.stream.socket.close()
+            raise _Failed(_READING)
 
     async def _converse(
-        self, connection: _Connection, db: Database, migration: Migration, outcome: _Outcome, replace: bool
+        self, connection: _Connection, db: Database, migration: Migration, outcome: _Outcome, again: bool
     ) -> None:
         prelude = _prelude(migration, fresh=connection.fresh, db=connection.db)
-        counts: list[int] = []
+        under_way: list[_Sent] = []
         parts = list(prelude)
-        for number, sent in enumerate(outcome.batch, 1):
-            requests = self._requests(sent, replace)
-            parts += requests
-            counts.append(len(requests))
-            if number % PIECE_KEYS == 0 or number == len(outcome.batch):
-                await connection.stream.send_all(b"".join(parts))
+        for number, key in enumerate(outcome.batch, 1):
+            sent = self._as_it_is(db, key)
+            if sent.value is not None or again:
+                self._server.under_way.look(db.index, key)
+                under_way.append(sent)
+                parts += await self._requests(sent, outcome, migration.replace or again)
+            if number % PIECE_KEYS == 0 or number == len(outcome.batch) or len(parts) > 2 * PIECE_KEYS:
+                await _send_all(connection, outcome, parts)
                 parts.clear()
         for _ in prelude:
             answer = await self._answer(connection)
             if isinstance(answer, hiredis.ReplyError):
                 raise _Failed(_refused(answer))
-        for count in counts:
-            for _ in range(count):
+        for sent in under_way:
+            for _ in range(self._answer_count(sent)):
                 answer = _next_answer(connection.reader)
                 if answer is False:
                     answer = await self._answer(connection)
+            outcome.goes_on()
             await self._may_settle(migration, outcome)
-            self._settle(db, migration, outcome, answer)
+            self._settle(db, migration, outcome, sent, answer)
         connection.db = migration.target_db
 
     def _exchange_now(self, db: Database, migration: Migration, outcome: _Outcome) -> None:
         reader = hiredis.Reader()
         prelude = _prelude(migration, fresh=True, db=0)
-        requests = [self._requests(sent, migration.replace) for sent in outcome.batch]
-        try:
-            sock = socket.create_connection((migration.host, migration.port), migration.timeout_seconds)
-        except (OSError, ValueError, OverflowError):
-            raise _Failed(_CONNECTING) from None
-        with sock:
+        under_way = [self._as_it_is(db, key) for key in outcome.batch]
+        requests = [self._restore(sent, [self._payload(sent)], migration.replace) for sent in under_way]
+        with _connect_now(migration) as sock:
             try:
                 sock.sendall(b"".join([*prelude, *(part for parts in requests for part in parts)]))
             except OSError:
@@ -291,20 +329,47 @@ class Migrator:
                 answer = _answer_now(sock, reader)
                 if isinstance(answer, hiredis.ReplyError):
                     raise _Failed(_refused(answer))
-            for parts in requests:
-                for _ in parts:
-                    answer = _answer_now(sock, reader)
-                self._settle(db, migration, outcome, answer)
+            for sent in under_way:
+                self._settle(db, migration, outcome, sent, _answer_now(sock, reader))
 
-    def _requests(self, sent: _Sent, replace: bool) -> list[bytes]:
-        in_cluster = self._server.cluster_enabled
-        if sent.payload is None:
+    async def _requests(self, sent: _Sent, outcome: _Outcome, replace: bool) -> list[bytes]:
+        """What the target is to be sent, in several parts where it is much."""
+        value = sent.value
+        if value is None:
             delete = replies.request([b"DEL", sent.key])
-            return [replies.request([b"ASKING"]), delete] if in_cluster else [delete]
+            return [replies.request([b"ASKING"]) + delete if self._server.cluster_enabled else delete]
+        if len(value) > SMALL_LENGTH or isinstance(value, StreamValue):
+            return self._restore(sent, await self._encode_in_turns(value, outcome), replace)
+        return [b"".join(self._restore(sent, [self._payload(sent)], replace))]
+
+    def _answer_count(self, sent: _Sent) -> int:
+        return 2 if sent.value is None and self._server.cluster_enabled else 1
+
+    def _payload(self, sent: _Sent) -> bytes:
+        assert sent.value is not None
+        return dump_payload(sent.value, self._server.config)
+
+    async def _encode_in_turns(self, value: Value, outcome: _Outcome) -> list[bytes]:
+        """The payload, in pieces; everybody else has turns meanwhile."""
+        config = self._server.config
+        is_long = isinstance(value, (bytes, bytearray)) and len(value) > COMPRESSED_LIMIT_BYTES
+        pieces: list[bytes] = []
+        until = perf_counter_ns() + TURN_NS
+        for piece in payload_parts(value, config, compress=config.rdbcompression and not is_long):
+            pieces.append(piece)
+            if perf_counter_ns() >= until:
+                outcome.goes_on()
+                await trio.lowlevel.checkpoint()
+                until = perf_counter_ns() + TURN_NS
+        return pieces
+
+    def _restore(self, sent: _Sent, payload: list[bytes], replace: bool) -> list[bytes]:
         ttl = 0 if sent.deadline_ms is None else max(1, sent.deadline_ms - self._server.clock_ms())
-        name = b"RESTORE-ASKING" if in_cluster else b"RESTORE"
-        options = [b"REPLACE"] if replace else []
-        return [replies.request([name, sent.key, b"%d" % ttl, sent.payload, *options])]
+        name = b"RESTORE-ASKING" if self._server.cluster_enabled else b"RESTORE"
+        head = b"".join(map(replies.bulk, (name, sent.key, b"%d" % ttl)))
+        size = sum(map(len, payload))
+        tail = b"\r\n$7\r\nREPLACE\r\n" if replace else b"\r\n"
+        return [b"*%d\r\n%b$%d\r\n" % (5 if replace else 4, head, size), *payload, tail]
 
     @staticmethod
     async def _answer(connection: _Connection) -> object:
@@ -326,10 +391,14 @@ class Migrator:
         kept = self._cached.pop(_name(migration), None)
         if kept is not None:
             return kept
+        _check_address(migration)
         try:
-            stream = await trio.open_tcp_stream(migration.host, migration.port)
-        except (OSError, ValueError, OverflowError):  # the latter for what can be no host name, no port
+            with trio.fail_after(migration.timeout_seconds):
+                stream = await trio.open_tcp_stream(migration.host, migration.port)
+        except _UNCONNECTABLE:
             raise _Failed(_CONNECTING) from None
+        except (OSError, OverflowError):
+            raise _Failed(_WRITING) from None
         return _Connection(stream, hiredis.Reader())
 
     async def _keep_connection(self, migration: Migration, connection: _Connection) -> None:
@@ -357,6 +426,36 @@ def _next_answer(reader: hiredis.Reader) -> object:
         return reader.gets()
     except (hiredis.ProtocolError, MemoryError, TypeError):
         raise _Failed(_READING) from None
+
+
+async def _send_all(connection: _Connection, outcome: _Outcome, parts: list[bytes]) -> None:
+    """Send the parts, however many bytes they are, as long as that goes on."""
+    gathered: list[bytes] = []
+    size = 0
+    for part in parts:
+        gathered.append(part)
+        size += len(part)
+        if size >= PIECE_BYTES:
+            await connection.stream.send_all(b"".join(gathered))
+            outcome.goes_on()
+            gathered, size = [], 0
+    await connection.stream.send_all(b"".join(gathered))
+    outcome.goes_on()
+
+
+def _check_address(migration: Migration) -> None:
+    if not migration.host or migration.port < 0:
+        raise _Failed(_CONNECTING)
+
+
+def _connect_now(migration: Migration) -> socket.socket:
+    _check_address(migration)
+    try:
+        return socket.create_connection((migration.host, migration.port), migration.timeout_seconds)
+    except _UNCONNECTABLE:
+        raise _Failed(_CONNECTING) from None
+    except (OSError, OverflowError):
+        raise _Failed(_WRITING) from None
 
 
 def _name(migration: Migration) -> _Name:

@@ -353,9 +353,11 @@ class Reactor:
         session.close_after_replies()
 
     def _check_input(self, connection: Connection) -> None:
-        """Close a client that has sent more than it may without completing a command."""
+        """Close a client that has sent more than it may without completing a command, or its transaction."""
         session = connection.session
-        kept = session.parser.pending_bytes + sum(map(len, session.held))
+        kept = session.parser.held_bytes + sum(map(len, session.held))
+        if session.transaction is not None:
+            kept += session.transaction.held_bytes
         if kept > self._server.config.client_query_buffer_limit:
             self._server.log("warning", f"Closing client that reached max query buffer length: {session.address}")
             self._server.stats.input_limit_disconnections += 1

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from cluster.commands.registry import DENYOOM, PUBSUB, WRITE, Command
+from cluster.protocol.requests import ARGUMENT_BYTES
 
 
 class Transaction:
-    """`failed` after an error while queueing: EXEC answers EXECABORT."""
+    """`failed` after an error while queueing: EXEC answers EXECABORT. `held_bytes`: what the queue takes in memory."""
 
-    __slots__ = ("commands", "failed", "grows", "sharded", "writes")
+    __slots__ = ("commands", "failed", "grows", "held_bytes", "sharded", "writes")
 
     def __init__(self) -> None:
         self.commands: list[tuple[Command, list[bytes]]] = []
         self.failed = False
+        self.held_bytes = 0
         self.writes = False
         self.grows = False
         self.sharded = False  # it holds a command about shard channels
@@ -27,6 +29,7 @@ class Transaction:
 
     def queue(self, command: Command, arguments: list[bytes]) -> None:
         self.commands.append((command, arguments))
+        self.held_bytes += sum(map(len, arguments)) + ARGUMENT_BYTES * len(arguments)
         self.writes = self.writes or WRITE in command.flags
         self.grows = self.grows or DENYOOM in command.flags
         self.sharded = self.sharded or (PUBSUB in command.flags and bool(command.keys))

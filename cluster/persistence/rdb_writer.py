@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import lzf
@@ -76,11 +77,18 @@ def raw_string(value: bytes, *, compress: bool = True) -> bytes:
 
 def dump_value(value: Value, config: Configuration) -> bytes:
     """The type byte and the body."""
-    compress = config.rdbcompression
     if type(value) is bytes:
-        return b"\0" + string(value, compress=compress)
+        return b"\0" + string(value, compress=config.rdbcompression)
+    return b"".join(value_parts(value, config, compress=config.rdbcompression))
+
+
+def value_parts(value: Value, config: Configuration, *, compress: bool) -> Iterator[bytes]:
+    """The same in small parts. The value may change once the first of them is out, that does not show in the others.
+
+    A part may be empty: so who encodes a large value a while at a time has the control often enough.
+    """
     if isinstance(value, (bytes, bytearray)):
-        return b"\0" + string(bytes(value), compress=compress)
+        return _string(bytes(value), compress)
     if isinstance(value, HashValue):
         return _hash(value, config, compress)
     if isinstance(value, ListValue):
@@ -89,40 +97,66 @@ def dump_value(value: Value, config: Configuration) -> bytes:
         return _set(value, config, compress)
     if isinstance(value, SortedSetValue):
         return _sorted_set(value, config, compress)
-    return _stream(value, compress)
+    return _stream(value.copy(), compress)
 
 
 def _typed(kind: int, *parts: bytes) -> bytes:
     return bytes((kind,)) + b"".join(parts)
 
 
-def _hash(value: HashValue, config: Configuration, compress: bool) -> bytes:
+def _string(value: bytes, compress: bool) -> Iterator[bytes]:
+    yield bytes((rdb.STRING,))
+    if compress or len(value) <= CHUNK_BYTES:
+        yield string(value, compress=compress)
+        return
+    yield length(len(value))
+    for at in range(0, len(value), CHUNK_BYTES):
+        yield value[at : at + CHUNK_BYTES]
+
+
+def _hash(value: HashValue, config: Configuration, compress: bool) -> Iterator[bytes]:
     small = value.peak_count <= config.hash_max_listpack_entries and value.peak_bytes <= config.hash_max_listpack_value
     if isinstance(value, ExpiringHashValue) and value.next_ms != NEVER:
-        return _expiring_hash(value, small, compress)
-    pairs = [part for pair in value.fields.items() for part in pair]
+        yield from _expiring_hash(value, small, compress)
+        return
+    flat = list(chain.from_iterable(value.fields.items()))
     if small:
-        return _typed(rdb.HASH_LISTPACK, raw_string(encode_listpack(pairs), compress=compress))
-    return _typed(rdb.HASH, length(len(value)), *(string(part, compress=compress) for part in pairs))
+        yield _typed(rdb.HASH_LISTPACK, raw_string(encode_listpack(flat), compress=compress))
+        return
+    yield _typed(rdb.HASH, length(len(flat) // 2))
+    yield from _strings(flat, compress)
 
 
-def _expiring_hash(value: ExpiringHashValue, small: bool, compress: bool) -> bytes:
-    earliest = _MOMENT.pack(value.next_ms)
+def _expiring_hash(value: ExpiringHashValue, small: bool, compress: bool) -> Iterator[bytes]:
+    first_ms = value.next_ms
+    earliest = _MOMENT.pack(first_ms)
     if small:
         listpack = raw_string(encode_listpack(in_turn(value)), compress=compress)
-        return _typed(rdb.HASH_LISTPACK_DEADLINES, earliest, listpack)
-    deadlines = value.deadlines()
-    parts = [earliest, length(len(value.fields))]
-    for field, content in value.fields.items():
-        wait = deadlines[field] - value.next_ms + 1 if field in deadlines else 0
-        parts += (length(wait), string(field, compress=compress), string(content, compress=compress))
-    return _typed(rdb.HASH_DEADLINES, *parts)
+        yield _typed(rdb.HASH_LISTPACK_DEADLINES, earliest, listpack)
+        return
+    deadlines = dict(value.deadlines())
+    pairs = list(value.fields.items())
+    yield _typed(rdb.HASH_DEADLINES, earliest, length(len(pairs)))
+    for field, content in pairs:
+        wait = deadlines[field] - first_ms + 1 if field in deadlines else 0
+        yield length(wait) + string(field, compress=compress) + string(content, compress=compress)
 
 
-def _list(value: ListValue, config: Configuration, compress: bool) -> bytes:
-    nodes = [raw_string(node, compress=compress) for node in _list_nodes(value, config.list_max_listpack_size)]
+def _strings(values: Iterable[bytes], compress: bool) -> Iterator[bytes]:
+    for value in values:
+        yield string(value, compress=compress)
+
+
+def _list(value: ListValue, config: Configuration, compress: bool) -> Iterator[bytes]:
+    items = list(value)
+    yield _typed(rdb.LIST_QUICKLIST_2)
     packed = length(rdb.NODE_PACKED)
-    return _typed(rdb.LIST_QUICKLIST_2, length(len(nodes)), *(packed + node for node in nodes))
+    nodes: list[bytes] = []
+    for node in _list_nodes(items, config.list_max_listpack_size):
+        nodes.append(packed + raw_string(node, compress=compress))
+        yield b""
+    yield length(len(nodes))
+    yield from nodes
 
 
 def _list_nodes(items: Iterable[bytes], limit: int) -> Iterator[bytes]:
@@ -142,21 +176,26 @@ def _list_nodes(items: Iterable[bytes], limit: int) -> Iterator[bytes]:
         yield listpack_of(entries)
 
 
-def _set(value: SetValue, config: Configuration, compress: bool) -> bytes:
+def _set(value: SetValue, config: Configuration, compress: bool) -> Iterator[bytes]:
     if value.was_integers and value.peak_count <= config.set_max_intset_entries:
         numbers = sorted(int(member) for member in value)
-        return _typed(rdb.SET_INTSET, raw_string(encode_intset(numbers), compress=compress))
-    return _typed(rdb.SET, length(len(value)), *(string(member, compress=compress) for member in value))
+        yield _typed(rdb.SET_INTSET, raw_string(encode_intset(numbers), compress=compress))
+        return
+    members = list(value)
+    yield _typed(rdb.SET, length(len(members)))
+    yield from _strings(members, compress)
 
 
-def _sorted_set(value: SortedSetValue, config: Configuration, compress: bool) -> bytes:
-    if value.peak_count <= config.zset_max_listpack_entries and value.peak_bytes <= config.zset_max_listpack_value:
-        flat = [part for member, score in value.items() for part in (member, _score_text(score))]
-        return _typed(rdb.ZSET_LISTPACK, raw_string(encode_listpack(flat), compress=compress))
+def _sorted_set(value: SortedSetValue, config: Configuration, compress: bool) -> Iterator[bytes]:
     pairs = list(value.items())
+    if value.peak_count <= config.zset_max_listpack_entries and value.peak_bytes <= config.zset_max_listpack_value:
+        flat = [part for member, score in pairs for part in (member, _score_text(score))]
+        yield _typed(rdb.ZSET_LISTPACK, raw_string(encode_listpack(flat), compress=compress))
+        return
+    yield _typed(rdb.ZSET_2, length(len(pairs)))
     pairs.reverse()  # redis-server writes the highest first, which makes its own loading faster
-    parts = [string(member, compress=compress) + _DOUBLE.pack(score) for member, score in pairs]
-    return _typed(rdb.ZSET_2, length(len(value)), *parts)
+    for member, score in pairs:
+        yield string(member, compress=compress) + _DOUBLE.pack(score)
 
 
 def _score_text(score: float) -> bytes:
@@ -165,24 +204,23 @@ def _score_text(score: float) -> bytes:
     return b"%.17g" % score
 
 
-def _stream(value: StreamValue, compress: bool) -> bytes:
-    parts = [length(len(value.blocks))]
+def _stream(value: StreamValue, compress: bool) -> Iterator[bytes]:
+    yield _typed(rdb.STREAM_LISTPACKS_2, length(len(value.blocks)))
     for block in value.blocks:
-        parts += (raw_string(_stream_id(block.start)), raw_string(encode_block(block), compress=compress))
-    parts += (
-        length(value.length), _id_lengths(value.last_id), _id_lengths(value.first_id),
-        _id_lengths(value.max_deleted_id), length(value.entries_added), length(len(value.groups)),
-    )
+        yield raw_string(_stream_id(block.start)) + raw_string(encode_block(block), compress=compress)
+    yield length(value.length)
+    yield _id_lengths(value.last_id) + _id_lengths(value.first_id) + _id_lengths(value.max_deleted_id)
+    yield length(value.entries_added) + length(len(value.groups))
     for name, group in sorted(value.groups.items()):
         read = _UNKNOWN if group.entries_read is None else group.entries_read & _UNKNOWN
-        parts += (raw_string(name), _id_lengths(group.last_id), length(read), length(len(group.pending)))
+        yield raw_string(name) + _id_lengths(group.last_id) + length(read) + length(len(group.pending))
         for entry_id, pending in group.pending.between():
-            parts += (_stream_id(entry_id), _MOMENT.pack(pending.delivered_ms), length(pending.count))
-        parts.append(length(len(group.consumers)))
+            yield _stream_id(entry_id) + _MOMENT.pack(pending.delivered_ms) + length(pending.count)
+        yield length(len(group.consumers))
         for _, consumer in sorted(group.consumers.items()):
-            parts += (raw_string(consumer.name), _MOMENT.pack(consumer.seen_ms), length(len(consumer.pending)))
-            parts += (_stream_id(entry_id) for entry_id, _ in consumer.pending.between())
-    return _typed(rdb.STREAM_LISTPACKS_2, *parts)
+            yield raw_string(consumer.name) + _MOMENT.pack(consumer.seen_ms) + length(len(consumer.pending))
+            for entry_id, _ in consumer.pending.between():
+                yield _stream_id(entry_id)
 
 
 def _stream_id(entry_id: int) -> bytes:
@@ -196,14 +234,26 @@ def _id_lengths(entry_id: int) -> bytes:
 # -- DUMP --------------------------------------------------------------------------------------------------------
 
 
+def _version(value: Value) -> bytes:
+    """The least version of RDB that knows such a value."""
+    with_deadlines = isinstance(value, ExpiringHashValue) and value.next_ms != NEVER
+    return (rdb.VERSION_OF_DEADLINES if with_deadlines else rdb.VERSION).to_bytes(2, "little")
+
+
 def dump_payload(value: Value, config: Configuration) -> bytes:
     """What DUMP answers and RESTORE takes: the value, the RDB version, and a CRC-64 over both."""
-    dumped = dump_value(value, config)
-    with_deadlines = dumped[0] in (rdb.HASH_DEADLINES, rdb.HASH_LISTPACK_DEADLINES)
-    version = rdb.VERSION_OF_DEADLINES if with_deadlines else rdb.VERSION
-    body = dumped + version.to_bytes(2, "little")
+    body = dump_value(value, config) + _version(value)
     checksum: int = rdb.CRC.calc(body)
     return body + checksum.to_bytes(8, "little")
+
+
+def payload_parts(value: Value, config: Configuration, *, compress: bool) -> Iterator[bytes]:
+    """The same in chunks of about CHUNK_BYTES, or less; see `value_parts`."""
+    checksum = 0
+    for chunk in _chunks(chain(value_parts(value, config, compress=compress), (_version(value),))):
+        checksum = rdb.CRC.calc(chunk, checksum)
+        yield chunk
+    yield checksum.to_bytes(8, "little")
 
 
 # -- snapshots ---------------------------------------------------------------------------------------------------
@@ -238,13 +288,14 @@ def write_rdb(
     yield checksum.to_bytes(8, "little")
 
 
-def _chunks(parts: Iterator[bytes]) -> Iterator[bytes]:
+def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts, gathered; an empty one is passed on at once, with what there is."""
     gathered: list[bytes] = []
     size = 0
     for part in parts:
         gathered.append(part)
         size += len(part)
-        if size >= CHUNK_BYTES:
+        if size >= CHUNK_BYTES or not part:
             yield b"".join(gathered)
             gathered, size = [], 0
     if gathered:

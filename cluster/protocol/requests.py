@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import Any
 
 import hiredis
 
@@ -30,7 +31,15 @@ CARRY_LIMIT_BYTES = 256 * 1024
 
 _LARGE_COUNT = re.compile(rb"\*\d{5}")
 _LARGE_BULK = re.compile(rb"\$\d{7}")
+_OTHER_ARGUMENT = re.compile(rb"\n[+=(]")
+"""What hiredis would take for an argument, and what is none."""
+_OTHER_COMMAND = re.compile(rb"\n[~>%|]")
+"""What it would take for a command, behind another one."""
+_BULK_HEADER = re.compile(rb"\$(0|[1-9]\d{0,9})\r\n")
 _LOOKBACK_BYTES = 16
+
+ARGUMENT_BYTES = 56
+"""What an argument takes beside its bytes: an object of Python's, and a place in a list."""
 
 Arguments = list[bytes]
 
@@ -54,9 +63,16 @@ class RequestParser:
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes received that are not yet part of a complete command: what the query buffer limit counts."""
+        """Bytes received that are not yet part of a complete command."""
         if self._careful is not None:
             return self._careful.pending_bytes
+        return len(self._carry)
+
+    @property
+    def held_bytes(self) -> int:
+        """What they take in memory, which is more where they are very many arguments: the query buffer limit's."""
+        if self._careful is not None:
+            return self._careful.pending_bytes + self._careful.argument_count * ARGUMENT_BYTES
         return len(self._carry)
 
     @property
@@ -82,6 +98,7 @@ class RequestParser:
         if self._careful is not None:
             return self._continue_careful(data)
         carry = self._carry
+        seam = data
         if not carry:
             if data[0] != 42 or not self.authenticated:
                 return self._turn_careful(data, again)
@@ -92,35 +109,30 @@ class RequestParser:
             seam = carry[-_LOOKBACK_BYTES:] + data
             if _LARGE_COUNT.search(seam) is not None or len(carry) > CARRY_LIMIT_BYTES:
                 return self._turn_careful(data, again)
+        # Seldom is one of these bytes there at all, which is quickly asked.
+        if (43 in data or 61 in data or 40 in data) and _OTHER_ARGUMENT.search(seam) is not None:
+            return self._turn_careful(data, again)
         reader = self._reader
         if reader is None:
             reader = self._reader = hiredis.Reader()
-        gets = reader.gets
         try:
             reader.feed(data)
-            first = gets()
+            first = reader.gets()
             if first and not carry and not reader.has_data():  # by far the most frequent: one whole command
                 b"".join(first)  # raises TypeError unless all is bulk strings
                 return (first,)
-            commands: list[Arguments] = []
-            append = commands.append
-            whole = False  # whether the chunk ends between two commands
-            while first is not False:
-                append(first)
-                # Asked before the next try: a header that hiredis has taken in already counts as no data.
-                if not reader.has_data():
-                    whole = True
-                    break
-                first = gets()
+            commands, whole = _commands(reader, first)
             b"".join(chain.from_iterable(commands))
         except (hiredis.ProtocolError, TypeError, ValueError):
+            return self._turn_careful(data, again)
+        if (62 in data or 37 in data or 124 in data or 126 in data) and _OTHER_COMMAND.search(seam) is not None:
             return self._turn_careful(data, again)
         given = commands if all(commands) else [command for command in commands if command]
         if whole:
             self._carry = b""
             return given
-        self._carry = carry = (carry + data)[_sent_size(commands) :]
-        if _LARGE_BULK.search(carry[-(len(data) + _LOOKBACK_BYTES) :]) is not None:
+        self._carry = (carry + data)[_sent_size(commands) :]
+        if _LARGE_BULK.search(self._carry[-(len(data) + _LOOKBACK_BYTES) :]) is not None:
             # A value of a megabyte or more is on its way: gathering it is the careful parser's work.
             return chain(given, self._turn_careful(b"", again))
         return given
@@ -150,6 +162,19 @@ class RequestParser:
             self._careful = None
 
 
+def _commands(reader: hiredis.Reader, first: Any) -> tuple[list[Arguments], bool]:
+    """(`first` and all commands behind it, whether the chunk ends between two commands)"""
+    commands: list[Arguments] = []
+    append, gets = commands.append, reader.gets
+    while first is not False:
+        append(first)
+        # Asked before the next try: a header that hiredis has taken in already counts as no data.
+        if not reader.has_data():
+            return commands, True
+        first = gets()
+    return commands, False
+
+
 def _sent_size(commands: list[Arguments]) -> int:
     """How many bytes these were: hiredis takes a number in one spelling only, as we do."""
     lengths = list(map(len, chain.from_iterable(commands)))
@@ -175,6 +200,11 @@ class _CarefulParser:
     def pending_bytes(self) -> int:
         held = self._argument_bytes if self._remaining else 0
         return len(self._buffer) - self._position + held
+
+    @property
+    def argument_count(self) -> int:
+        """How many have come of a command that is not complete."""
+        return len(self._arguments) if self._remaining else 0
 
     @property
     def is_between_commands(self) -> bool:
@@ -258,31 +288,49 @@ class _CarefulParser:
         return True
 
     def _read_arguments(self) -> bool:
+        buffer, append = self._buffer, self._arguments.append
+        match, size = _BULK_HEADER.match, len(self._buffer)
         while self._remaining:
-            if self._bulk_length < 0:
-                if self._position >= len(self._buffer):
+            length = self._bulk_length
+            if length < 0:
+                found = match(buffer, self._position)
+                if found is not None:
+                    length = self._checked_length(int(found[1]))
+                    self._position = found.end()
+                elif not self._read_unusual_header():
                     return False
-                line = self._line("too big bulk count string")
-                if line is None:
-                    return False
-                if line[:1] != b"$":
-                    got = line[:1].decode("latin-1")
-                    raise ProtocolError(f"expected '$', got '{got}'")
-                length = _number(line[1:])
-                if length is None or length < 0 or length > self._owner.bulk_limit_bytes:
-                    raise ProtocolError("invalid bulk length")
-                if length > UNAUTHENTICATED_BULK_LIMIT_BYTES and not self._owner.authenticated:
-                    raise ProtocolError("unauthenticated bulk length")
+                else:
+                    length = self._bulk_length
+            end = self._position + length
+            if size < end + 2:
                 self._bulk_length = length
-            end = self._position + self._bulk_length
-            if len(self._buffer) < end + 2:
                 return False
-            self._arguments.append(bytes(self._buffer[self._position : end]))
+            append(bytes(buffer[self._position : end]))
             self._position = end + 2
-            self._argument_bytes += self._bulk_length
+            self._argument_bytes += length
             self._bulk_length = -1
             self._remaining -= 1
         return True
+
+    def _read_unusual_header(self) -> bool:
+        """A header that is not complete, which is False, or not as it should be."""
+        if self._position >= len(self._buffer):
+            return False
+        line = self._line("too big bulk count string")
+        if line is None:
+            return False
+        if line[:1] != b"$":
+            got = line[:1].decode("latin-1")
+            raise ProtocolError(f"expected '$', got '{got}'")
+        self._bulk_length = self._checked_length(_number(line[1:]))
+        return True
+
+    def _checked_length(self, length: int | None) -> int:
+        if length is None or length < 0 or length > self._owner.bulk_limit_bytes:
+            raise ProtocolError("invalid bulk length")
+        if length > UNAUTHENTICATED_BULK_LIMIT_BYTES and not self._owner.authenticated:
+            raise ProtocolError("unauthenticated bulk length")
+        return length
 
 
 def _number(text: bytes) -> int | None:

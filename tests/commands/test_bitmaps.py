@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import random
+import tracemalloc
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.commands.bitfield import Field
-from cluster.commands.bitmaps import _count_bits, _find_bit
+from cluster.commands.bitmaps import _CHUNK_BYTES, _count_bits, _find_bit
 from tests.commands.in_process import InProcessNode
+
+LARGE_BYTES = 4 << 20
 
 
 def bits_of(value: bytes) -> str:
@@ -69,3 +75,34 @@ def test_combining(node: InProcessNode) -> None:
     assert node("GET", "not") == b"\xc3"
     assert node("BITOP", "OR", "a", "missing") == 0
     assert node("EXISTS", "a") == 0
+
+
+@pytest.mark.parametrize("length", [_CHUNK_BYTES - 1, _CHUNK_BYTES, 2 * _CHUNK_BYTES + 5])
+def test_what_is_done_in_chunks_has_no_seams(node: InProcessNode, length: int) -> None:
+    dice = random.Random(length)
+    one, other = dice.randbytes(length), dice.randbytes(length - 7)
+    node("MSET", "one", one, "other", other)
+    padded = int.from_bytes(other + bytes(7), "big")
+    for name, expected in (("AND", padded & int.from_bytes(one, "big")), ("XOR", padded ^ int.from_bytes(one, "big"))):
+        assert node("BITOP", name, "both", "one", "other") == length
+        assert node("GET", "both") == expected.to_bytes(length, "big")
+    node("BITOP", "NOT", "not", "one")
+    assert node("GET", "not") == bytes(255 - byte for byte in one)
+    assert node("BITCOUNT", "one") == int.from_bytes(one, "big").bit_count()
+    assert node("BITCOUNT", "one", 3, 8 * length - 5, "BIT") == bits_of(one)[3:-4].count("1")
+    node("SETBIT", "zeros", 8 * length - 1, 1)
+    assert node("BITPOS", "zeros", 1) == 8 * length - 1
+    assert node("BITPOS", "zeros", 1, 0, length - 2) == -1
+
+
+@pytest.mark.parametrize("command", [
+    ("BITCOUNT", "large"), ("BITOP", "AND", "new", "large", "large"), ("BITOP", "NOT", "new", "large"),
+])  # fmt: skip
+def test_a_large_string_is_never_made_one_large_number(node: InProcessNode, command: tuple[str | int, ...]) -> None:
+    node("SET", "large", bytes(LARGE_BYTES))
+    result = LARGE_BYTES if command[0] == "BITOP" else 0
+    tracemalloc.start()
+    node(*command)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak - result < LARGE_BYTES // 2

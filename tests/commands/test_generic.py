@@ -122,3 +122,18 @@ def test_in_cluster_mode_there_is_one_database(cluster_node: InProcessNode) -> N
     assert cluster_node.error("RENAME", "a", "b") == "CROSSSLOT Keys in request don't hash to the same slot"
     assert cluster_node.error("SORT", "a", "STORE", "b") == "CROSSSLOT Keys in request don't hash to the same slot"
     assert cluster_node("MSET", "{t}a", 1, "{t}b", 2) == b"OK"
+
+
+def test_sort_tells_equal_numbers_apart_by_their_texts(node: InProcessNode) -> None:
+    node("RPUSH", "list", "1.0", "-3", "+1", "1", "2", ".5", "01", "-0", "0")
+    ascending = [b"-3", b"-0", b"0", b".5", b"+1", b"01", b"1", b"1.0", b"2"]
+    assert node("SORT", "list") == ascending
+    assert node("SORT", "list", "DESC") == ascending[::-1]
+    node("RPUSH", "list", "0x10", " 7", "1e1", "")
+    assert node("SORT", "list") == [b"-3", b"", *ascending[1:], b" 7", b"1e1", b"0x10"]
+
+
+@pytest.mark.parametrize("text", ["1_0", "nan", "--1", "1-2", ".", "1" * 400, "1e400"])
+def test_sort_takes_no_number_that_redis_does_not(node: InProcessNode, text: str) -> None:
+    node("RPUSH", "list", "3", text)
+    assert node.error("SORT", "list") == "ERR One or more scores can't be converted into double"

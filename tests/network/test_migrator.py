@@ -5,21 +5,28 @@ The node has no process; the targets are scripts on real sockets.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+import hiredis
 import pytest
 import trio
 import trio.testing
 
+from cluster.keyspace.values import ListValue, Value
+from cluster.network import migrator
 from cluster.network.migrator import ANSWER_LIMIT_BYTES, Migrator
+from cluster.persistence.rdb_reader import load_payload
+from cluster.persistence.rdb_writer import dump_payload
 from tests.commands.in_process import Argument, InProcessNode
 
 pytestmark = pytest.mark.trio
 
 DEADLINE_SECONDS = 20.0
 CONNECTING = "-IOERR error or timeout connecting to the client\r\n"
+WRITING = "-IOERR error or timeout writing to target instance\r\n"
 READING = "-IOERR error or timeout reading to target instance\r\n"
 OK = "+OK\r\n"
 
@@ -86,10 +93,23 @@ async def test_what_can_be_no_host_name_cannot_be_connected_to(host: Argument) -
         assert await one.migrate(host, 1) == CONNECTING
 
 
-@pytest.mark.parametrize("port", [-1, 65_536, 1 << 62])
-async def test_what_can_be_no_port_cannot_be_connected_to(port: int) -> None:
+@pytest.mark.parametrize(("port", "answer"), [(-1, CONNECTING), (65_536, WRITING), (1 << 62, WRITING)])
+async def test_what_can_be_no_port_cannot_be_connected_to(port: int, answer: str) -> None:
     async with migrating_node() as one:
-        assert await one.migrate("127.0.0.1", port) == CONNECTING
+        assert await one.migrate("127.0.0.1", port) == answer
+
+
+async def test_a_target_that_refuses_the_connection() -> None:
+    async with migrating_node() as one:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))  # and does not listen
+            port = taken.getsockname()[1]
+            assert await one.migrate("127.0.0.1", port) == WRITING
+            assert one.node("MULTI") == b"OK"
+            one.node("MIGRATE", "127.0.0.1", port, "k", 0, 1_000)
+            [answer] = one.node("EXEC")
+            assert f"-{answer}\r\n" == WRITING
+        assert one.node("GET", "k") == b"v"
 
 
 @pytest.mark.parametrize("line", [
@@ -117,6 +137,140 @@ async def test_a_fault_of_ours_costs_one_answer_and_leaves_its_trace() -> None:
         assert "Traceback" in text
         assert await one.migrate("127.0.0.1", port) == OK, "and the next one is served"
         assert one.node("GET", "k") is None
+
+
+class Target:
+    """Takes whatever it is sent and answers each key with OK, once it may. `received`: commands, without the payload
+    of a RESTORE, which it keeps as a value."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.received: list[list[bytes]] = []
+        self.values: list[Value] = []
+        self.first_bytes = trio.Event()
+        self.may_answer = trio.Event()
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        reader = hiredis.Reader()
+        async for data in stream:
+            self.first_bytes.set()
+            reader.feed(bytes(data))
+            while (command := reader.gets()) is not False:
+                if command[0] == b"RESTORE":
+                    self.values.append(load_payload(command.pop(3)))
+                self.received.append(command)
+                await self.may_answer.wait()
+                await stream.send_all(b"+OK\r\n" if command[0] == b"RESTORE" else b":1\r\n")
+
+
+@asynccontextmanager
+async def recording_target(*, answers: bool = True) -> AsyncIterator[Target]:
+    target = Target()
+    if answers:
+        target.may_answer.set()
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, target.serve, 0, host="127.0.0.1"))
+        target.port = listeners[0].socket.getsockname()[1]
+        yield target
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_large_value_is_encoded_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrator, "TURN_NS", 0)
+    elements = [b"element:%d" % number for number in range(40_000)]
+    async with migrating_node() as one, recording_target() as target:
+        one.node("RPUSH", "large", *elements)
+        one.submit("127.0.0.1", target.port, key="large")
+        turns = 0
+        while not target.first_bytes.is_set():
+            turns += 1
+            if turns == 20:
+                one.node("RPUSH", "large", "in between")
+            await trio.lowlevel.checkpoint()
+        assert turns > 20, "others had a turn, and again, before all of it was encoded"
+        assert await one.answer() == OK
+        assert [list(value) for value in target.values if isinstance(value, ListValue)] == [
+            elements, [*elements, b"in between"]
+        ]
+        assert target.received == [[b"RESTORE", b"large", b"0"], [b"RESTORE", b"large", b"0", b"REPLACE"]]
+        assert one.node("EXISTS", "large") == 0
+
+
+async def test_a_long_string_goes_over_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrator, "TURN_NS", 0)
+    text = b"0123456789" * 300_000
+    async with migrating_node() as one, recording_target() as target:
+        one.node("SET", "large", text)
+        assert await one.migrate("127.0.0.1", target.port, key="large") == OK
+        assert target.values == [text]
+
+
+async def test_a_key_that_is_deleted_before_it_was_sent_leaves_the_targets_own_alone() -> None:
+    async with migrating_node() as one, recording_target() as target:
+        one.submit("127.0.0.1", target.port)
+        one.node("DEL", "k")
+        assert await one.answer() in (OK, "+NOKEY\r\n")
+        assert target.received == []
+
+
+@pytest.mark.parametrize(("made", "change"), [
+    (("SET", "x", "v"), ("SET", "x", "v")),
+    (("SET", "x", "v"), ("PEXPIRE", "x", 100_000)),
+    (("SETBIT", "x", 1, 1), ("SETBIT", "x", 2, 1)),
+    (("HSET", "x", "f", "v"), ("HINCRBY", "x", "n", 1)),
+    (("XADD", "x", "1-1", "f", "v"), ("XGROUP", "CREATE", "x", "g", 0)),
+    (("XADD", "x", "1-1", "f", "v"), ("XREADGROUP", "GROUP", "old", "c", "STREAMS", "x", ">")),
+    (("SADD", "x", "m"), ("RENAME", "other", "x")),
+])  # fmt: skip
+async def test_a_key_that_changes_while_it_is_under_way_is_sent_again(
+    made: tuple[Argument, ...], change: tuple[Argument, ...]
+) -> None:
+    async with migrating_node() as one, recording_target(answers=False) as target:
+        one.node(*made)
+        if made[0] == "XADD":
+            one.node("XGROUP", "CREATE", "x", "old", 0)
+        one.node("SET", "other", "value")
+        one.submit("127.0.0.1", target.port, key="x")
+        await target.first_bytes.wait()
+        one.node(*change)
+        now = one.node("DUMP", "x")
+        target.may_answer.set()
+        assert await one.answer() == OK
+        first, second = target.received
+        assert (first[0], second[0], second[-1]) == (b"RESTORE", b"RESTORE", b"REPLACE")
+        last = target.values[-1]
+        assert dump_payload(last, one.node.server.config) == now
+        assert one.node("EXISTS", "x") == 0
+
+
+async def test_a_key_that_is_deleted_while_it_is_under_way_goes_at_the_target_too() -> None:
+    async with migrating_node() as one, recording_target(answers=False) as target:
+        one.submit("127.0.0.1", target.port)
+        await target.first_bytes.wait()
+        one.node("DEL", "k")
+        target.may_answer.set()
+        assert await one.answer() == OK
+        assert target.received == [[b"RESTORE", b"k", b"0"], [b"DEL", b"k"]]
+
+
+async def test_a_second_migrate_of_a_key_under_way_finds_it_gone() -> None:
+    async with migrating_node() as one, recording_target(answers=False) as target:
+        second = one.node.connect()
+        one.submit("127.0.0.1", target.port)
+        assert second.raw("MIGRATE", "127.0.0.1", target.port, "k", 0, 10_000, "REPLACE") == b""
+        await target.first_bytes.wait()
+        third = one.node.connect()
+        third("MULTI")
+        third("MIGRATE", "127.0.0.1", target.port, "k", 0, 10_000)
+        [refusal] = third("EXEC")
+        assert str(refusal).startswith("TRYAGAIN ")
+        target.may_answer.set()
+        assert await one.answer() == OK
+        with trio.fail_after(DEADLINE_SECONDS):
+            while not (answer := second.received()):
+                await trio.lowlevel.checkpoint()
+        assert answer == b"+NOKEY\r\n"
+        assert target.received == [[b"RESTORE", b"k", b"0"]], "and it was not deleted at the target"
 
 
 async def held_by_a_pause(one: MigratingNode, port: int) -> None:

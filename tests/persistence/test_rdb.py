@@ -23,7 +23,7 @@ from cluster.keyspace.stream_group import ConsumerGroup
 from cluster.keyspace.values import Value
 from cluster.persistence import rdb_format as rdb
 from cluster.persistence.rdb_reader import RdbError, load_payload, load_rdb, payload_is_whole
-from cluster.persistence.rdb_writer import dump_payload, dump_value, write_rdb
+from cluster.persistence.rdb_writer import dump_payload, dump_value, payload_parts, value_parts, write_rdb
 from cluster.persistence.stream_encoding import encode_block
 
 USUAL = Configuration([])
@@ -126,6 +126,35 @@ def test_a_payload_comes_back_as_it_was(value: Value, config: Configuration) -> 
     assert type(loaded) is (bytes if isinstance(value, bytearray) else type(value))
     assert content(loaded) == content(value)
     assert dump_payload(loaded, config) == payload
+
+
+def spoil(value: Value) -> None:
+    """Take from a value what it has."""
+    if isinstance(value, bytearray):
+        value.clear()
+    elif isinstance(value, ListValue):
+        while value:
+            value.items.pop()
+    elif isinstance(value, StreamValue):
+        for entry_id, _ in list(value.between()):
+            value.discard(entry_id)
+        for group in value.groups.values():
+            for entry_id, _ in list(group.pending.between()):
+                group.pending.pop(entry_id)
+        value.groups.clear()
+    elif not isinstance(value, bytes):
+        for member in [item[0] for item in value.items()] if not isinstance(value, SetValue) else list(value):
+            value.discard(member)
+
+
+@given(value=VALUES, config=CONFIGURATIONS)
+def test_what_changes_while_a_value_is_encoded_does_not_show(value: Value, config: Configuration) -> None:
+    payload = dump_payload(value, config)
+    assert b"".join(payload_parts(value, config, compress=config.rdbcompression)) == payload
+    parts = value_parts(value, config, compress=config.rdbcompression)
+    first = next(parts)
+    spoil(value)
+    assert first + b"".join(parts) == payload[:-10]
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import pytest
 from hypothesis import given
@@ -122,6 +123,10 @@ def test_a_large_value_arrives_in_pieces() -> None:
         (b"*1\r\n$2000000000\r\n", "invalid bulk length"),
         (b"*1\r\n:4\r\n", "expected '$', got ':'"),
         (b"*2\r\n$3\r\nGET\r\n*1\r\n$1\r\na\r\n", "expected '$', got '*'"),
+        (b"*1\r\n+PING\r\n", "expected '$', got '+'"),
+        (b"*2\r\n$3\r\nGET\r\n+key\r\n", "expected '$', got '+'"),
+        (b"*1\r\n=8\r\ntxt:PING\r\n", "expected '$', got '='"),
+        (b"*2\r\n$3\r\nGET\r\n(12\r\n", "expected '$', got '('"),
         (b'SET a "b\r\n', "unbalanced quotes in request"),
         (b"a" * 70_000, "too big inline request"),
         (b"*" + b"1" * 70_000, "too big mbulk count string"),
@@ -133,6 +138,39 @@ def test_broken_streams(data: bytes, message: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         parse(parser, [data])
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 4, 5, 9])
+def test_an_argument_of_another_type_is_met_wherever_the_stream_is_cut(cut: int) -> None:
+    parser = RequestParser()
+    first, second = split(request([b"PING"]) + b"*1\r\n+PING\r\n", [len(request([b"PING"])) + cut])
+    assert parse(parser, [first]) == [[b"PING"]]
+    with pytest.raises(ProtocolError) as caught:
+        parse(parser, [second])
+    assert caught.value.message == "expected '$', got '+'"
+
+
+@pytest.mark.parametrize("line", [b"~1", b">1", b"%1", b"|1"])
+def test_what_is_a_collection_to_a_client_is_an_inline_command_here(line: bytes) -> None:
+    """hiredis knows these; from a client they are words like any other."""
+    ping = request([b"PING"])
+    assert parse(RequestParser(), [ping + line + b"\r\n" + ping]) == [[b"PING"], [line], [b"PING"]]
+
+
+@pytest.mark.parametrize("text", [b"a+b=(c)\r\n+d\r\n=e\r\n(f", b"\r\n>1\r\n%2\r\n~3\r\n|4\r\n"])
+def test_values_may_hold_whatever_looks_like_another_type(text: bytes) -> None:
+    commands = [[b"SET", b"key", text], [text], [b"GET", text, text]]
+    assert parse(RequestParser(), [request(commands[0])]) == commands[:1]
+    assert parse(RequestParser(), [b"".join(map(request, commands))]) == commands
+    data = b"".join(map(request, commands))
+    assert parse(RequestParser(), [data[at : at + 1] for at in range(len(data))]) == commands
+
+
+def test_what_very_many_small_arguments_take_is_counted() -> None:
+    parser = RequestParser()
+    assert parse(parser, [b"*100000\r\n", *[b"$1\r\na\r\n" * 100] * 500]) == []
+    assert parser.pending_bytes == 50_000
+    assert parser.held_bytes >= 50_000 * (sys.getsizeof(b"a") + 8)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 import pytest
 
@@ -93,6 +94,26 @@ def test_what_one_asks_with_is_held_while_it_is_answered(observer: RespClient) -
     assert int(own["argv-mem"]) == len("CLIENTINFO")
     _, own_line = observer.pipeline(("PING",), ("CLIENT", "INFO"))
     assert f" obl={len('+PONG') + 2} " in str(own_line)
+
+
+@pytest.mark.parametrize(("opening", "more"), [
+    (b"*1000000\r\n$4\r\nMSET\r\n", b"$1\r\na\r\n" * 10_000),
+    (request([b"MULTI"]), request([b"SET", b"key", b"y" * 50_000])),
+], ids=["very many small arguments", "a long transaction"])  # fmt: skip
+def test_who_asks_for_more_than_a_client_may_hold_is_closed(
+    raw: socket.socket, observer: RespClient, server_kind: ServerKind, opening: bytes, more: bytes
+) -> None:
+    if server_kind != "ours":
+        pytest.skip("redis-server 7.0 counts neither")
+    observer.call("CONFIG", "SET", "client-query-buffer-limit", "1mb")
+    try:
+        raw.sendall(opening)
+        with suppress(OSError):  # it is closed while we send
+            for _ in range(90):
+                raw.sendall(more)
+        wait_until(lambda: "name=raw " not in observer.text("CLIENT", "LIST"), DEADLINE_S, "it is closed")
+    finally:
+        observer.call("CONFIG", "SET", "client-query-buffer-limit", "1gb")
 
 
 def test_replicas_are_counted_apart(server: Server, shared_harness: Harness, server_kind: ServerKind) -> None:
