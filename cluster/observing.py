@@ -1,4 +1,4 @@
-"""What is kept or said of single commands: the slow log, and the lines of MONITOR."""
+"""What is kept or said of single commands: the slow log, and the lines of MONITOR. Neither holds a password."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from cluster.stats import abridged
 
 ATTACK_LOG_MS = 60_000
 """At most one line in this time tells of clients that speak HTTP: a browser tries many times."""
+_REDACTED = b"(redacted)"
+_SECRET_DIRECTIVES = {b"requirepass", b"masterauth", b"masteruser"}
 _NAMED = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}
 
 
@@ -33,7 +35,7 @@ class SlowLog:
     ) -> None:
         """Add a command, and keep `limit` entries at most."""
         self.entries.insert(0, SlowCommand(
-            self._next_number, now_ms // 1000, elapsed_ns // 1000, abridged(arguments), address, name,
+            self._next_number, now_ms // 1000, elapsed_ns // 1000, abridged(redacted(arguments)), address, name,
         ))  # fmt: skip
         self._next_number += 1
         self.limit(limit)
@@ -57,9 +59,36 @@ class Attacks:
 
 def monitor_line(now_us: int, db: int, address: str, arguments: list[bytes]) -> bytes:
     """`time [db address] "arg" …`, as a status reply."""
-    quoted = b" ".join(_quoted(argument) for argument in arguments)
+    quoted = b" ".join(_quoted(argument) for argument in redacted(arguments))
     origin = f"{db} {address}".encode()
     return b"+%d.%06d [%b] %b\r\n" % (now_us // 1_000_000, now_us % 1_000_000, origin, quoted)
+
+
+def redacted(arguments: list[bytes]) -> list[bytes]:
+    """A command without the user names and passwords that it gives; most are returned as they are."""
+    name = arguments[0].lower()
+    if name == b"auth":
+        secret = set(range(1, len(arguments)))
+    elif name == b"hello":
+        secret = _after_options(arguments, 2, len(arguments), {b"auth": 2})
+    elif name == b"migrate":
+        keys = next((at for at, word in enumerate(arguments) if at > 5 and word.lower() == b"keys"), len(arguments))
+        secret = _after_options(arguments, 6, keys, {b"auth": 1, b"auth2": 2})
+    elif name == b"config" and len(arguments) > 3 and arguments[1].lower() == b"set":
+        secret = {at + 1 for at in range(2, len(arguments), 2) if arguments[at].lower() in _SECRET_DIRECTIVES}
+    else:
+        return arguments
+    return [_REDACTED if at in secret else word for at, word in enumerate(arguments)]
+
+
+def _after_options(arguments: list[bytes], first: int, end: int, options: dict[bytes, int]) -> set[int]:
+    """The places of the words that belong to one of `options`, looked for from `first` to before `end`."""
+    found: set[int] = set()
+    for at in range(first, end):
+        if at not in found:
+            count = options.get(arguments[at].lower(), 0)
+            found.update(range(at + 1, at + 1 + count))
+    return found
 
 
 def _quoted(argument: bytes) -> bytes:

@@ -424,8 +424,6 @@ class Session:
         ctx = server.ctx
         ctx.command = command
         ctx.routed = None
-        if server.monitors:
-            server.feed_monitors(self, command, arguments)
         journal = server.journal
         before = ctx.dirty
         at = len(journal.entries)
@@ -436,6 +434,8 @@ class Session:
             reply = command.handler(ctx, *arguments[skip:])
         except CommandError as error:
             reply = self.failed(command, error)
+        if server.monitors:  # Afterwards, so that the commands of a transaction stand before their EXEC.
+            server.feed_monitors(self, command, arguments)
         if WRITE in command.flags and ctx.dirty != before and not command.own_effects:
             journal.append(db, arguments)
         if len(journal.entries) - at > 1 and ctx.allows_blocking and not self.is_primary_link:

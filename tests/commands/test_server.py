@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.commands.in_process import START_MS, InProcessNode
+from cluster.observing import redacted
+from tests.commands.in_process import START_MS, Client, InProcessNode
 from tests.commands.whole import WholeNode
 
 
@@ -237,13 +238,52 @@ def test_monitor_shows_what_others_do(node: InProcessNode) -> None:
     lines = watching.received().split(b"\r\n")
     stamp = b"+%d.000000 " % (START_MS // 1000)
     assert lines == [
-        stamp + b'[0 127.0.0.1:50000] "SELECT" "2"',
+        stamp + b'[2 127.0.0.1:50000] "SELECT" "2"',
         stamp + b'[2 127.0.0.1:50000] "SET" "a" "\\"x\\"\\n\\x00"',
         b"",
     ]
     watching("RESET")
     node("PING")
     assert watching.received() == b""
+
+
+def test_monitor_shows_a_transaction_as_it_ran(node: InProcessNode) -> None:
+    watching = node.connect()
+    watching("MONITOR")
+    for command in (["MULTI"], ["SET", "a", "1"], ["GET", "a"], ["EXEC"]):
+        node(*command)
+    assert _monitored(watching) == ['"MULTI"', '"SET" "a" "1"', '"GET" "a"', '"EXEC"']
+
+
+GIVING_SECRETS = {
+    "AUTH secret": "AUTH -",
+    "AUTH bob secret": "AUTH - -",
+    "HELLO 3 AUTH bob secret SETNAME a": "HELLO 3 AUTH - - SETNAME a",
+    "MIGRATE 127.0.0.1 1 auth 0 10 COPY AUTH secret": "MIGRATE 127.0.0.1 1 auth 0 10 COPY AUTH -",
+    "migrate 127.0.0.1 1  0 10 auth2 bob secret KEYS auth x": "migrate 127.0.0.1 1  0 10 auth2 - - KEYS auth x",
+    "CONFIG SET maxclients 90 masterauth secret": "CONFIG SET maxclients 90 masterauth -",
+    "SET auth secret": "SET auth secret",
+}
+
+
+@pytest.mark.parametrize(("sent", "shown"), GIVING_SECRETS.items())
+def test_no_password_is_shown(sent: str, shown: str) -> None:
+    arguments = [word.encode() for word in sent.split(" ")]
+    assert b" ".join(redacted(arguments)).decode() == shown.replace("-", "(redacted)")
+
+
+def test_monitor_and_the_slow_log_hold_no_password(node: InProcessNode) -> None:
+    watching = node.connect()
+    watching("MONITOR")
+    node.server.slow_ns = 0
+    node.error("AUTH", "bob", "secret")
+    node.server.slow_ns = 1 << 62
+    assert _monitored(watching) == ['"AUTH" "(redacted)" "(redacted)"']
+    assert node("SLOWLOG", "GET", 1)[0][3] == [b"AUTH", b"(redacted)", b"(redacted)"]
+
+
+def _monitored(watching: Client) -> list[str]:
+    return [line.partition(b"] ")[2].decode() for line in watching.received().splitlines()]
 
 
 def test_what_replicas_are_waited_for(whole: WholeNode) -> None:

@@ -15,6 +15,11 @@ NEEDED_PROGRAMS = ("redis-server", "redis-cli", "redis-benchmark")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    skip_without_redis(items)
+
+
+def skip_without_redis(items: list[pytest.Item]) -> None:
+    """Skip the system tests, or in CI fail, where Debian's programs are missing."""
     missing = [program for program in NEEDED_PROGRAMS if shutil.which(program) is None]
     if not missing:
         return
@@ -34,13 +39,13 @@ def server_kind(request: pytest.FixtureRequest) -> ServerKind:
 @pytest.fixture
 def harness(server_kind: ServerKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """Servers for one test, which may do with them what it likes."""
-    yield from _harness(server_kind, tmp_path_factory)
+    yield from harness_of(server_kind, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def shared_harness(server_kind: ServerKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+def sharedharness_of(server_kind: ServerKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """Servers for the tests of one file."""
-    yield from _harness(server_kind, tmp_path_factory)
+    yield from harness_of(server_kind, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +54,8 @@ def shared_cluster(shared_harness: Harness) -> Cluster:
     return Cluster.create(shared_harness, 6, 1)
 
 
-def _harness(kind: ServerKind, factory: pytest.TempPathFactory) -> Iterator[Harness]:
+def harness_of(kind: ServerKind, factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    """A harness for a fixture to yield: at its end no log may hold an unforeseen error, and all servers end."""
     harness = Harness(kind, factory.mktemp("servers"))
     try:
         yield harness

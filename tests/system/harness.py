@@ -91,7 +91,7 @@ class Server:
             given = {"port": str(self.port), "dir": str(self.directory), **self.directives}
             conf.write_text("".join(f"{name} {value or EMPTY}\n" for name, value in given.items()))
         program = _PROGRAMS[self.kind] or (newer_server(),)
-        command = [*_tied_to_us(), *self._prefix, *program, str(conf)]
+        command = [*tied_to_us(), *self._prefix, *program, str(conf)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:
@@ -174,7 +174,7 @@ class Server:
         return "\n".join([f"--- the end of {self.log_path}", *lines])
 
 
-def _tied_to_us() -> Sequence[str]:
+def tied_to_us() -> Sequence[str]:
     """A prefix under which a process dies when we do, even by SIGKILL."""
     return ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 

@@ -1,0 +1,36 @@
+"""ioredis from npm, on a node alone and as a cluster's client."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.programs.conftest import NodeJob
+from tests.programs.waits import waits_for
+from tests.system.clusters import Cluster
+from tests.system.harness import Server
+
+pytestmark = pytest.mark.system
+
+PROGRAM = "ioredis.mjs"
+PLAIN = (
+    "values", "pipelines", "transactions", "blocking", "streams", "scans", "reconnecting", "monitoring",
+    "subscriptions", "resubscribing",
+)  # fmt: skip
+WAITING = {"scripts": "EVALSHA"}
+CLUSTER = ("clusterValues", "clusterPipelines", "clusterReplicas", "clusterSubscriptions", "clusterShardSubscriptions")
+
+
+def test_every_job_is_run(node_job: NodeJob) -> None:
+    assert set(node_job(PROGRAM).split()) == {*PLAIN, *WAITING, *CLUSTER}
+
+
+@pytest.mark.parametrize(
+    "job", [*PLAIN, *(pytest.param(job, marks=waits_for(part)) for job, part in WAITING.items())]
+)  # fmt: skip
+def test_alone(node_job: NodeJob, alone: Server, job: str) -> None:
+    assert node_job(PROGRAM, job, alone.port) == f"{job} is done\n"
+
+
+@pytest.mark.parametrize("job", CLUSTER)
+def test_cluster(node_job: NodeJob, whole_cluster: Cluster, job: str) -> None:
+    assert node_job(PROGRAM, job, whole_cluster.servers[0].port) == f"{job} is done\n"

@@ -1,0 +1,44 @@
+"""node-redis (`redis` from npm), with either protocol, on a node alone and as a cluster's client."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.programs.conftest import NodeJob
+from tests.programs.waits import waits_for
+from tests.system.clusters import Cluster
+from tests.system.harness import Server
+
+pytestmark = pytest.mark.system
+
+PROGRAM = "node-redis.mjs"
+PLAIN = ("values", "pipelines", "transactions", "pools", "streams", "scans", "reconnecting", "subscriptions")
+WAITING = {
+    "scripts": "EVALSHA",
+    "functions": "FUNCTION LOAD",
+    "accessLists": "ACL",
+    "clientSideCaching": "CLIENT TRACKING",
+}
+CLUSTER = ("clusterValues", "clusterReplicas", "clusterSubscriptions", "clusterShardSubscriptions")
+
+
+def test_every_job_is_run(node_job: NodeJob) -> None:
+    assert set(node_job(PROGRAM).split()) == {*PLAIN, *WAITING, *CLUSTER}
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("job", PLAIN)
+def test_alone(node_job: NodeJob, alone: Server, job: str, protocol: int) -> None:
+    alone.call("FLUSHALL")
+    assert node_job(PROGRAM, job, alone.port, protocol) == f"{job} is done\n"
+
+
+@pytest.mark.parametrize("job", [pytest.param(job, marks=waits_for(part)) for job, part in WAITING.items()])
+def test_waiting(node_job: NodeJob, alone: Server, job: str) -> None:
+    assert node_job(PROGRAM, job, alone.port, 3) == f"{job} is done\n"
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("job", CLUSTER)
+def test_cluster(node_job: NodeJob, whole_cluster: Cluster, job: str, protocol: int) -> None:
+    assert node_job(PROGRAM, job, whole_cluster.servers[0].port, protocol) == f"{job} is done\n"
