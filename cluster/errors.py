@@ -21,6 +21,13 @@ class CommandError(Exception):
         return b"-" + text.encode("utf-8", "surrogateescape") + b"\r\n"
 
 
+class NamedAsTyped(CommandError):
+    """`message` holds ``{}`` where the command's name stands in redis-server's text, as the client spelled it."""
+
+    def named(self, name: bytes) -> CommandError:
+        return CommandError(self.message.format(name.decode("utf-8", "surrogateescape")))
+
+
 class ProtocolError(Exception):
     """The peer broke RESP: `message` is answered as ``-ERR Protocol error: …`` and the connection is closed."""
 

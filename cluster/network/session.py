@@ -28,7 +28,7 @@ from cluster.commands.registry import (
     WRITE,
     Command,
 )
-from cluster.errors import CommandError, ProtocolError
+from cluster.errors import CommandError, NamedAsTyped, ProtocolError
 from cluster.keyspace.hashing import BRACE, SLOT_MASK, common_slot, key_slot
 from cluster.network.transaction import Transaction
 from cluster.protocol import replies
@@ -223,7 +223,7 @@ class Session:
                     else:
                         reply = handler(ctx, *arguments[1:])
                 except CommandError as error:
-                    reply = self.failed(command, error)
+                    reply = self.failed(command, error, arguments[0])
                 append(reply)
                 if command.writes:
                     if ctx.dirty != before and not command.own_effects:
@@ -294,8 +294,10 @@ class Session:
         if elapsed > self.server.slow_ns:
             self.server.note_slow(self, command, arguments, elapsed)
 
-    def failed(self, command: Command | None, error: CommandError) -> bytes:
-        """Count an error of a command that was run, and encode it."""
+    def failed(self, command: Command | None, error: CommandError, name: bytes = b"") -> bytes:
+        """Count an error of a command that was run, and encode it; `name` as the client spelled it."""
+        if isinstance(error, NamedAsTyped):
+            error = error.named(name)
         if command is not None:
             command.failed += 1
         self.server.stats.count_error(error.message)
@@ -435,7 +437,7 @@ class Session:
             assert command.handler is not None
             reply = command.handler(ctx, *arguments[skip:])
         except CommandError as error:
-            reply = self.failed(command, error)
+            reply = self.failed(command, error, arguments[0])
         if WRITE in command.flags and ctx.dirty != before and not command.own_effects:
             journal.append(db, arguments)
         if len(journal.entries) - at > 1 and ctx.allows_blocking and not self.is_primary_link:

@@ -69,7 +69,11 @@ def words(*parts: Part) -> st.SearchStrategy[list[bytes]]:
     return st.tuples(*strategies).map(_flat)
 
 
-def options(*choices: st.SearchStrategy[list[bytes]] | str, most: int = 3) -> st.SearchStrategy[list[Any]]:
+Choice = st.SearchStrategy[list[bytes]] | str
+"""An option: a word, or a word and its value."""
+
+
+def options(*choices: Choice, most: int = 3) -> st.SearchStrategy[list[Any]]:
     """Some of the options, in any order, repeated ones too; often none."""
     strategies = [words(choice) if isinstance(choice, str) else choice for choice in choices]
     return st.one_of(st.just([]), st.lists(st.one_of(strategies), max_size=most))

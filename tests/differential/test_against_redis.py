@@ -10,6 +10,7 @@ import pytest
 from tests.differential.grammar import Commands
 from tests.differential.grammar_collections import HASHES, LISTS, SCORED_ALGEBRA, SCORED_NAMES, SETS, SORTED_SETS
 from tests.differential.grammar_generic import EXPIRY, GENERIC, SORTING
+from tests.differential.grammar_geo import GEO
 from tests.differential.grammar_streams import DELIVERIES, FIRST, GROUPS, STREAMS
 from tests.differential.grammar_strings import BITMAPS, HYPERLOGLOGS, STRINGS
 from tests.differential.machine import Pair, run
@@ -17,7 +18,7 @@ from tests.differential.machine import Pair, run
 GRAMMARS = {
     "strings": STRINGS, "bitmaps": BITMAPS, "generic": GENERIC, "expiry": EXPIRY, "sorting": SORTING, "lists": LISTS,
     "hashes": HASHES, "sets": SETS, "sorted sets": SORTED_SETS, "algebra": SCORED_ALGEBRA, "names": SCORED_NAMES,
-    "hyperloglogs": HYPERLOGLOGS, "streams": STREAMS, "groups": GROUPS,
+    "hyperloglogs": HYPERLOGLOGS, "streams": STREAMS, "groups": GROUPS, "geo": GEO,
 }  # fmt: skip
 
 

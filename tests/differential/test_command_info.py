@@ -169,6 +169,17 @@ SSUBSCRIBE a b
 SUNSUBSCRIBE a
 SPUBLISH a b
 PUBLISH a b
+GEOADD a 1 1 m
+GEORADIUS a 1 1 1 m
+GEORADIUS a 1 1 1 m STORE d
+GEORADIUS a 1 1 1 m STORE d STOREDIST e
+GEORADIUS a 1 1 1 m STORE d STORE e
+GEORADIUS a 1 1 1 m STORE STORE STORE d
+GEORADIUS a 1 1 1 m STORE
+GEORADIUSBYMEMBER a m 1 m WITHDIST STOREDIST d
+GEORADIUS_RO a 1 1 1 m STORE d
+GEOSEARCH a FROMMEMBER m BYRADIUS 1 m
+GEOSEARCHSTORE d a FROMMEMBER m BYRADIUS 1 m
 """.strip().splitlines()
 
 
@@ -193,8 +204,8 @@ def _ordered(reply: Reply) -> object:
 
 
 @pytest.mark.parametrize("category", [
-    "keyspace", "read", "write", "string", "bitmap", "hyperloglog", "stream", "admin", "fast", "slow", "blocking",
-    "dangerous", "connection", "transaction", "pubsub",
+    "keyspace", "read", "write", "string", "bitmap", "hyperloglog", "stream", "geo", "admin", "fast", "slow",
+    "blocking", "dangerous", "connection", "transaction", "pubsub",
 ])  # fmt: skip
 def test_the_commands_of_a_category(alone: ServerPair, category: str) -> None:
     """Of those that both have; what 7.2 counts otherwise is listed above."""
