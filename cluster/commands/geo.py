@@ -50,7 +50,8 @@ def _coordinate(degrees: float, resp: int) -> bytes:
 
 @command("GEOADD", arity=-5, flags={WRITE, DENYOOM}, keys=FIRST, group="geo", since="3.2.0", own_effects=True,
          complexity="O(log(N)) for each member, where N is the size of the sorted set",
-         summary="Adds members with their places to a geo set, or moves them.")
+         summary="Adds members with their places to a geo set, or moves them.",
+         syntax="key [NX | XX]@6.2.0 [CH]@6.2.0 (longitude:double latitude:double member)...")
 def geoadd(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     at = 0
     while at < len(arguments) and arguments[at].upper() in _ADD_OPTIONS:
@@ -76,7 +77,7 @@ def _scores(ctx: Context, key: bytes, members: tuple[bytes, ...]) -> list[float 
 
 
 @command("GEOPOS", arity=-2, flags={READONLY}, keys=FIRST_READ, group="geo", since="3.2.0",
-         complexity="O(1) for each member", summary="Answers the places of members.")
+         complexity="O(1) for each member", summary="Answers the places of members.", syntax="key [member...]")
 def geopos(ctx: Context, key: bytes, *members: bytes) -> bytes:
     return replies.array([
         ctx.null_array if score is None else place_reply(geohash.decode(score), ctx.resp)
@@ -85,7 +86,8 @@ def geopos(ctx: Context, key: bytes, *members: bytes) -> bytes:
 
 
 @command("GEOHASH", arity=-2, flags={READONLY}, keys=FIRST_READ, group="geo", since="3.2.0",
-         complexity="O(1) for each member", summary="Answers the places of members as geohashes in letters.")
+         complexity="O(1) for each member", summary="Answers the places of members as geohashes in letters.",
+         syntax="key [member...]")
 def geohash_(ctx: Context, key: bytes, *members: bytes) -> bytes:
     return replies.array([
         ctx.null if score is None else replies.text(geohash.text_of(score)) for score in _scores(ctx, key, members)
@@ -93,7 +95,8 @@ def geohash_(ctx: Context, key: bytes, *members: bytes) -> bytes:
 
 
 @command("GEODIST", arity=-4, flags={READONLY}, keys=FIRST_READ, group="geo", since="3.2.0",
-         complexity="O(1)", summary="Answers the distance between two members.")
+         complexity="O(1)", summary="Answers the distance between two members.",
+         syntax="key member1 member2 [M | KM | FT | MI]")
 def geodist(ctx: Context, key: bytes, member: bytes, other: bytes, *options: bytes) -> bytes:
     if len(options) > 1:
         raise SyntaxFault

@@ -212,7 +212,10 @@ def _members(source: SortedSetValue, shape: Shape) -> Iterator[tuple[float, byte
 
 
 @command("GEOSEARCH", arity=-7, flags={READONLY}, keys=FIRST_READ, group="geo", since="6.2.0", complexity=_COMPLEXITY,
-         summary="Answers the members within a circle or a box.")
+         summary="Answers the members within a circle or a box.",
+         syntax="key (FROMMEMBER member | FROMLONLAT (longitude:double latitude:double)) (BYRADIUS radius:double (M | "
+                "KM | FT | MI) | BYBOX width:double height:double (M | KM | FT | MI)) [ASC | DESC] [COUNT "
+                "count:integer [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]")
 def geosearch(ctx: Context, key: bytes, *options: bytes) -> bytes:
     search = Search(ctx.typed(key, SortedSetValue), "search")
     search.parse(options)
@@ -221,7 +224,10 @@ def geosearch(ctx: Context, key: bytes, *options: bytes) -> bytes:
 
 @command("GEOSEARCHSTORE", arity=-8, flags={WRITE, DENYOOM}, group="geo", since="6.2.0", complexity=_COMPLEXITY,
          keys=(KeySpec(1, 1, 1, REPLACE), KeySpec(2, 2, 1, READ)),
-         summary="Stores the members within a circle or a box.")
+         summary="Stores the members within a circle or a box.",
+         syntax="destination:key source:key (FROMMEMBER member | FROMLONLAT (longitude:double latitude:double)) "
+                "(BYRADIUS radius:double (M | KM | FT | MI) | BYBOX width:double height:double (M | KM | FT | MI)) "
+                "[ASC | DESC] [COUNT count:integer [ANY]] [STOREDIST]")
 def geosearchstore(ctx: Context, destination: bytes, source: bytes, *options: bytes) -> bytes:
     search = Search(ctx.typed(source, SortedSetValue), "store", target=destination)
     search.parse(options)
@@ -253,25 +259,37 @@ def _around_member(ctx: Context, key: bytes, where: tuple[bytes, ...], options: 
 
 
 @command("GEORADIUS", arity=-6, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_radius_keys(6), group="geo", since="3.2.0",
-         complexity=_COMPLEXITY, summary="Answers or stores the members within a distance from a place.")
+         complexity=_COMPLEXITY, summary="Answers or stores the members within a distance from a place.",
+         syntax="key longitude:double latitude:double radius:double (M | KM | FT | MI) [WITHCOORD] [WITHDIST] "
+                "[WITHHASH] [COUNT count:integer [ANY]@6.2.0] [ASC | DESC] [STORE key] [STOREDIST key]",
+         deprecated=("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument"))
 def georadius(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _around_place(ctx, key, arguments[:4], arguments[4:], "radius")
 
 
 @command("GEORADIUS_RO", arity=-6, flags={READONLY}, keys=FIRST_READ, group="geo", since="3.2.10",
-         complexity=_COMPLEXITY, summary="Answers the members within a distance from a place.")
+         complexity=_COMPLEXITY, summary="Answers the members within a distance from a place.",
+         syntax="key longitude:double latitude:double radius:double (M | KM | FT | MI) [WITHCOORD] [WITHDIST] "
+                "[WITHHASH] [COUNT count:integer [ANY]@6.2.0] [ASC | DESC]",
+         deprecated=("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument"))
 def georadius_ro(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _around_place(ctx, key, arguments[:4], arguments[4:], "read")
 
 
 @command("GEORADIUSBYMEMBER", arity=-5, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_radius_keys(5), group="geo",
          since="3.2.0", complexity=_COMPLEXITY,
-         summary="Answers or stores the members within a distance from one of them.")
+         summary="Answers or stores the members within a distance from one of them.",
+         syntax="key member radius:double (M | KM | FT | MI) [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer "
+                "[ANY]] [ASC | DESC] [STORE key] [STOREDIST key]",
+         deprecated=("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments"))
 def georadiusbymember(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _around_member(ctx, key, arguments[:3], arguments[3:], "radius")
 
 
 @command("GEORADIUSBYMEMBER_RO", arity=-5, flags={READONLY}, keys=FIRST_READ, group="geo", since="3.2.10",
-         complexity=_COMPLEXITY, summary="Answers the members within a distance from one of them.")
+         complexity=_COMPLEXITY, summary="Answers the members within a distance from one of them.",
+         syntax="key member radius:double (M | KM | FT | MI) [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer "
+                "[ANY]] [ASC | DESC]",
+         deprecated=("6.2.0", "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments"))
 def georadiusbymember_ro(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _around_member(ctx, key, arguments[:3], arguments[3:], "read")

@@ -151,45 +151,61 @@ def _store(ctx: Context, destination: bytes, plan: Plan, algebra: _Algebra, even
 
 
 @command("ZUNION", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=_READ_KEYS, group="sorted-set", since="6.2.0",
-         summary="Answers the members of any of the sorted sets.")
+         summary="Answers the members of any of the sorted sets.",
+         complexity="O(N)+O(M*log(M)), where N is the number of members of all inputs and M that of the result",
+         syntax="numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM | MIN | MAX)] [WITHSCORES]")
 def zunion(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     return _answer(ctx, _parse(ctx, "zunion", numkeys, rest), _union)
 
 
 @command("ZINTER", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=_READ_KEYS, group="sorted-set", since="6.2.0",
-         summary="Answers the members that all sorted sets have.")
+         summary="Answers the members that all sorted sets have.",
+         complexity="O(N*K)+O(M*log(M)) at worst, where N is the size of the smallest of K inputs and M that of the "
+                    "result",
+         syntax="numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM | MIN | MAX)] [WITHSCORES]")
 def zinter(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     return _answer(ctx, _parse(ctx, "zinter", numkeys, rest), _intersection)
 
 
 @command("ZDIFF", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=_READ_KEYS, group="sorted-set", since="6.2.0",
-         summary="Answers the members of the first sorted set that no other has.")
+         summary="Answers the members of the first sorted set that no other has.",
+         complexity="O(L + (N-K)log(N)) at worst, where L is the number of members of all inputs, N the size of the "
+                    "first, K that of the result", syntax="numkeys:integer key... [WITHSCORES]")
 def zdiff(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     return _answer(ctx, _parse(ctx, "zdiff", numkeys, rest, may_weigh=False), _difference)
 
 
 @command("ZUNIONSTORE", arity=-4, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_STORE_KEYS, group="sorted-set",
-         since="2.0.0", summary="Stores the members of any of the sorted sets.")
+         since="2.0.0", summary="Stores the members of any of the sorted sets.",
+         complexity="O(N)+O(M*log(M)), where N is the number of members of all inputs and M that of the result",
+         syntax="destination:key numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM | MIN | MAX)]")
 def zunionstore(ctx: Context, destination: bytes, numkeys: bytes, *rest: bytes) -> bytes:
     return _store(ctx, destination, _parse(ctx, "zunionstore", numkeys, rest, stores=True), _union, "zunionstore")
 
 
 @command("ZINTERSTORE", arity=-4, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_STORE_KEYS, group="sorted-set",
-         since="2.0.0", summary="Stores the members that all sorted sets have.")
+         since="2.0.0", summary="Stores the members that all sorted sets have.",
+         complexity="O(N*K)+O(M*log(M)) at worst, where N is the size of the smallest of K inputs and M that of the "
+                    "result",
+         syntax="destination:key numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM | MIN | MAX)]")
 def zinterstore(ctx: Context, destination: bytes, numkeys: bytes, *rest: bytes) -> bytes:
     plan = _parse(ctx, "zinterstore", numkeys, rest, stores=True)
     return _store(ctx, destination, plan, _intersection, "zinterstore")
 
 
 @command("ZDIFFSTORE", arity=-4, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_STORE_KEYS, group="sorted-set",
-         since="6.2.0", summary="Stores the members of the first sorted set that no other has.")
+         since="6.2.0", summary="Stores the members of the first sorted set that no other has.",
+         complexity="O(L + (N-K)log(N)) at worst, where L is the number of members of all inputs, N the size of the "
+                    "first, K that of the result", syntax="destination:key numkeys:integer key...")
 def zdiffstore(ctx: Context, destination: bytes, numkeys: bytes, *rest: bytes) -> bytes:
     plan = _parse(ctx, "zdiffstore", numkeys, rest, may_weigh=False, stores=True)
     return _store(ctx, destination, plan, _difference, "zdiffstore")
 
 
 @command("ZINTERCARD", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=_READ_KEYS, group="sorted-set", since="7.0.0",
-         summary="Answers how many members all sorted sets have.")
+         summary="Answers how many members all sorted sets have.",
+         complexity="O(N*K) at worst, where N is the size of the smallest of K inputs",
+         syntax="numkeys:integer key... [LIMIT limit:integer]")
 def zintercard(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     keys = _parse_keys("zintercard", numkeys, rest)
     inputs = _inputs(ctx, keys)
