@@ -161,6 +161,6 @@ def lmpop(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
          complexity="O(N+M), where N is the number of keys and M that of the elements answered",
          syntax="timeout:double numkeys:integer key... (LEFT | RIGHT) [COUNT count:integer]")
 def blmpop(ctx: Context, timeout: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
-    wait_ms = timeout_ms(ctx, timeout)
     keys, left, count = parse_pop(numkeys, rest, _SIDES)
+    wait_ms = timeout_ms(ctx, timeout)
     return served_or_waiting(ctx, keys, wait_ms, lambda ctx, key: _pop_many(ctx, key, count, left=left), ListValue)

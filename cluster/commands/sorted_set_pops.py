@@ -113,8 +113,8 @@ def zmpop(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
          complexity="O(K) + O(M*log(N)), where K is the number of keys, N the size of the sorted set and M how many "
                     "are popped", syntax="timeout:double numkeys:integer key... (MIN | MAX) [COUNT count:integer]")
 def bzmpop(ctx: Context, timeout: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
-    wait_ms = timeout_ms(ctx, timeout)
     keys, lowest, count = parse_pop(numkeys, rest, _ENDS)
+    wait_ms = timeout_ms(ctx, timeout)
     return served_or_waiting(
         ctx, keys, wait_ms, lambda ctx, key: _pop_many(ctx, key, count, lowest=lowest), SortedSetValue
     )

@@ -367,18 +367,14 @@ class Session:
             if arguments[0].lower() in _HTTP_WORDS:
                 self._abort_cross_protocol()
                 return None
-            shown = "".join(f"'{_printable(one)}' " for one in arguments[1:21])[:128]
-            raise CommandError(
-                f"ERR unknown command '{_printable(arguments[0])}', with args beginning with: {shown}"
-            )
+            raise errors.unknown_command(arguments)
         if command.subcommands and len(arguments) > 1:
             found = command.subcommands.get(arguments[1].lower())
             if found is not None:
                 command = found
             else:
-                raise CommandError(
-                    f"ERR unknown subcommand '{_printable(arguments[1])}'. Try {command.name.upper()} HELP."
-                )
+                shown = errors.typed(arguments[1])
+                raise CommandError(f"ERR unknown subcommand '{shown}'. Try {command.name.upper()} HELP.")
         self.last_command = command
         if not command.minimum <= len(arguments) <= command.maximum or command.handler is None:
             raise errors.wrong_arity(command.full_name)
@@ -493,10 +489,6 @@ class Session:
     def select(self, db: Database) -> None:
         self.db = db
         self.server.ctx.bind_database(db)
-
-
-def _printable(argument: bytes) -> str:
-    return argument[:128].decode("utf-8", "surrogateescape")
 
 
 __all__ = ["Session"]

@@ -15,7 +15,7 @@ from tests.newer_server import newer_server
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     pair = Pair(tmp_path_factory.mktemp("oracle"), *DIRECTIVES)
     yield pair
-    pair.oracle.close()
+    pair.close()
 
 
 @pytest.fixture(scope="session")
