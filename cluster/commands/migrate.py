@@ -64,7 +64,7 @@ def migrate(
             raise SyntaxFault
     milliseconds = parse_integer(timeout)
     database = parse_integer(target_db)
-    if not any(ctx.exists(one) for one in keys):
+    if not [one for one in keys if ctx.find(one) is not None]:
         return replies.simple("NOKEY")
     migration = Migration(
         host=host.decode("utf-8", "surrogateescape"), port=_port(port), keys=keys, target_db=database,

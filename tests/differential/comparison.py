@@ -173,7 +173,9 @@ def _group_change(ours: Reply, theirs: Reply) -> bool:
 
 
 def is_in_7_0(command: Command) -> bool:
-    """Whether redis-server 7.0 knows all of the command."""
+    """Whether redis-server 7.0 knows all of the command, and takes what 7.2 takes."""
+    if command[0] == b"LPOS":
+        return b"-9223372036854775808" not in command
     return command[0] not in (b"ZRANK", b"ZREVRANK") or len(command) == 3
 
 

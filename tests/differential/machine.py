@@ -35,9 +35,9 @@ class Pair:
         self.node = InProcessNode(*directives)
         self.client: Client = self.node.client
         self.other_client = self.node.connect()
-        # For the replica's clock no key's time has come: that is for its primary to say.
         self.replica = InProcessNode(*directives)
-        self.replica.now_ms = 0
+        self.replica.client.session.is_primary_link = True
+        self.replica.client.session.refresh()
         self._replica_db = 0
         self._expired: set[bytes] = set()
         options = [word for name, value in directives for word in (f"--{name}", value)]
@@ -83,6 +83,7 @@ class Pair:
         return replies
 
     def _tell_replica(self) -> None:
+        self.replica.now_ms = self.node.now_ms
         for db, effect in self.node.journal:
             if db != self._replica_db:
                 self.replica("SELECT", db)
@@ -139,15 +140,11 @@ def _nameless(grammar: Commands) -> Commands:
     return commands()
 
 
-def run(
-    pair: Pair, grammar: Commands, resp: int, examples: int = EXAMPLES, first: Sequence[Command] = (), *,
-    queued: Commands | None = None, from_others: Commands | None = None,
-) -> None:  # fmt: skip
-    """Let hypothesis look for a sequence of commands, behind the `first` ones, that the two answer differently.
-
-    queued: what is sent within MULTI and EXEC, where nothing waits, if not `grammar`; `st.nothing()` for none.
-    from_others: what another client sends meanwhile, if not `grammar`.
-    """
+def _machine(
+    pair: Pair, resp: int, first: Sequence[Command], grammar: Commands, queued: Commands | None,
+    from_others: Commands | None,
+) -> type[RuleBasedStateMachine]:  # fmt: skip
+    """What `run` runs."""
     has_queued = queued is None or not queued.is_empty
     own = _nameless(grammar)
     within = own if queued is None else _nameless(queued)
@@ -189,8 +186,20 @@ def run(
             pair.both([b"RESET"])
             pair.check_data()
 
+    return Machine
+
+
+def run(
+    pair: Pair, grammar: Commands, resp: int, examples: int = EXAMPLES, first: Sequence[Command] = (), *,
+    queued: Commands | None = None, from_others: Commands | None = None,
+) -> None:  # fmt: skip
+    """Let hypothesis look for a sequence of commands, behind the `first` ones, that the two answer differently.
+
+    queued: what is sent within MULTI and EXEC, where nothing waits, if not `grammar`; `st.nothing()` for none.
+    from_others: what another client sends meanwhile, if not `grammar`.
+    """
     run_state_machine_as_test(
-        Machine,
+        _machine(pair, resp, first, grammar, queued, from_others),
         settings=settings(
             max_examples=examples, stateful_step_count=STEPS, deadline=None,
             phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),

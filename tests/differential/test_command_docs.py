@@ -17,6 +17,7 @@ NEWER_THAN_7_0 = {
     "client|kill", "client|list", "config|get", "xinfo|stream",  # the same, grouped in a simpler way
     "command|getkeys", "command|getkeysandflags", "debug",  # arguments at all
     "geohash", "geopos", "pfmerge",  # what may be left out
+    "psubscribe",  # not a block of one
     "zrank", "zrevrank",  # WITHSCORE
 }  # fmt: skip
 """Commands whose arguments are described otherwise, most of them since 7.2."""
