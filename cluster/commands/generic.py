@@ -48,13 +48,15 @@ def look(ctx: Context, key: bytes, *, silently: bool = False) -> Value | None:
 
 
 @command("DEL", arity=-2, flags={WRITE}, keys=ALL_REMOVED, group="generic", since="1.0.0", tips=_SUMMED,
-         summary="Deletes keys.")
+         summary="Deletes keys.", complexity="O(N) in the number of keys, and of the elements of their values",
+         syntax="key...")
 def del_(ctx: Context, *keys: bytes) -> bytes:
     return _delete(ctx, keys, lazily=ctx.config.lazyfree_lazy_user_del)
 
 
 @command("UNLINK", arity=-2, flags={WRITE, FAST}, keys=ALL_REMOVED, group="generic", since="4.0.0", tips=_SUMMED,
-         summary="Deletes keys; INFO counts large values as freed in the background.")
+         summary="Deletes keys; INFO counts large values as freed in the background.",
+         complexity="O(1) for each key, and O(N) in the number of the elements of their values", syntax="key...")
 def unlink(ctx: Context, *keys: bytes) -> bytes:
     return _delete(ctx, keys, lazily=True)
 

@@ -73,7 +73,7 @@ def geoadd(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
 
 def _scores(ctx: Context, key: bytes, members: tuple[bytes, ...]) -> list[float | None]:
     value = ctx.typed(key, SortedSetValue)
-    return [None if value is None else value.scores.get(member) for member in members]
+    return [None if value is None else value.score(member) for member in members]
 
 
 @command("GEOPOS", arity=-2, flags={READONLY}, keys=FIRST_READ, group="geo", since="3.2.0",

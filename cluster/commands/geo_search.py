@@ -67,7 +67,7 @@ class Search:
         self.from_member = True
         if self.source is None:
             return  # the answer is known, but errors in what follows come first
-        score = self.source.scores.get(member)
+        score = self.source.score(member)
         if score is None:
             raise CommandError("ERR could not decode requested zset member")
         self.center = geohash.decode(score)

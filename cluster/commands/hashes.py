@@ -233,7 +233,7 @@ def hrandfield(ctx: Context, key: bytes, *options: bytes) -> bytes:
 @command("HSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="hash", since="2.8.0",
          tips=("nondeterministic_output",), summary="Goes through the fields of a hash, some at a time.",
          complexity="O(1) for each call, O(N) for all of them until the cursor is back at 0",
-         syntax="key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]")
+         syntax="key cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [NOVALUES]@7.4.0")
 def hscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
     return scan_members(
         ctx, key, cursor, options, kind=HashValue, members=lambda value: value.fields,

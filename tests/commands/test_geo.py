@@ -60,7 +60,7 @@ def test_a_search_finds_what_a_look_at_everything_finds(world: Counted) -> None:
         found = search(world, b"FROMLONLAT", *place, b"BYRADIUS", b"%d" % radius, b"km")
         near = [
             member
-            for member, score in world.scores.items()
+            for member, score in world.items()
             if geohash.distance(Place(*map(float, place)), geohash.decode(score)) <= radius * 1000
         ]
         assert sorted(found) == sorted(near)

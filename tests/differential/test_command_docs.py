@@ -18,7 +18,7 @@ NEWER_THAN_7_0 = {
     "command|getkeys", "command|getkeysandflags", "debug",  # arguments at all
     "geohash", "geopos", "pfmerge",  # what may be left out
     "psubscribe",  # not a block of one
-    "zrank", "zrevrank",  # WITHSCORE
+    "hscan", "zrank", "zrevrank",  # NOVALUES, WITHSCORE
 }  # fmt: skip
 """Commands whose arguments are described otherwise, most of them since 7.2."""
 KNOWN_OTHERWISE = {

@@ -9,6 +9,7 @@ from tests.differential.effects_feed import EffectsFeed
 from tests.differential.grammar_hash_deadlines import HASH_DEADLINES
 from tests.differential.machine import EXAMPLES, Pair, run
 from tests.differential.resp import Reply
+from tests.differential.test_command_docs import documented, essence
 from tests.differential.test_command_info import Described, described
 from tests.system.waiting import wait_until
 
@@ -54,7 +55,9 @@ def test_what_has_expired_is_gone_alike(newer_pair: Pair, resp: int) -> None:
     def gone() -> bool:
         return pair.oracle(b"EXISTS", b"g").value == b"0" and pair.oracle(b"HLEN", b"h").value == b"1"
 
+    pair.oracle(b"DEBUG", b"SET-ACTIVE-EXPIRE", b"1")
     wait_until(gone, DEADLINE_S, "redis-server to delete expired fields")
+    pair.oracle(b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0")
     wrong = {}
     for line in AFTERWARDS:
         if line.startswith("EXISTS"):
@@ -136,7 +139,7 @@ def test_the_commands_are_described_alike(newer_pair: Pair) -> None:
     assert _described(ours) == _described(theirs)
     newer_pair.begin(3)
     ours, theirs = newer_pair.both([b"COMMAND", b"DOCS", *NAMES])
-    assert _history(ours) == _history(theirs)
+    assert _documented(ours) == _documented(theirs)
 
 
 def _described(reply: Reply) -> list[Described]:
@@ -144,7 +147,8 @@ def _described(reply: Reply) -> list[Described]:
     return [described(item) for item in reply.value]
 
 
-def _history(reply: Reply) -> object:
-    assert isinstance(reply.value, tuple)
-    docs = {name.value: {key.value: text for key, text in fields.value} for name, fields in reply.value}
-    return {name: (fields[b"since"], fields[b"group"]) for name, fields in docs.items()}
+def _documented(reply: Reply) -> object:
+    return {
+        name: (fields["since"], fields["group"], essence(fields["arguments"]))
+        for name, fields in documented(reply).items()
+    }

@@ -1,7 +1,7 @@
 """What the differential grammars draw, read off their source: each command's name, and the words it may come with.
 
 A grammar is made of calls `cmd("NAME", parts …)`. The words of one are the strings in its parts, and in the variables
-of the grammars that the parts name, however deep.
+and functions of the grammars that the parts name, however deep.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import ast
 from collections.abc import Iterator, Mapping
 
 from tests.tidy.source import SourceFile, source_files
-
-Variables = Mapping[str, ast.expr]
 
 
 def grammar_files() -> list[SourceFile]:
@@ -22,7 +20,7 @@ def drawn_words() -> dict[str, set[str]]:
     """Lower-case name of a command → upper-case words that it is drawn with."""
     files = grammar_files()
     # A name that two grammars define stands for both: what matters is that somebody draws it.
-    variables: dict[str, list[ast.expr]] = {}
+    variables: dict[str, list[ast.AST]] = {}
     for file in files:
         for name, value in _assignments(file):
             variables.setdefault(f"{file.module}.{name}", []).append(value)
@@ -39,12 +37,14 @@ def drawn_words() -> dict[str, set[str]]:
     return found
 
 
-def _assignments(file: SourceFile) -> Iterator[tuple[str, ast.expr]]:
+def _assignments(file: SourceFile) -> Iterator[tuple[str, ast.AST]]:
     for node in file.tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             yield node.targets[0].id, node.value
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
             yield node.target.id, node.value
+        elif isinstance(node, ast.FunctionDef) and file.path.name != "grammar.py":
+            yield node.name, node
 
 
 def _visible(file: SourceFile) -> dict[str, str]:
@@ -57,7 +57,7 @@ def _visible(file: SourceFile) -> dict[str, str]:
 
 
 def _words(
-    expression: ast.expr, file: SourceFile, names: Mapping[str, str], variables: Mapping[str, list[ast.expr]]
+    expression: ast.AST, file: SourceFile, names: Mapping[str, str], variables: Mapping[str, list[ast.AST]]
 ) -> Iterator[str]:
     for node in ast.walk(expression):
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
