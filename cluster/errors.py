@@ -21,6 +21,13 @@ class CommandError(Exception):
         return b"-" + text.encode("utf-8", "surrogateescape") + b"\r\n"
 
 
+class NamedAsTyped(CommandError):
+    """`message` holds ``{}`` where the command's name stands in redis-server's text, as the client spelled it."""
+
+    def named(self, name: bytes) -> CommandError:
+        return CommandError(self.message.format(name.decode("utf-8", "surrogateescape")))
+
+
 class ProtocolError(Exception):
     """The peer broke RESP: `message` is answered as ``-ERR Protocol error: …`` and the connection is closed."""
 
@@ -40,10 +47,30 @@ def wrong_arity(name: str) -> CommandError:
 
 def wrong_subcommand(container: str, name: bytes) -> CommandError:
     """Too many arguments where a command's arity leaves that to its subcommand; `name` as it was typed."""
-    shown = name[:128].decode("utf-8", "surrogateescape")
     return CommandError(
-        f"ERR unknown subcommand or wrong number of arguments for '{shown}'. Try {container.upper()} HELP."
+        f"ERR unknown subcommand or wrong number of arguments for '{typed(name)}'. Try {container.upper()} HELP."
     )
+
+
+SHOWN_BYTES = 128
+"""Of what a client typed, in an error about it."""
+
+
+def typed(argument: bytes, limit: int = SHOWN_BYTES) -> str:
+    """An argument as an error shows it: cut to `limit` bytes, and at a NUL, where C ends a string."""
+    return argument.partition(b"\0")[0][:limit].decode("utf-8", "surrogateescape")
+
+
+def unknown_command(line: list[bytes]) -> CommandError:
+    """There is no command of the name that `line` starts with."""
+    shown, length = "", 0
+    for argument in line[1:]:
+        if length >= SHOWN_BYTES:
+            break
+        part = f"'{typed(argument, SHOWN_BYTES - length)}' "
+        shown += part
+        length += len(part.encode("utf-8", "surrogateescape"))
+    return CommandError(f"ERR unknown command '{typed(line[0])}', with args beginning with: {shown}")
 
 
 class WrongType(CommandError):

@@ -107,7 +107,10 @@ def _operations(ctx: Context, arguments: tuple[bytes, ...]) -> list[Operation]:
 
 
 @command("BITFIELD", arity=-2, flags={WRITE, DENYOOM}, keys=first_key("RW", "access", "update", "variable_flags"),
-         group="bitmap", since="3.2.0", summary="Reads and changes integers of any width in a string.")
+         group="bitmap", since="3.2.0", summary="Reads and changes integers of any width in a string.",
+         complexity="O(1) for each subcommand",
+         syntax="key [(GET (encoding offset:integer) | [OVERFLOW (WRAP | SAT | FAIL)] (SET (encoding offset:integer "
+                "value:integer) | INCRBY (encoding offset:integer increment:integer)))...]")
 def bitfield(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     operations = _operations(ctx, arguments)
     writes = [one for one in operations if one.name != b"GET"]
@@ -154,7 +157,8 @@ def _fitted(operation: Operation, number: int) -> int | None:
 
 
 @command("BITFIELD_RO", arity=-2, flags={READONLY, FAST}, keys=FIRST_READ, group="bitmap", since="6.0.0",
-         summary="Reads integers of any width in a string.")
+         summary="Reads integers of any width in a string.", complexity="O(1) for each subcommand",
+         syntax="key [GET (encoding offset:integer)]...")
 def bitfield_ro(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     operations = _operations(ctx, arguments)
     if any(one.name != b"GET" for one in operations):

@@ -43,7 +43,7 @@ def bit_offset(ctx: Context, text: bytes, scale: int = 1) -> int:
 
 
 @command("GETBIT", arity=3, flags={READONLY, FAST}, keys=FIRST_READ, group="bitmap", since="2.2.0",
-         summary="Answers one bit of a string.")
+         summary="Answers one bit of a string.", syntax="key offset:integer")
 def getbit(ctx: Context, key: bytes, offset: bytes) -> bytes:
     at = bit_offset(ctx, offset)
     value = ctx.string(key)
@@ -53,7 +53,8 @@ def getbit(ctx: Context, key: bytes, offset: bytes) -> bytes:
 
 
 @command("SETBIT", arity=4, flags={WRITE, DENYOOM}, keys=first_key("RW", "access", "update"), group="bitmap",
-         since="2.2.0", summary="Sets or clears one bit of a string, and answers what it was.")
+         since="2.2.0", summary="Sets or clears one bit of a string, and answers what it was.",
+         syntax="key offset:integer value:integer")
 def setbit(ctx: Context, key: bytes, offset: bytes, bit: bytes) -> bytes:
     at = bit_offset(ctx, offset)
     if bit not in (b"0", b"1"):
@@ -95,7 +96,8 @@ def _unit(words: tuple[bytes, ...]) -> bool:
 
 
 @command("BITCOUNT", arity=-2, flags={READONLY}, keys=FIRST_READ, group="bitmap", since="2.6.0",
-         summary="Counts the bits that are set, in a string or a part of it.")
+         summary="Counts the bits that are set, in a string or a part of it.", complexity="O(N) in the number of bytes",
+         syntax="key [start:integer end:integer [BYTE | BIT]@7.0.0]")
 def bitcount(ctx: Context, key: bytes, *limits: bytes) -> bytes:
     value = ctx.string(key)
     if value is None:
@@ -130,7 +132,9 @@ def _count_bits(value: StringValue, start: int, end: int) -> int:
 
 
 @command("BITPOS", arity=-3, flags={READONLY}, keys=FIRST_READ, group="bitmap", since="2.8.7",
-         summary="Finds the first bit that is set, or clear, in a string or a part of it.")
+         summary="Finds the first bit that is set, or clear, in a string or a part of it.",
+         complexity="O(N) in the number of bytes",
+         syntax="key bit:integer [start:integer [end:integer [BYTE | BIT]@7.0.0]]")
 def bitpos(ctx: Context, key: bytes, bit: bytes, *limits: bytes) -> bytes:
     wanted = parse_integer(bit)
     if wanted not in (0, 1):
@@ -190,7 +194,8 @@ _OPERATIONS: dict[bytes, Callable[[int, int], int]] = {b"AND": and_, b"OR": or_,
 
 @command("BITOP", arity=-4, flags={WRITE, DENYOOM}, group="bitmap", since="2.6.0",
          keys=(KeySpec(2, 2, 1, ("OW", "update")), KeySpec(3, -1, 1, ("RO", "access"))),
-         summary="Combines strings bit by bit and stores the result.")
+         summary="Combines strings bit by bit and stores the result.", complexity="O(N) in the number of bytes",
+         syntax="(AND | OR | XOR | NOT) destkey:key key...")
 def bitop(ctx: Context, operation: bytes, target: bytes, *sources: bytes) -> bytes:
     name = operation.upper()
     if name not in _OPERATIONS and name != b"NOT":

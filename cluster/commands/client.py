@@ -116,7 +116,8 @@ def client_info(ctx: Context) -> bytes:
 
 
 @command("CLIENT LIST", arity=-2, flags=_ADMIN, group="connection", since="2.4.0", tips=_VARIES,
-         summary="Describes the connections, a line each.")
+         summary="Describes the connections, a line each.", complexity="O(N) in the number of connections",
+         syntax="[TYPE (NORMAL | MASTER | REPLICA | PUBSUB)]@5.0.0 [ID client-id:integer...]@6.2.0")
 def client_list(ctx: Context, *options: bytes) -> bytes:
     sessions = list(ctx.server.clients.values())
     if options:
@@ -155,7 +156,9 @@ def _id(argument: bytes, error: str) -> int:
 
 
 @command("CLIENT KILL", arity=-3, flags=_ADMIN, group="connection", since="2.4.0",
-         summary="Closes connections.")
+         summary="Closes connections.", complexity="O(N) in the number of connections",
+         syntax="(ip:port | (ID client-id:integer@2.8.12 | TYPE (NORMAL | MASTER@3.2.0 | SLAVE | REPLICA@5.0.0 | "
+                "PUBSUB)@2.8.12 | USER username | ADDR ip:port | LADDR ip:port@6.2.0 | SKIPME (YES | NO))...)")
 def client_kill(ctx: Context, *options: bytes) -> bytes:
     everyone = list(ctx.server.clients.values())
     if len(options) == 1:
@@ -220,7 +223,7 @@ def client_getname(ctx: Context) -> bytes:
 
 
 @command("CLIENT SETNAME", arity=3, flags=_FLAGS, group="connection", since="2.6.9",
-         summary="Names the connection.")
+         summary="Names the connection.", syntax="connection-name")
 def client_setname(ctx: Context, name: bytes) -> bytes:
     ctx.client.name = check_name(name, "Client names")
     return replies.OK
@@ -228,7 +231,7 @@ def client_setname(ctx: Context, name: bytes) -> bytes:
 
 @command("CLIENT SETINFO", arity=4, flags=_FLAGS, group="connection", since="7.2.0",
          tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
-         summary="Tells the name or version of the client's library.")
+         summary="Tells the name or version of the client's library.", syntax="(LIB-NAME libname | LIB-VER libver)")
 def client_setinfo(ctx: Context, attribute: bytes, value: bytes) -> bytes:
     word = attribute.lower()
     if word not in (b"lib-name", b"lib-ver"):
@@ -242,7 +245,7 @@ def client_setinfo(ctx: Context, attribute: bytes, value: bytes) -> bytes:
 
 
 @command("CLIENT REPLY", arity=3, flags=_FLAGS, group="connection", since="3.2.0",
-         summary="Turns the replies to this connection on or off.")
+         summary="Turns the replies to this connection on or off.", syntax="(ON | OFF | SKIP)")
 def client_reply(ctx: Context, mode: bytes) -> bytes | None:
     client = ctx.client
     word = mode.lower()
@@ -260,7 +263,8 @@ def client_reply(ctx: Context, mode: bytes) -> bytes | None:
 
 
 @command("CLIENT PAUSE", arity=-3, flags=_ADMIN, group="connection", since="3.0.0",
-         summary="Lets clients wait for some time: all commands, or writes only.")
+         summary="Lets clients wait for some time: all commands, or writes only.",
+         syntax="timeout:integer [WRITE | ALL]@6.2.0")
 def client_pause(ctx: Context, timeout: bytes, *mode: bytes) -> bytes:
     words = [one.upper() for one in mode]
     if len(words) > 1:
@@ -275,14 +279,15 @@ def client_pause(ctx: Context, timeout: bytes, *mode: bytes) -> bytes:
 
 
 @command("CLIENT UNPAUSE", arity=2, flags=_ADMIN, group="connection", since="6.2.0",
-         summary="Ends CLIENT PAUSE.")
+         summary="Ends CLIENT PAUSE.", complexity="O(N) in the number of clients held up")
 def client_unpause(ctx: Context) -> bytes:
     ctx.server.pause.stop("client")
     return replies.OK
 
 
 @command("CLIENT UNBLOCK", arity=-3, flags=_ADMIN, group="connection", since="5.0.0",
-         summary="Ends the waiting of a blocked client.")
+         summary="Ends the waiting of a blocked client.", complexity="O(log N) in the number of connections",
+         syntax="client-id:integer [TIMEOUT | ERROR]")
 def client_unblock(ctx: Context, number: bytes, *reason: bytes) -> bytes:
     word = reason[0].upper() if reason else b"TIMEOUT"
     if len(reason) > 1:
@@ -301,14 +306,14 @@ def client_unblock(ctx: Context, number: bytes, *reason: bytes) -> bytes:
 
 
 @command("CLIENT NO-EVICT", arity=3, flags=_ADMIN, group="connection", since="7.0.0",
-         summary="Keeps this connection from being evicted.")
+         summary="Keeps this connection from being evicted.", syntax="(ON | OFF)")
 def client_no_evict(ctx: Context, mode: bytes) -> bytes:
     ctx.client.no_evict = _on_off(mode)
     return replies.OK
 
 
 @command("CLIENT NO-TOUCH", arity=3, flags=_FLAGS, group="connection", since="7.2.0",
-         summary="Keeps this connection's reads from counting as use of the keys.")
+         summary="Keeps this connection's reads from counting as use of the keys.", syntax="(ON | OFF)")
 def client_no_touch(ctx: Context, mode: bytes) -> bytes:
     ctx.client.no_touch = _on_off(mode)
     return replies.OK

@@ -56,28 +56,31 @@ def _ranges(name: str, arguments: tuple[bytes, ...]) -> list[int]:
 
 
 @command("CLUSTER ADDSLOTS", arity=-3, flags=_FLAGS, group="cluster", since="3.0.0",
-         summary="Makes this node the owner of free slots.")
+         summary="Makes this node the owner of free slots.", complexity="O(N) in the number of slots",
+         syntax="slot:integer...")
 def addslots(ctx: Context, *slots: bytes) -> bytes:
     bus_of(ctx)
     return _ask(ctx, events.AddSlots(tuple(_slots(slots))))
 
 
 @command("CLUSTER ADDSLOTSRANGE", arity=-4, flags=_FLAGS, group="cluster", since="7.0.0",
-         summary="Makes this node the owner of ranges of free slots.")
+         summary="Makes this node the owner of ranges of free slots.", complexity="O(N) in the number of slots",
+         syntax="(start-slot:integer end-slot:integer)...")
 def addslotsrange(ctx: Context, *bounds: bytes) -> bytes:
     bus_of(ctx)
     return _ask(ctx, events.AddSlots(tuple(_ranges("addslotsrange", bounds))))
 
 
 @command("CLUSTER DELSLOTS", arity=-3, flags=_FLAGS, group="cluster", since="3.0.0",
-         summary="Forgets who owns the slots.")
+         summary="Forgets who owns the slots.", complexity="O(N) in the number of slots", syntax="slot:integer...")
 def delslots(ctx: Context, *slots: bytes) -> bytes:
     bus_of(ctx)
     return _ask(ctx, events.DelSlots(tuple(_slots(slots))))
 
 
 @command("CLUSTER DELSLOTSRANGE", arity=-4, flags=_FLAGS, group="cluster", since="7.0.0",
-         summary="Forgets who owns ranges of slots.")
+         summary="Forgets who owns ranges of slots.", complexity="O(N) in the number of slots",
+         syntax="(start-slot:integer end-slot:integer)...")
 def delslotsrange(ctx: Context, *bounds: bytes) -> bytes:
     bus_of(ctx)
     return _ask(ctx, events.DelSlots(tuple(_ranges("delslotsrange", bounds))))
@@ -93,7 +96,8 @@ def flushslots(ctx: Context) -> bytes:
 
 
 @command("CLUSTER SETSLOT", arity=-4, flags=_FLAGS, group="cluster", since="3.0.0",
-         summary="Moves a slot between nodes, step by step.")
+         summary="Moves a slot between nodes, step by step.",
+         syntax="slot:integer (IMPORTING node-id | MIGRATING node-id | NODE node-id | STABLE)")
 def setslot(ctx: Context, slot: bytes, action: bytes, *node: bytes) -> bytes:
     bus_of(ctx)
     kind = action.lower().decode("ascii", "replace")
@@ -107,7 +111,8 @@ def setslot(ctx: Context, slot: bytes, action: bytes, *node: bytes) -> bytes:
 
 
 @command("CLUSTER MEET", arity=-4, flags=_FLAGS, group="cluster", since="3.0.0",
-         summary="Joins this node to the cluster of another.")
+         summary="Joins this node to the cluster of another.",
+         syntax="ip port:integer [cluster_bus_port:integer]@4.0.0")
 def meet(ctx: Context, host: bytes, port: bytes, *bus_port: bytes) -> bytes:
     bus_of(ctx)
     if len(bus_port) > 1:
@@ -132,20 +137,20 @@ def _port(argument: bytes, which: str) -> int:
 
 
 @command("CLUSTER FORGET", arity=3, flags=_FLAGS, group="cluster", since="3.0.0",
-         summary="Removes a node from this node's view, for a minute at least.")
+         summary="Removes a node from this node's view, for a minute at least.", syntax="node-id")
 def forget(ctx: Context, node_id: bytes) -> bytes:
     return _ask(ctx, events.Forget(_text(node_id)))
 
 
 @command("CLUSTER REPLICATE", arity=3, flags=_FLAGS, group="cluster", since="3.0.0",
-         summary="Makes this node a replica of a primary.")
+         summary="Makes this node a replica of a primary.", syntax="node-id")
 def replicate(ctx: Context, node_id: bytes) -> bytes:
     empty = not any(ctx.server.databases[0].spaces)
     return _ask(ctx, events.Replicate(_text(node_id), dataset_empty=empty))
 
 
 @command("CLUSTER FAILOVER", arity=-2, flags=_FLAGS, group="cluster", since="3.0.0",
-         summary="Makes this replica the primary of its shard.")
+         summary="Makes this replica the primary of its shard.", syntax="[FORCE | TAKEOVER]")
 def failover(ctx: Context, *mode: bytes) -> bytes:
     bus_of(ctx)
     chosen = mode[0].lower().decode("ascii", "replace") if mode else ""
@@ -157,7 +162,8 @@ def failover(ctx: Context, *mode: bytes) -> bytes:
 
 
 @command("CLUSTER RESET", arity=-2, flags={ADMIN, STALE, NOSCRIPT}, group="cluster", since="3.0.0",
-         summary="Takes this node out of its cluster.")
+         summary="Takes this node out of its cluster.",
+         complexity="O(N) in the number of known nodes; FLUSHALL comes on top", syntax="[HARD | SOFT]")
 def reset(ctx: Context, *mode: bytes) -> bytes:
     bus_of(ctx)
     chosen = mode[0].lower() if mode else b"soft"
@@ -170,7 +176,7 @@ def reset(ctx: Context, *mode: bytes) -> bytes:
 
 
 @command("CLUSTER SET-CONFIG-EPOCH", arity=3, flags=_FLAGS, group="cluster", since="3.0.0",
-         summary="Sets the config epoch of a node that knows no other.")
+         summary="Sets the config epoch of a node that knows no other.", syntax="config-epoch:integer")
 def set_config_epoch(ctx: Context, epoch: bytes) -> bytes:
     bus_of(ctx)
     number = parse_integer(epoch)

@@ -94,14 +94,15 @@ def myshardid(ctx: Context) -> bytes:
 
 
 @command("CLUSTER KEYSLOT", arity=3, flags={STALE}, group="cluster", since="3.0.0",
-         summary="Answers the slot of a key.")
+         summary="Answers the slot of a key.", complexity="O(N) in the number of bytes",
+         syntax="key:string")
 def keyslot(ctx: Context, key: bytes) -> bytes:
     bus_of(ctx)
     return replies.integer(key_slot(key))
 
 
 @command("CLUSTER COUNTKEYSINSLOT", arity=3, flags={STALE}, group="cluster", since="3.0.0",
-         summary="Counts this node's keys of a slot.")
+         summary="Counts this node's keys of a slot.", syntax="slot:integer")
 def countkeysinslot(ctx: Context, slot: bytes) -> bytes:
     bus_of(ctx)
     number = parse_integer(slot)
@@ -111,7 +112,8 @@ def countkeysinslot(ctx: Context, slot: bytes) -> bytes:
 
 
 @command("CLUSTER GETKEYSINSLOT", arity=4, flags={STALE}, group="cluster", since="3.0.0", tips=_VARIES,
-         summary="Names keys of a slot that this node holds.")
+         summary="Names keys of a slot that this node holds.", complexity="O(log(N)) in the number of keys asked for",
+         syntax="slot:integer count:integer")
 def getkeysinslot(ctx: Context, slot: bytes, count: bytes) -> bytes:
     bus_of(ctx)
     number, limit = parse_integer(slot), parse_integer(count)
@@ -121,15 +123,16 @@ def getkeysinslot(ctx: Context, slot: bytes, count: bytes) -> bytes:
 
 
 @command("CLUSTER NODES", arity=2, flags={STALE}, group="cluster", since="3.0.0", tips=_VARIES,
-         summary="Shows every known node, a line each.")
+         summary="Shows every known node, a line each.", complexity="O(N) in the number of cluster nodes")
 def nodes(ctx: Context) -> bytes:
     return replies.verbatim(render_nodes(view_of(ctx)).encode(), ctx.resp)
 
 
 @command("CLUSTER REPLICAS", arity=3, flags={ADMIN, STALE}, group="cluster", since="5.0.0", tips=_VARIES,
-         summary="Shows the replicas of a primary.")
+         summary="Shows the replicas of a primary.", complexity="O(N) in the number of cluster nodes", syntax="node-id")
 @command("CLUSTER SLAVES", arity=3, flags={ADMIN, STALE}, group="cluster", since="3.0.0", tips=_VARIES,
-         summary="Shows the replicas of a primary (the old name).")
+         summary="Shows the replicas of a primary (the old name).", complexity="O(N) in the number of cluster nodes",
+         syntax="node-id", deprecated=("5.0.0", "`CLUSTER REPLICAS`"))
 def replicas(ctx: Context, node_id: bytes) -> bytes:
     view = view_of(ctx)
     primary = known_node(view, node_id)
@@ -140,14 +143,15 @@ def replicas(ctx: Context, node_id: bytes) -> bytes:
 
 
 @command("CLUSTER COUNT-FAILURE-REPORTS", arity=3, flags={ADMIN, STALE}, group="cluster", since="3.0.0", tips=_VARIES,
-         summary="Counts the nodes that report a node as failing.")
+         summary="Counts the nodes that report a node as failing.", complexity="O(N) in the number of reports",
+         syntax="node-id")
 def count_failure_reports(ctx: Context, node_id: bytes) -> bytes:
     node = known_node(view_of(ctx), node_id)
     return replies.integer(bus_of(ctx).failure_reports(node.node_id))
 
 
 @command("CLUSTER LINKS", arity=2, flags={STALE}, group="cluster", since="7.0.0", tips=_VARIES,
-         summary="Shows the bus links of this node.")
+         summary="Shows the bus links of this node.", complexity="O(N) in the number of cluster nodes")
 def links(ctx: Context) -> bytes:
     shown = []
     for link in bus_of(ctx).links():
@@ -236,7 +240,8 @@ def _slots_node(ctx: Context, node: NodeInfo) -> bytes:
 
 
 @command("CLUSTER SLOTS", arity=2, flags={STALE}, group="cluster", since="3.0.0", tips=_VARIES,
-         summary="Shows the slot ranges with the nodes that serve them.")
+         summary="Shows the slot ranges with the nodes that serve them.",
+         complexity="O(N) in the number of cluster nodes", deprecated=("7.0.0", "`CLUSTER SHARDS`"))
 def slots(ctx: Context) -> bytes:
     view = view_of(ctx)
     following = _replicas_by_primary(view)
@@ -268,7 +273,7 @@ def _replicas_by_primary(view: ClusterView) -> dict[str, list[NodeInfo]]:
 
 
 @command("CLUSTER SHARDS", arity=2, flags={STALE}, group="cluster", since="7.0.0", tips=_VARIES,
-         summary="Shows the slots and the nodes of each shard.")
+         summary="Shows the slots and the nodes of each shard.", complexity="O(N) in the number of cluster nodes")
 def shards(ctx: Context) -> bytes:
     view = view_of(ctx)
     members: dict[str, list[NodeInfo]] = {}

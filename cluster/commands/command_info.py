@@ -1,4 +1,4 @@
-"""COMMAND: the command table, described to clients (COUNT, LIST, INFO, DOCS, GETKEYS, GETKEYSANDFLAGS)."""
+"""COMMAND: the command table, described to clients (COUNT, LIST, INFO, GETKEYS, GETKEYSANDFLAGS)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from cluster.protocol import replies
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FLAGS = {LOADING, STALE}
-_UNORDERED = ("nondeterministic_output_order",)
+DESCRIBES = {LOADING, STALE}
+UNORDERED = ("nondeterministic_output_order",)
 _GROUP_CATEGORIES = {
     "string": "string", "bitmap": "bitmap", "list": "list", "hash": "hash", "set": "set", "sorted-set": "sortedset",
     "stream": "stream", "geo": "geo", "hyperloglog": "hyperloglog", "connection": "connection",
@@ -127,22 +127,7 @@ def _info(entry: Command, resp: int) -> bytes:
     ])
 
 
-def _docs(entry: Command, resp: int) -> bytes:
-    fields = {
-        "summary": replies.text(entry.summary),
-        "since": replies.text(entry.since),
-        "group": replies.text(entry.group),
-    }
-    if entry.complexity:
-        fields["complexity"] = replies.text(entry.complexity)
-    if entry.subcommands:
-        fields["subcommands"] = replies.string_map(
-            {one.full_name: _docs(one, resp) for one in entry.subcommands.values()}, resp
-        )
-    return replies.string_map(fields, resp)
-
-
-def _named(ctx: Context, name: bytes) -> Command | None:
+def named(ctx: Context, name: bytes) -> Command | None:
     """A command by its full name: `get`, `client|kill`."""
     parent, _, leaf = name.lower().partition(b"|")
     found = ctx.server.table.find(parent)
@@ -151,49 +136,43 @@ def _named(ctx: Context, name: bytes) -> Command | None:
     return found.subcommands.get(leaf)
 
 
-def _top_level(ctx: Context) -> list[Command]:
+def top_level(ctx: Context) -> list[Command]:
     return list(ctx.server.table.commands.values())
 
 
-@command("COMMAND", arity=-1, flags=_FLAGS, group="server", since="2.8.13", tips=_UNORDERED,
-         categories=("connection",), summary="Describes every command.")
+@command("COMMAND", arity=-1, flags=DESCRIBES, group="server", since="2.8.13", tips=UNORDERED,
+         categories=("connection",), summary="Describes every command.", complexity="O(N) in the number of commands")
 def command_(ctx: Context) -> bytes:
     return _every(ctx)
 
 
 def _every(ctx: Context) -> bytes:
-    return replies.array([_info(entry, ctx.resp) for entry in _top_level(ctx)])
+    return replies.array([_info(entry, ctx.resp) for entry in top_level(ctx)])
 
 
-@command("COMMAND COUNT", arity=2, flags=_FLAGS, group="server", since="2.8.13", categories=("connection",),
+@command("COMMAND COUNT", arity=2, flags=DESCRIBES, group="server", since="2.8.13", categories=("connection",),
          summary="Counts the commands.")
 def command_count(ctx: Context) -> bytes:
     return replies.integer(len(ctx.server.table.commands))
 
 
-@command("COMMAND INFO", arity=-2, flags=_FLAGS, group="server", since="2.8.13", tips=_UNORDERED,
-         categories=("connection",), summary="Describes the named commands: arity, flags, keys, categories.")
+@command("COMMAND INFO", arity=-2, flags=DESCRIBES, group="server", since="2.8.13", tips=UNORDERED,
+         categories=("connection",), summary="Describes the named commands: arity, flags, keys, categories.",
+         complexity="O(N) in the number of names", syntax="[command-name...]")
 def command_info(ctx: Context, *names: bytes) -> bytes:
     if not names:
         return _every(ctx)
-    found = [_named(ctx, name) for name in names]
+    found = [named(ctx, name) for name in names]
     return replies.array([ctx.null if entry is None else _info(entry, ctx.resp) for entry in found])
 
 
-@command("COMMAND DOCS", arity=-2, flags=_FLAGS, group="server", since="7.0.0", tips=_UNORDERED,
-         categories=("connection",), summary="Documents the named commands, or all.")
-def command_docs(ctx: Context, *names: bytes) -> bytes:
-    entries = _top_level(ctx)
-    if names:
-        entries = [entry for entry in (_named(ctx, name) for name in names) if entry is not None]
-    return replies.string_map({entry.full_name: _docs(entry, ctx.resp) for entry in entries}, ctx.resp)
-
-
-@command("COMMAND LIST", arity=-2, flags=_FLAGS, group="server", since="7.0.0", tips=_UNORDERED,
-         categories=("connection",), summary="Names the commands, all or those that pass a filter.")
+@command("COMMAND LIST", arity=-2, flags=DESCRIBES, group="server", since="7.0.0", tips=UNORDERED,
+         categories=("connection",), summary="Names the commands, all or those that pass a filter.",
+         complexity="O(N) in the number of commands",
+         syntax="[FILTERBY (MODULE module-name | ACLCAT category | PATTERN pattern:pattern)]")
 def command_list(ctx: Context, *options: bytes) -> bytes:
     if not options:
-        return replies.bulk_array([entry.full_name.encode() for entry in _top_level(ctx)])
+        return replies.bulk_array([entry.full_name.encode() for entry in top_level(ctx)])
     if len(options) != 3 or options[0].upper() != b"FILTERBY":
         raise SyntaxFault
     passes = _filter(options[1].upper(), options[2])
@@ -238,14 +217,16 @@ def _keys_of(ctx: Context, arguments: tuple[bytes, ...]) -> list[tuple[bytes, tu
     return [(line[at], _flags_in(line, spec.flags)) for spec in entry.keys for at in spec.positions(line)]
 
 
-@command("COMMAND GETKEYS", arity=-3, flags=_FLAGS, group="server", since="2.8.13", categories=("connection",),
-         summary="Names the keys in a command line.")
+@command("COMMAND GETKEYS", arity=-3, flags=DESCRIBES, group="server", since="2.8.13", categories=("connection",),
+         summary="Names the keys in a command line.", complexity="O(N) in the number of arguments",
+         syntax="command [arg...]")
 def command_getkeys(ctx: Context, *arguments: bytes) -> bytes:
     return replies.bulk_array([key for key, _ in _keys_of(ctx, arguments)])
 
 
-@command("COMMAND GETKEYSANDFLAGS", arity=-3, flags=_FLAGS, group="server", since="7.0.0",
-         categories=("connection",), summary="Names the keys in a command line, and what happens to them.")
+@command("COMMAND GETKEYSANDFLAGS", arity=-3, flags=DESCRIBES, group="server", since="7.0.0",
+         categories=("connection",), summary="Names the keys in a command line, and what happens to them.",
+         complexity="O(N) in the number of arguments", syntax="command [arg...]")
 def command_getkeysandflags(ctx: Context, *arguments: bytes) -> bytes:
     return replies.array([
         replies.array([replies.bulk(key), replies.set_reply([replies.simple(one) for one in names], ctx.resp)])
@@ -253,7 +234,7 @@ def command_getkeysandflags(ctx: Context, *arguments: bytes) -> bytes:
     ])
 
 
-@command("COMMAND HELP", arity=2, flags=_FLAGS, group="server", since="5.0.0", categories=("connection",),
+@command("COMMAND HELP", arity=2, flags=DESCRIBES, group="server", since="5.0.0", categories=("connection",),
          summary="Lists the subcommands.")
 def command_help(_ctx: Context) -> bytes:
     return replies.help_text("COMMAND", [

@@ -19,7 +19,8 @@ def _text(argument: bytes) -> str:
 
 
 @command("CONFIG GET", arity=-3, flags=_FLAGS, group="server", since="2.0.0",
-         summary="Shows the directives that match the patterns.")
+         summary="Shows the directives that match the patterns.", complexity="O(N) in the number of parameters",
+         syntax="parameter...")
 def config_get(ctx: Context, *patterns: bytes) -> bytes:
     found = ctx.config.get([_text(pattern) for pattern in patterns])
     return replies.map_reply([(replies.text(name), replies.text(value)) for name, value in found], ctx.resp)
@@ -27,7 +28,8 @@ def config_get(ctx: Context, *patterns: bytes) -> bytes:
 
 @command("CONFIG SET", arity=-4, flags=_FLAGS, group="server", since="2.0.0",
          tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
-         summary="Changes directives, all of them or none.")
+         summary="Changes directives, all of them or none.", complexity="O(N) in the number of parameters",
+         syntax="(parameter value)...")
 def config_set(ctx: Context, *pairs: bytes) -> bytes:
     if len(pairs) % 2:
         raise SyntaxFault

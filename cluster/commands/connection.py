@@ -22,7 +22,7 @@ _NO_PASSWORD_SET = (
 
 @command("PING", arity=-1, flags={FAST}, group="connection", since="1.0.0",
          summary="Answers PONG, or the given message.", tips=("request_policy:all_shards",
-                                                              "response_policy:all_succeeded"))
+                                                              "response_policy:all_succeeded"), syntax="[message]")
 def ping(ctx: Context, *message: bytes) -> bytes:
     if len(message) > 1:
         raise errors.wrong_arity("ping")
@@ -32,20 +32,20 @@ def ping(ctx: Context, *message: bytes) -> bytes:
 
 
 @command("ECHO", arity=2, flags={FAST, LOADING, STALE}, group="connection", since="1.0.0",
-         summary="Answers the given message.")
+         summary="Answers the given message.", syntax="message")
 def echo(_ctx: Context, message: bytes) -> bytes:
     return replies.bulk(message)
 
 
 @command("QUIT", arity=-1, flags={ALLOW_BUSY, NOSCRIPT, LOADING, STALE, FAST, NO_AUTH}, group="connection",
-         since="1.0.0", summary="Closes the connection.")
+         since="1.0.0", summary="Closes the connection.", deprecated=("7.2.0", "just closing the connection"))
 def quit_(ctx: Context, *_ignored: bytes) -> bytes:
     ctx.client.close_after_replies()
     return replies.OK
 
 
 @command("SELECT", arity=2, flags={FAST, LOADING, STALE}, group="connection", since="1.0.0",
-         summary="Changes the database of the connection.")
+         summary="Changes the database of the connection.", syntax="index:integer")
 def select(ctx: Context, index: bytes) -> bytes:
     number = parse_int32(index)
     if ctx.config.cluster_enabled and number != 0:
@@ -66,7 +66,8 @@ def authenticate(ctx: Context, user: bytes, password: bytes) -> None:
 
 
 @command("AUTH", arity=-2, flags={NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY}, group="connection",
-         since="1.0.0", summary="Logs the connection in.")
+         since="1.0.0", summary="Logs the connection in.", complexity="O(N) in the number of passwords",
+         syntax="[username]@6.0.0 password")
 def auth(ctx: Context, *arguments: bytes) -> bytes:
     if len(arguments) > 2:
         raise errors.SyntaxFault
@@ -78,7 +79,8 @@ def auth(ctx: Context, *arguments: bytes) -> bytes:
 
 
 @command("HELLO", arity=-1, flags={NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY}, group="connection",
-         since="6.0.0", summary="Chooses the protocol version, and may log in and name the connection.")
+         since="6.0.0", summary="Chooses the protocol version, and may log in and name the connection.",
+         syntax="[protover:integer [AUTH (username password)] [SETNAME clientname]]")
 def hello(ctx: Context, *arguments: bytes) -> bytes:
     client = ctx.client
     version = client.resp

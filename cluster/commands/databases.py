@@ -19,7 +19,8 @@ def dbsize(ctx: Context) -> bytes:
 
 
 @command("FLUSHALL", arity=-1, flags={WRITE}, group="server", since="1.0.0", categories=("keyspace", "dangerous"),
-         tips=_EVERYWHERE, own_effects=True, summary="Deletes every key of every database.")
+         tips=_EVERYWHERE, own_effects=True, summary="Deletes every key of every database.",
+         complexity="O(N) in the number of keys of all databases", syntax="[ASYNC@4.0.0 | SYNC@6.2.0]")
 def flushall(ctx: Context, *mode: bytes) -> bytes:
     reply = _flush(ctx, ctx.server.databases, b"FLUSHALL", mode)
     ctx.server.emptied()
@@ -27,7 +28,8 @@ def flushall(ctx: Context, *mode: bytes) -> bytes:
 
 
 @command("FLUSHDB", arity=-1, flags={WRITE}, group="server", since="1.0.0", categories=("keyspace", "dangerous"),
-         tips=_EVERYWHERE, own_effects=True, summary="Deletes every key of the database.")
+         tips=_EVERYWHERE, own_effects=True, summary="Deletes every key of the database.",
+         complexity="O(N) in the number of keys of the database", syntax="[ASYNC@4.0.0 | SYNC@6.2.0]")
 def flushdb(ctx: Context, *mode: bytes) -> bytes:
     return _flush(ctx, [ctx.db], b"FLUSHDB", mode)
 
@@ -44,7 +46,9 @@ def _flush(ctx: Context, databases: list[Database], name: bytes, mode: tuple[byt
 
 
 @command("SWAPDB", arity=3, flags={WRITE, FAST}, group="server", since="4.0.0", categories=("keyspace", "dangerous"),
-         summary="Swaps the contents of two databases.")
+         summary="Swaps the contents of two databases.",
+         complexity="O(N) in the number of clients that watch keys of either database, or wait for them",
+         syntax="index1:integer index2:integer")
 def swapdb(ctx: Context, first: bytes, second: bytes) -> bytes:
     if ctx.config.cluster_enabled:
         raise CommandError("ERR SWAPDB is not allowed in cluster mode")

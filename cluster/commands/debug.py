@@ -26,7 +26,8 @@ Handler = Callable[..., bytes | None]
 
 
 @command("DEBUG", arity=-2, flags={ADMIN, NOSCRIPT, LOADING, STALE}, group="server", since="1.0.0",
-         summary="Holds commands for tests and for looking inside.")
+         summary="Holds commands for tests and for looking inside.", complexity="Depends on the subcommand",
+         syntax="subcommand [argument...]")
 def debug(ctx: Context, subcommand: bytes, *arguments: bytes) -> bytes | None:
     _check_allowed(ctx)
     name = subcommand.lower().decode("utf-8", "surrogateescape")

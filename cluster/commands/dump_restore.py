@@ -18,17 +18,24 @@ _LARGEST_FREQUENCY = 255
 
 
 @command("DUMP", arity=2, flags={READONLY}, keys=FIRST_READ, group="generic", since="2.6.0",
-         tips=("nondeterministic_output",), summary="Answers the value of a key in the form that RESTORE takes.")
+         tips=("nondeterministic_output",), summary="Answers the value of a key in the form that RESTORE takes.",
+         complexity="O(1) to find the key, and O(N*M) for N elements of M bytes each", syntax="key")
 def dump(ctx: Context, key: bytes) -> bytes:
     value = ctx.find(key)
     return ctx.null if value is None else replies.bulk(dump_payload(value, ctx.config))
 
 
 @command("RESTORE", arity=-4, flags={WRITE, DENYOOM}, keys=first_key("OW", "update"), group="generic", since="2.6.0",
-         categories=("dangerous",), own_effects=True, summary="Makes a key from what DUMP answered.")
+         categories=("dangerous",), own_effects=True, summary="Makes a key from what DUMP answered.",
+         complexity="O(1) to find the key, and O(N*M) for N elements of M bytes each; O(N*M*log(N)) for a sorted set",
+         syntax="key ttl:integer serialized-value [REPLACE]@3.0.0 [ABSTTL]@5.0.0 [IDLETIME seconds:integer]@5.0.0 "
+                "[FREQ frequency:integer]@5.0.0")
 @command("RESTORE-ASKING", arity=-4, flags={WRITE, DENYOOM, ASKING}, keys=first_key("OW", "update"), group="server",
          since="3.0.0", categories=("dangerous", "keyspace"), own_effects=True,
-         summary="RESTORE for a slot that is on its way here.")
+         summary="RESTORE for a slot that is on its way here.",
+         complexity="O(1) to find the key, and O(N*M) for N elements of M bytes each; O(N*M*log(N)) for a sorted set",
+         syntax="key ttl:integer serialized-value [REPLACE]@3.0.0 [ABSTTL]@5.0.0 [IDLETIME seconds:integer]@5.0.0 "
+                "[FREQ frequency:integer]@5.0.0")
 def restore(ctx: Context, key: bytes, ttl: bytes, payload: bytes, *options: bytes) -> bytes:
     if not options:
         return _restore(ctx, key, ttl, payload)

@@ -18,25 +18,28 @@ _VARIES = ("nondeterministic_output",)
 
 
 @command("EXPIRE", arity=-3, flags=_CHANGES, keys=_KEY, group="generic", since="1.0.0", own_effects=True,
-         summary="Lets a key live for some seconds more.")
+         summary="Lets a key live for some seconds more.", syntax="key seconds:integer [NX | XX | GT | LT]@7.0.0")
 def expire(ctx: Context, key: bytes, seconds: bytes, *conditions: bytes) -> bytes:
     return _expire(ctx, key, seconds, conditions, SECOND_MS, True, "expire")
 
 
 @command("PEXPIRE", arity=-3, flags=_CHANGES, keys=_KEY, group="generic", since="2.6.0", own_effects=True,
-         summary="Lets a key live for some milliseconds more.")
+         summary="Lets a key live for some milliseconds more.",
+         syntax="key milliseconds:integer [NX | XX | GT | LT]@7.0.0")
 def pexpire(ctx: Context, key: bytes, milliseconds: bytes, *conditions: bytes) -> bytes:
     return _expire(ctx, key, milliseconds, conditions, 1, True, "pexpire")
 
 
 @command("EXPIREAT", arity=-3, flags=_CHANGES, keys=_KEY, group="generic", since="1.2.0", own_effects=True,
-         summary="Lets a key live until a time, in Unix seconds.")
+         summary="Lets a key live until a time, in Unix seconds.",
+         syntax="key unix-time-seconds:unix-time [NX | XX | GT | LT]@7.0.0")
 def expireat(ctx: Context, key: bytes, seconds: bytes, *conditions: bytes) -> bytes:
     return _expire(ctx, key, seconds, conditions, SECOND_MS, False, "expireat")
 
 
 @command("PEXPIREAT", arity=-3, flags=_CHANGES, keys=_KEY, group="generic", since="2.6.0", own_effects=True,
-         summary="Lets a key live until a time, in Unix milliseconds.")
+         summary="Lets a key live until a time, in Unix milliseconds.",
+         syntax="key unix-time-milliseconds:unix-time [NX | XX | GT | LT]@7.0.0")
 def pexpireat(ctx: Context, key: bytes, milliseconds: bytes, *conditions: bytes) -> bytes:
     return _expire(ctx, key, milliseconds, conditions, 1, False, "pexpireat")
 
@@ -82,7 +85,7 @@ def _holds(words: tuple[bytes, ...], current: int | None, deadline: int) -> bool
 
 
 @command("PERSIST", arity=2, flags=_CHANGES, keys=_KEY, group="generic", since="2.2.0",
-         summary="Removes the deadline of a key.")
+         summary="Removes the deadline of a key.", syntax="key")
 def persist(ctx: Context, key: bytes) -> bytes:
     if ctx.find_for_write(key) is None or ctx.deadline(key) is None:
         return replies.ZERO
@@ -103,24 +106,24 @@ def _told(ctx: Context, key: bytes, unit_ms: int, *, relative: bool) -> bytes:
 
 
 @command("TTL", arity=2, flags=_TELLS, keys=FIRST_READ, group="generic", since="1.0.0", tips=_VARIES,
-         summary="Answers how many seconds a key has to live.")
+         summary="Answers how many seconds a key has to live.", syntax="key")
 def ttl(ctx: Context, key: bytes) -> bytes:
     return _told(ctx, key, SECOND_MS, relative=True)
 
 
 @command("PTTL", arity=2, flags=_TELLS, keys=FIRST_READ, group="generic", since="2.6.0", tips=_VARIES,
-         summary="Answers how many milliseconds a key has to live.")
+         summary="Answers how many milliseconds a key has to live.", syntax="key")
 def pttl(ctx: Context, key: bytes) -> bytes:
     return _told(ctx, key, 1, relative=True)
 
 
 @command("EXPIRETIME", arity=2, flags=_TELLS, keys=FIRST_READ, group="generic", since="7.0.0",
-         summary="Answers a key's deadline, in Unix seconds.")
+         summary="Answers a key's deadline, in Unix seconds.", syntax="key")
 def expiretime(ctx: Context, key: bytes) -> bytes:
     return _told(ctx, key, SECOND_MS, relative=False)
 
 
 @command("PEXPIRETIME", arity=2, flags=_TELLS, keys=FIRST_READ, group="generic", since="7.0.0",
-         summary="Answers a key's deadline, in Unix milliseconds.")
+         summary="Answers a key's deadline, in Unix milliseconds.", syntax="key")
 def pexpiretime(ctx: Context, key: bytes) -> bytes:
     return _told(ctx, key, 1, relative=False)

@@ -48,13 +48,15 @@ def look(ctx: Context, key: bytes, *, silently: bool = False) -> Value | None:
 
 
 @command("DEL", arity=-2, flags={WRITE}, keys=ALL_REMOVED, group="generic", since="1.0.0", tips=_SUMMED,
-         summary="Deletes keys.")
+         summary="Deletes keys.", complexity="O(N) in the number of keys, and of the elements of their values",
+         syntax="key...")
 def del_(ctx: Context, *keys: bytes) -> bytes:
     return _delete(ctx, keys, lazily=ctx.config.lazyfree_lazy_user_del)
 
 
 @command("UNLINK", arity=-2, flags={WRITE, FAST}, keys=ALL_REMOVED, group="generic", since="4.0.0", tips=_SUMMED,
-         summary="Deletes keys; INFO counts large values as freed in the background.")
+         summary="Deletes keys; INFO counts large values as freed in the background.",
+         complexity="O(1) for each key, and O(N) in the number of the elements of their values", syntax="key...")
 def unlink(ctx: Context, *keys: bytes) -> bytes:
     return _delete(ctx, keys, lazily=True)
 
@@ -69,19 +71,21 @@ def _delete(ctx: Context, keys: tuple[bytes, ...], *, lazily: bool) -> bytes:
 
 
 @command("EXISTS", arity=-2, flags={READONLY, FAST}, keys=_PRESENCE, group="generic", since="1.0.0", tips=_SUMMED,
-         summary="Counts how many of the keys exist, repeated ones repeatedly.")
+         summary="Counts how many of the keys exist, repeated ones repeatedly.",
+         complexity="O(N) in the number of keys", syntax="key...")
 def exists(ctx: Context, *keys: bytes) -> bytes:
     return replies.integer(sum(look(ctx, key) is not None for key in keys))
 
 
 @command("TOUCH", arity=-2, flags={READONLY, FAST}, keys=_PRESENCE, group="generic", since="3.2.1", tips=_SUMMED,
-         summary="Counts as use of the keys, and answers how many exist.")
+         summary="Counts as use of the keys, and answers how many exist.", complexity="O(N) in the number of keys",
+         syntax="key...")
 def touch(ctx: Context, *keys: bytes) -> bytes:
     return replies.integer(sum(ctx.find(key) is not None for key in keys))
 
 
 @command("TYPE", arity=2, flags={READONLY, FAST}, keys=first_key("RO"), group="generic", since="1.0.0",
-         summary="Answers the type of a key's value.")
+         summary="Answers the type of a key's value.", syntax="key")
 def type_(ctx: Context, key: bytes) -> bytes:
     value = look(ctx, key)
     return replies.simple("none" if value is None else type_name(value))
@@ -91,7 +95,7 @@ def type_(ctx: Context, key: bytes) -> bytes:
 
 
 @command("RENAME", arity=3, flags={WRITE}, keys=_RENAMED, group="generic", since="1.0.0",
-         summary="Gives a key another name, replacing what has that name.")
+         summary="Gives a key another name, replacing what has that name.", syntax="key newkey:key")
 def rename(ctx: Context, key: bytes, new_key: bytes) -> bytes:
     value = ctx.find_for_write(key)
     if value is None:
@@ -102,7 +106,7 @@ def rename(ctx: Context, key: bytes, new_key: bytes) -> bytes:
 
 
 @command("RENAMENX", arity=3, flags={WRITE, FAST}, keys=_RENAMED_IF_FREE, group="generic", since="1.0.0",
-         summary="Gives a key another name unless that is taken.")
+         summary="Gives a key another name unless that is taken.", syntax="key newkey:key")
 def renamenx(ctx: Context, key: bytes, new_key: bytes) -> bytes:
     value = ctx.find_for_write(key)
     if value is None:
@@ -150,7 +154,8 @@ def _within(ctx: Context, db: Database) -> Iterator[None]:
 
 
 @command("MOVE", arity=3, flags={WRITE, FAST}, keys=first_key("RW", "access", "update"), group="generic",
-         since="1.0.0", summary="Moves a key to another database unless it has one of that name.")
+         since="1.0.0", summary="Moves a key to another database unless it has one of that name.",
+         syntax="key db:integer")
 def move(ctx: Context, key: bytes, index: bytes) -> bytes:
     if ctx.config.cluster_enabled:
         raise CommandError("ERR MOVE is not allowed in cluster mode")
@@ -177,7 +182,9 @@ def copy_value(value: Value) -> Value:
 
 
 @command("COPY", arity=-3, flags={WRITE, DENYOOM}, keys=_COPIED, group="generic", since="6.2.0",
-         summary="Copies a key's value and deadline to another key.")
+         summary="Copies a key's value and deadline to another key.",
+         complexity="O(N) in the number of elements of a collection, O(1) for a string",
+         syntax="source:key destination:key [DB destination-db:integer] [REPLACE]")
 def copy(ctx: Context, key: bytes, new_key: bytes, *options: bytes) -> bytes:
     target, replace = _copy_options(ctx, options)
     if target is ctx.db and key == new_key:

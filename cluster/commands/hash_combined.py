@@ -29,7 +29,10 @@ _ONE_CONDITION = "ERR Only one of FXX or FNX arguments can be specified"
 
 
 @command("HGETEX", arity=-5, flags={WRITE, FAST}, keys=first_key(*READ_WRITE), group="hash", since="8.0.0",
-         own_effects=True, summary="Answers the values of fields, and sets or removes their deadlines.")
+         own_effects=True, summary="Answers the values of fields, and sets or removes their deadlines.",
+         complexity="O(N) in the number of fields",
+         syntax="key [EX seconds:integer | PX milliseconds:integer | EXAT unix-time-seconds:unix-time | PXAT "
+                "unix-time-milliseconds:unix-time | PERSIST] FIELDS (numfields:integer field...)")
 def hgetex(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     value = ctx.typed_for_write(key, HashValue)
     word = arguments[0].upper()
@@ -61,7 +64,8 @@ def hgetex(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
 
 
 @command("HGETDEL", arity=-5, flags={WRITE, FAST}, keys=first_key("RW", "access", "delete"), group="hash",
-         since="8.0.0", own_effects=True, summary="Answers the values of fields, and deletes them.")
+         since="8.0.0", own_effects=True, summary="Answers the values of fields, and deletes them.",
+         complexity="O(N) in the number of fields", syntax="key FIELDS (numfields:integer field...)")
 def hgetdel(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     value = ctx.typed_for_write(key, HashValue)
     fields = named_fields(arguments)
@@ -139,7 +143,10 @@ def _pairs(arguments: tuple[bytes, ...]) -> tuple[bytes, ...]:
 
 
 @command("HSETEX", arity=-6, flags={WRITE, DENYOOM, FAST}, keys=FIRST, group="hash", since="8.0.0", own_effects=True,
-         summary="Sets fields of a hash, which may live until a time, if all or none of them are there.")
+         summary="Sets fields of a hash, which may live until a time, if all or none of them are there.",
+         complexity="O(N) in the number of fields",
+         syntax="key [FNX | FXX] [EX seconds:integer | PX milliseconds:integer | EXAT unix-time-seconds:unix-time | "
+                "PXAT unix-time-milliseconds:unix-time | KEEPTTL] FIELDS (numfields:integer (field value)...)")
 def hsetex(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     condition, keep_deadlines, deadline_ms, pairs = _set_options(ctx, arguments)
     fields = pairs[::2]

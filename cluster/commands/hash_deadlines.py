@@ -120,25 +120,30 @@ def _is_met(condition: bytes, current: int | None, deadline_ms: int) -> bool:
 
 
 @command("HEXPIRE", arity=-6, flags=_CHANGES, keys=FIRST, group="hash", since="7.4.0", own_effects=True,
-         summary="Lets fields of a hash live for some seconds more.")
+         summary="Lets fields of a hash live for some seconds more.", complexity="O(N) in the number of fields",
+         syntax="key seconds:integer [NX | XX | GT | LT] FIELDS (numfields:integer field...)")
 def hexpire(ctx: Context, key: bytes, seconds: bytes, *arguments: bytes) -> bytes:
     return _expire(ctx, key, seconds, arguments, SECOND_MS, True, "hexpire")
 
 
 @command("HPEXPIRE", arity=-6, flags=_CHANGES, keys=FIRST, group="hash", since="7.4.0", own_effects=True,
-         summary="Lets fields of a hash live for some milliseconds more.")
+         summary="Lets fields of a hash live for some milliseconds more.", complexity="O(N) in the number of fields",
+         syntax="key milliseconds:integer [NX | XX | GT | LT] FIELDS (numfields:integer field...)")
 def hpexpire(ctx: Context, key: bytes, milliseconds: bytes, *arguments: bytes) -> bytes:
     return _expire(ctx, key, milliseconds, arguments, 1, True, "hpexpire")
 
 
 @command("HEXPIREAT", arity=-6, flags=_CHANGES, keys=FIRST, group="hash", since="7.4.0", own_effects=True,
-         summary="Lets fields of a hash live until a time, in Unix seconds.")
+         summary="Lets fields of a hash live until a time, in Unix seconds.", complexity="O(N) in the number of fields",
+         syntax="key unix-time-seconds:unix-time [NX | XX | GT | LT] FIELDS (numfields:integer field...)")
 def hexpireat(ctx: Context, key: bytes, seconds: bytes, *arguments: bytes) -> bytes:
     return _expire(ctx, key, seconds, arguments, SECOND_MS, False, "hexpireat")
 
 
 @command("HPEXPIREAT", arity=-6, flags=_CHANGES, keys=FIRST, group="hash", since="7.4.0", own_effects=True,
-         summary="Lets fields of a hash live until a time, in Unix milliseconds.")
+         summary="Lets fields of a hash live until a time, in Unix milliseconds.",
+         complexity="O(N) in the number of fields",
+         syntax="key unix-time-milliseconds:unix-time [NX | XX | GT | LT] FIELDS (numfields:integer field...)")
 def hpexpireat(ctx: Context, key: bytes, milliseconds: bytes, *arguments: bytes) -> bytes:
     return _expire(ctx, key, milliseconds, arguments, 1, False, "hpexpireat")
 
@@ -157,7 +162,8 @@ def _expire(
 
 
 @command("HPERSIST", arity=-5, flags=_CHANGES, keys=FIRST, group="hash", since="7.4.0",
-         summary="Removes the deadlines of fields.")
+         summary="Removes the deadlines of fields.", complexity="O(N) in the number of fields",
+         syntax="key FIELDS (numfields:integer field...)")
 def hpersist(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     value = ctx.typed_for_write(key, HashValue)
     fields = named_fields(arguments)
@@ -194,24 +200,28 @@ def _told(ctx: Context, key: bytes, arguments: tuple[bytes, ...], unit_ms: int, 
 
 
 @command("HTTL", arity=-5, flags=_TELLS, keys=FIRST_READ, group="hash", since="7.4.0", tips=_VARIES,
-         summary="Answers how many seconds fields have to live.")
+         summary="Answers how many seconds fields have to live.", complexity="O(N) in the number of fields",
+         syntax="key FIELDS (numfields:integer field...)")
 def httl(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _told(ctx, key, arguments, SECOND_MS, relative=True)
 
 
 @command("HPTTL", arity=-5, flags=_TELLS, keys=FIRST_READ, group="hash", since="7.4.0", tips=_VARIES,
-         summary="Answers how many milliseconds fields have to live.")
+         summary="Answers how many milliseconds fields have to live.", complexity="O(N) in the number of fields",
+         syntax="key FIELDS (numfields:integer field...)")
 def hpttl(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _told(ctx, key, arguments, 1, relative=True)
 
 
 @command("HEXPIRETIME", arity=-5, flags=_TELLS, keys=FIRST_READ, group="hash", since="7.4.0",
-         summary="Answers the deadlines of fields, in Unix seconds.")
+         summary="Answers the deadlines of fields, in Unix seconds.", complexity="O(N) in the number of fields",
+         syntax="key FIELDS (numfields:integer field...)")
 def hexpiretime(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _told(ctx, key, arguments, SECOND_MS, relative=False)
 
 
 @command("HPEXPIRETIME", arity=-5, flags=_TELLS, keys=FIRST_READ, group="hash", since="7.4.0",
-         summary="Answers the deadlines of fields, in Unix milliseconds.")
+         summary="Answers the deadlines of fields, in Unix milliseconds.", complexity="O(N) in the number of fields",
+         syntax="key FIELDS (numfields:integer field...)")
 def hpexpiretime(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _told(ctx, key, arguments, 1, relative=False)

@@ -71,20 +71,21 @@ def _set_pairs(ctx: Context, key: bytes, pairs: tuple[bytes, ...], name: str) ->
 
 
 @command("HSET", arity=-4, flags={WRITE, DENYOOM, FAST}, keys=FIRST, group="hash", since="2.0.0",
-         summary="Sets fields of a hash.")
+         summary="Sets fields of a hash.", complexity="O(1) for each element", syntax="key (field value)...")
 def hset(ctx: Context, key: bytes, *pairs: bytes) -> bytes:
     return replies.integer(_set_pairs(ctx, key, pairs, "hset"))
 
 
 @command("HMSET", arity=-4, flags={WRITE, DENYOOM, FAST}, keys=FIRST, group="hash", since="2.0.0",
-         summary="Sets fields of a hash; HSET by its old name.")
+         summary="Sets fields of a hash; HSET by its old name.", complexity="O(N) in the number of fields",
+         syntax="key (field value)...", deprecated=("4.0.0", "`HSET` with multiple field-value pairs"))
 def hmset(ctx: Context, key: bytes, *pairs: bytes) -> bytes:
     _set_pairs(ctx, key, pairs, "hmset")
     return replies.OK
 
 
 @command("HSETNX", arity=4, flags={WRITE, DENYOOM, FAST}, keys=first_key("RW", "insert"), group="hash",
-         since="2.0.0", summary="Sets a field of a hash unless it is there.")
+         since="2.0.0", summary="Sets a field of a hash unless it is there.", syntax="key field value")
 def hsetnx(ctx: Context, key: bytes, field: bytes, content: bytes) -> bytes:
     value = _to_change(ctx, key, field)
     if value.get(field) is not None:
@@ -101,7 +102,7 @@ def _content(ctx: Context, key: bytes, value: Value | None, field: bytes) -> byt
 
 
 @command("HGET", arity=3, flags={READONLY, FAST}, keys=FIRST_READ, group="hash", since="2.0.0",
-         summary="Answers the value of a field.")
+         summary="Answers the value of a field.", syntax="key field")
 def hget(ctx: Context, key: bytes, field: bytes) -> bytes:
     value = ctx.find(key)
     content = value.get(field) if type(value) is HashValue else _content(ctx, key, value, field)
@@ -109,7 +110,8 @@ def hget(ctx: Context, key: bytes, field: bytes) -> bytes:
 
 
 @command("HMGET", arity=-3, flags={READONLY, FAST}, keys=FIRST_READ, group="hash", since="2.0.0",
-         summary="Answers the values of several fields.")
+         summary="Answers the values of several fields.", complexity="O(N) in the number of fields",
+         syntax="key field...")
 def hmget(ctx: Context, key: bytes, *fields: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
     if value is None:
@@ -118,7 +120,8 @@ def hmget(ctx: Context, key: bytes, *fields: bytes) -> bytes:
 
 
 @command("HDEL", arity=-3, flags={WRITE, FAST}, keys=first_key("RW", "delete"), group="hash", since="2.0.0",
-         summary="Deletes fields of a hash, and the hash with its last field.")
+         summary="Deletes fields of a hash, and the hash with its last field.",
+         complexity="O(N) in the number of fields", syntax="key field...")
 def hdel(ctx: Context, key: bytes, *fields: bytes) -> bytes:
     value = ctx.typed_for_write(key, HashValue)
     if value is None:
@@ -133,21 +136,21 @@ def hdel(ctx: Context, key: bytes, *fields: bytes) -> bytes:
 
 
 @command("HLEN", arity=2, flags={READONLY, FAST}, keys=_PRESENCE, group="hash", since="2.0.0",
-         summary="Answers the number of fields.")
+         summary="Answers the number of fields.", syntax="key")
 def hlen(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
     return replies.ZERO if value is None else replies.integer(len(value))
 
 
 @command("HSTRLEN", arity=3, flags={READONLY, FAST}, keys=_PRESENCE, group="hash", since="3.2.0",
-         summary="Answers the length of a field's value.")
+         summary="Answers the length of a field's value.", syntax="key field")
 def hstrlen(ctx: Context, key: bytes, field: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
     return replies.integer(0 if value is None else len(value.get(field) or b""))
 
 
 @command("HEXISTS", arity=3, flags={READONLY, FAST}, keys=_PRESENCE, group="hash", since="2.0.0",
-         summary="Tells whether a field is there.")
+         summary="Tells whether a field is there.", syntax="key field")
 def hexists(ctx: Context, key: bytes, field: bytes) -> bytes:
     value = ctx.find(key)
     content = value.get(field) if type(value) is HashValue else _content(ctx, key, value, field)
@@ -155,28 +158,28 @@ def hexists(ctx: Context, key: bytes, field: bytes) -> bytes:
 
 
 @command("HKEYS", arity=2, flags={READONLY}, keys=FIRST_READ, group="hash", since="2.0.0", tips=_UNORDERED,
-         summary="Answers every field.")
+         summary="Answers every field.", complexity="O(N) in the size of the hash", syntax="key")
 def hkeys(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
     return replies.bulk_array(() if value is None else value.names())
 
 
 @command("HVALS", arity=2, flags={READONLY}, keys=FIRST_READ, group="hash", since="2.0.0", tips=_UNORDERED,
-         summary="Answers every value.")
+         summary="Answers every value.", complexity="O(N) in the size of the hash", syntax="key")
 def hvals(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
     return replies.bulk_array(() if value is None else value.contents())
 
 
 @command("HGETALL", arity=2, flags={READONLY}, keys=FIRST_READ, group="hash", since="2.0.0", tips=_UNORDERED,
-         summary="Answers every field with its value.")
+         summary="Answers every field with its value.", complexity="O(N) in the size of the hash", syntax="key")
 def hgetall(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, HashValue)
     return replies.bulk_map([] if value is None else list(chain.from_iterable(value.items())), ctx.resp)
 
 
 @command("HINCRBY", arity=4, flags={WRITE, DENYOOM, FAST}, keys=_INCREMENT, group="hash", since="2.0.0",
-         summary="Adds to the integer in a field.")
+         summary="Adds to the integer in a field.", syntax="key field increment:integer")
 def hincrby(ctx: Context, key: bytes, field: bytes, increment: bytes) -> bytes:
     by = parse_integer(increment)
     value = ctx.typed_for_write(key, HashValue)
@@ -195,7 +198,7 @@ def hincrby(ctx: Context, key: bytes, field: bytes, increment: bytes) -> bytes:
 
 
 @command("HINCRBYFLOAT", arity=4, flags={WRITE, DENYOOM, FAST}, keys=_INCREMENT, group="hash", since="2.6.0",
-         own_effects=True, summary="Adds to the floating-point number in a field.")
+         own_effects=True, summary="Adds to the floating-point number in a field.", syntax="key field increment:double")
 def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: bytes) -> bytes:
     if parse_long_double(increment).infinite:
         raise CommandError("ERR value is NaN or Infinity")
@@ -216,7 +219,8 @@ def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: bytes) -> by
 
 
 @command("HRANDFIELD", arity=-2, flags={READONLY}, keys=FIRST_READ, group="hash", since="6.2.0",
-         tips=("nondeterministic_output",), summary="Answers fields drawn at random.")
+         tips=("nondeterministic_output",), summary="Answers fields drawn at random.",
+         complexity="O(N) in the number of fields answered", syntax="key [count:integer [WITHVALUES]]")
 def hrandfield(ctx: Context, key: bytes, *options: bytes) -> bytes:
     return random_pairs(
         ctx, key, options, kind=HashValue, word=b"WITHVALUES",
@@ -225,7 +229,9 @@ def hrandfield(ctx: Context, key: bytes, *options: bytes) -> bytes:
 
 
 @command("HSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="hash", since="2.8.0",
-         tips=("nondeterministic_output",), summary="Goes through the fields of a hash, some at a time.")
+         tips=("nondeterministic_output",), summary="Goes through the fields of a hash, some at a time.",
+         complexity="O(1) for each call, O(N) for all of them until the cursor is back at 0",
+         syntax="key cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [NOVALUES]@7.4.0")
 def hscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
     return scan_members(
         ctx, key, cursor, options, kind=HashValue, members=lambda value: value.fields,

@@ -27,7 +27,7 @@ def _checked(value: StringValue) -> StringValue:
 
 @command("PFADD", arity=-2, flags={WRITE, DENYOOM, FAST}, keys=first_key("RW", "insert"), group="hyperloglog",
          since="2.8.9", complexity="O(1) for each element",
-         summary="Adds elements to a HyperLogLog, which is made if it is not there.")
+         summary="Adds elements to a HyperLogLog, which is made if it is not there.", syntax="key [element...]")
 def pfadd(ctx: Context, key: bytes, *elements: bytes) -> bytes:
     value = ctx.string_for_write(key)
     changes = 0
@@ -48,7 +48,7 @@ def pfadd(ctx: Context, key: bytes, *elements: bytes) -> bytes:
 @command("PFCOUNT", arity=-2, flags={READONLY, MAY_REPLICATE}, keys=(KeySpec(1, -1, 1, ("RW", "access")),),
          group="hyperloglog", since="2.8.9", own_effects=True,
          complexity="O(1) for one key that did not change since the last time, else O(N) in the number of keys",
-         summary="Estimates how many different elements were added to HyperLogLogs together.")
+         summary="Estimates how many different elements were added to HyperLogLogs together.", syntax="key...")
 def pfcount(ctx: Context, key: bytes, *others: bytes) -> bytes:
     if others:
         union = _union(ctx, (key, *others))
@@ -78,7 +78,8 @@ def _union(ctx: Context, keys: tuple[bytes, ...]) -> hyperloglog.Union:
 
 @command("PFMERGE", arity=-2, flags={WRITE, DENYOOM}, group="hyperloglog", since="2.8.9",
          keys=(KeySpec(1, 1, 1, ("RW", "access", "insert")), KeySpec(2, -1, 1, ("RO", "access"))),
-         complexity="O(N) in the number of keys", summary="Adds to a HyperLogLog what was added to others.")
+         complexity="O(N) in the number of keys", summary="Adds to a HyperLogLog what was added to others.",
+         syntax="destkey:key [sourcekey:key...]")
 def pfmerge(ctx: Context, key: bytes, *sources: bytes) -> bytes:
     union = _union(ctx, (key, *sources))
     value = ctx.string_for_write(key)
@@ -98,7 +99,8 @@ def pfmerge(ctx: Context, key: bytes, *sources: bytes) -> bytes:
 
 @command("PFDEBUG", arity=3, flags={WRITE, DENYOOM, ADMIN}, keys=(KeySpec(2, 2, 1, ("RW", "access")),),
          group="hyperloglog", since="2.8.9",
-         summary="Shows the registers, the runs or the representation of a HyperLogLog, or makes it dense.")
+         summary="Shows the registers, the runs or the representation of a HyperLogLog, or makes it dense.",
+         complexity="O(N) in the number of registers", syntax="subcommand key")
 def pfdebug(ctx: Context, word: bytes, key: bytes) -> bytes:
     value = ctx.string_for_write(key)
     if value is None:
@@ -123,7 +125,8 @@ def pfdebug(ctx: Context, word: bytes, key: bytes) -> bytes:
 
 
 @command("PFSELFTEST", arity=1, flags={ADMIN}, group="hyperloglog", since="2.8.9",
-         summary="Checks that HyperLogLogs of either representation hold and count what was added.")
+         summary="Checks that HyperLogLogs of either representation hold and count what was added.",
+         complexity="O(N) in the number of registers")
 def pfselftest(ctx: Context) -> bytes:
     salt = ctx.rng.getrandbits(64)
     elements = [b"%d:%d" % (salt, number) for number in range(_TESTED_ELEMENTS)]

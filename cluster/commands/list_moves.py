@@ -46,7 +46,8 @@ def _moved(ctx: Context, source: bytes, destination: bytes, *, from_left: bool, 
 
 
 @command("LMOVE", arity=5, flags={WRITE, DENYOOM}, keys=_MOVE, group="list", since="6.2.0",
-         summary="Moves an element from an end of one list to an end of another.")
+         summary="Moves an element from an end of one list to an end of another.",
+         syntax="source:key destination:key (LEFT | RIGHT) (LEFT | RIGHT)")
 def lmove(ctx: Context, source: bytes, destination: bytes, whence: bytes, where: bytes) -> bytes:
     from_left, to_left = _side(whence), _side(where)
     element = _moved(ctx, source, destination, from_left=from_left, to_left=to_left)
@@ -54,7 +55,8 @@ def lmove(ctx: Context, source: bytes, destination: bytes, whence: bytes, where:
 
 
 @command("RPOPLPUSH", arity=3, flags={WRITE, DENYOOM}, keys=_MOVE, group="list", since="1.2.0",
-         summary="Moves the last element of a list to the head of another.")
+         summary="Moves the last element of a list to the head of another.", syntax="source:key destination:key",
+         deprecated=("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments"))
 def rpoplpush(ctx: Context, source: bytes, destination: bytes) -> bytes:
     element = _moved(ctx, source, destination, from_left=False, to_left=True)
     return ctx.null if element is None else replies.bulk(element)
@@ -81,7 +83,8 @@ def _move_or_wait(
 
 
 @command("BLMOVE", arity=6, flags={WRITE, DENYOOM, NOSCRIPT, BLOCKING}, keys=_MOVE, group="list", since="6.2.0",
-         own_effects=True, summary="Moves an element from one list to another, and waits for one.")
+         own_effects=True, summary="Moves an element from one list to another, and waits for one.",
+         syntax="source:key destination:key (LEFT | RIGHT) (LEFT | RIGHT) timeout:double")
 def blmove(
     ctx: Context, source: bytes, destination: bytes, whence: bytes, where: bytes, timeout: bytes
 ) -> bytes | None:
@@ -93,7 +96,9 @@ def blmove(
 
 
 @command("BRPOPLPUSH", arity=4, flags={WRITE, DENYOOM, NOSCRIPT, BLOCKING}, keys=_MOVE, group="list", since="2.2.0",
-         own_effects=True, summary="Moves the last element of a list to the head of another, and waits for one.")
+         own_effects=True, summary="Moves the last element of a list to the head of another, and waits for one.",
+         syntax="source:key destination:key timeout:double",
+         deprecated=("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments"))
 def brpoplpush(ctx: Context, source: bytes, destination: bytes, timeout: bytes) -> bytes | None:
     wait_ms = timeout_ms(ctx, timeout)
     return _move_or_wait(
@@ -118,13 +123,17 @@ def _blocking_pop(ctx: Context, arguments: tuple[bytes, ...], *, left: bool) -> 
 
 
 @command("BLPOP", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING}, keys=_ALL_BUT_LAST, group="list", since="2.0.0",
-         own_effects=True, summary="Takes the head of the first list that has one, and waits for one.")
+         own_effects=True, summary="Takes the head of the first list that has one, and waits for one.",
+         complexity="O(N) in the number of keys",
+         syntax="key... timeout:double")
 def blpop(ctx: Context, *arguments: bytes) -> bytes | None:
     return _blocking_pop(ctx, arguments, left=True)
 
 
 @command("BRPOP", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING}, keys=_ALL_BUT_LAST, group="list", since="2.0.0",
-         own_effects=True, summary="Takes the tail of the first list that has one, and waits for one.")
+         own_effects=True, summary="Takes the tail of the first list that has one, and waits for one.",
+         complexity="O(N) in the number of keys",
+         syntax="key... timeout:double")
 def brpop(ctx: Context, *arguments: bytes) -> bytes | None:
     return _blocking_pop(ctx, arguments, left=False)
 
@@ -139,15 +148,19 @@ def _pop_many(ctx: Context, key: bytes, count: int, *, left: bool) -> bytes | No
 
 
 @command("LMPOP", arity=-4, flags={WRITE, MOVABLE_KEYS}, keys=(NumKeys(1, _POPPED),), group="list", since="7.0.0",
-         own_effects=True, summary="Takes elements from the first list that has some.")
+         own_effects=True, summary="Takes elements from the first list that has some.",
+         complexity="O(N+M), where N is the number of keys and M that of the elements answered",
+         syntax="numkeys:integer key... (LEFT | RIGHT) [COUNT count:integer]")
 def lmpop(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     keys, left, count = parse_pop(numkeys, rest, _SIDES)
     return served(ctx, keys, lambda ctx, key: _pop_many(ctx, key, count, left=left)) or ctx.null_array
 
 
 @command("BLMPOP", arity=-5, flags={WRITE, BLOCKING, MOVABLE_KEYS}, keys=(NumKeys(2, _POPPED),), group="list",
-         since="7.0.0", own_effects=True, summary="Takes elements from the first list that has some, and waits.")
+         since="7.0.0", own_effects=True, summary="Takes elements from the first list that has some, and waits.",
+         complexity="O(N+M), where N is the number of keys and M that of the elements answered",
+         syntax="timeout:double numkeys:integer key... (LEFT | RIGHT) [COUNT count:integer]")
 def blmpop(ctx: Context, timeout: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
-    wait_ms = timeout_ms(ctx, timeout)
     keys, left, count = parse_pop(numkeys, rest, _SIDES)
+    wait_ms = timeout_ms(ctx, timeout)
     return served_or_waiting(ctx, keys, wait_ms, lambda ctx, key: _pop_many(ctx, key, count, left=left), ListValue)

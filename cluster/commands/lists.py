@@ -48,25 +48,27 @@ def push(ctx: Context, key: bytes, elements: tuple[bytes, ...], *, left: bool, o
 
 
 @command("LPUSH", arity=-3, flags={WRITE, DENYOOM, FAST}, keys=_PUSH, group="list", since="1.0.0",
-         summary="Puts elements at the head of a list.")
+         summary="Puts elements at the head of a list.", complexity="O(1) for each element", syntax="key element...")
 def lpush(ctx: Context, key: bytes, *elements: bytes) -> bytes:
     return push(ctx, key, elements, left=True)
 
 
 @command("RPUSH", arity=-3, flags={WRITE, DENYOOM, FAST}, keys=_PUSH, group="list", since="1.0.0",
-         summary="Puts elements at the tail of a list.")
+         summary="Puts elements at the tail of a list.", complexity="O(1) for each element", syntax="key element...")
 def rpush(ctx: Context, key: bytes, *elements: bytes) -> bytes:
     return push(ctx, key, elements, left=False)
 
 
 @command("LPUSHX", arity=-3, flags={WRITE, DENYOOM, FAST}, keys=_PUSH, group="list", since="2.2.0",
-         summary="Puts elements at the head of a list that exists.")
+         summary="Puts elements at the head of a list that exists.", complexity="O(1) for each element",
+         syntax="key element...")
 def lpushx(ctx: Context, key: bytes, *elements: bytes) -> bytes:
     return push(ctx, key, elements, left=True, only_existing=True)
 
 
 @command("RPUSHX", arity=-3, flags={WRITE, DENYOOM, FAST}, keys=_PUSH, group="list", since="2.2.0",
-         summary="Puts elements at the tail of a list that exists.")
+         summary="Puts elements at the tail of a list that exists.", complexity="O(1) for each element",
+         syntax="key element...")
 def rpushx(ctx: Context, key: bytes, *elements: bytes) -> bytes:
     return push(ctx, key, elements, left=False, only_existing=True)
 
@@ -105,26 +107,29 @@ def positive_count(text: bytes) -> int:
 
 
 @command("LPOP", arity=-2, flags={WRITE, FAST}, keys=_POP, group="list", since="1.0.0",
-         summary="Takes elements from the head of a list.")
+         summary="Takes elements from the head of a list.", complexity="O(N) in the number of elements answered",
+         syntax="key [count:integer]@6.2.0")
 def lpop(ctx: Context, key: bytes, *count: bytes) -> bytes:
     return _pop(ctx, key, count, left=True)
 
 
 @command("RPOP", arity=-2, flags={WRITE, FAST}, keys=_POP, group="list", since="1.0.0",
-         summary="Takes elements from the tail of a list.")
+         summary="Takes elements from the tail of a list.", complexity="O(N) in the number of elements answered",
+         syntax="key [count:integer]@6.2.0")
 def rpop(ctx: Context, key: bytes, *count: bytes) -> bytes:
     return _pop(ctx, key, count, left=False)
 
 
 @command("LLEN", arity=2, flags={READONLY, FAST}, keys=_PRESENCE, group="list", since="1.0.0",
-         summary="Answers the length of a list.")
+         summary="Answers the length of a list.", syntax="key")
 def llen(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, ListValue)
     return replies.ZERO if value is None else replies.integer(len(value))
 
 
 @command("LINDEX", arity=3, flags={READONLY}, keys=FIRST_READ, group="list", since="1.0.0",
-         summary="Answers the element at a position.")
+         summary="Answers the element at a position.", complexity="O(N) in the distance to the nearer end",
+         syntax="key index:integer")
 def lindex(ctx: Context, key: bytes, index: bytes) -> bytes:
     value = ctx.typed(key, ListValue)
     if value is None:
@@ -136,7 +141,8 @@ def lindex(ctx: Context, key: bytes, index: bytes) -> bytes:
 
 
 @command("LSET", arity=4, flags={WRITE, DENYOOM}, keys=first_key("RW", "update"), group="list", since="1.0.0",
-         summary="Replaces the element at a position.")
+         summary="Replaces the element at a position.", complexity="O(N) in the distance to the nearer end",
+         syntax="key index:integer element")
 def lset(ctx: Context, key: bytes, index: bytes, element: bytes) -> bytes:
     value = ctx.typed_for_write(key, ListValue)
     if value is None:
@@ -158,7 +164,9 @@ def window(start: int, end: int, length: int) -> tuple[int, int]:
 
 
 @command("LRANGE", arity=4, flags={READONLY}, keys=FIRST_READ, group="list", since="1.0.0",
-         summary="Answers the elements of a range of positions.")
+         summary="Answers the elements of a range of positions.",
+         complexity="O(S+N), where S is the distance from the nearer end to the start and N the number of elements "
+                    "answered", syntax="key start:integer stop:integer")
 def lrange(ctx: Context, key: bytes, start: bytes, end: bytes) -> bytes:
     first, last = parse_integer(start), parse_integer(end)
     value = ctx.typed(key, ListValue)
@@ -168,7 +176,8 @@ def lrange(ctx: Context, key: bytes, start: bytes, end: bytes) -> bytes:
 
 
 @command("LTRIM", arity=4, flags={WRITE}, keys=first_key("RW", "delete"), group="list", since="1.0.0",
-         summary="Keeps only the elements of a range of positions.")
+         summary="Keeps only the elements of a range of positions.",
+         complexity="O(N) in the number of elements removed", syntax="key start:integer stop:integer")
 def ltrim(ctx: Context, key: bytes, start: bytes, end: bytes) -> bytes:
     first, last = parse_integer(start), parse_integer(end)
     value = ctx.typed_for_write(key, ListValue)
@@ -190,7 +199,8 @@ def ltrim(ctx: Context, key: bytes, start: bytes, end: bytes) -> bytes:
 
 
 @command("LINSERT", arity=5, flags={WRITE, DENYOOM}, keys=_PUSH, group="list", since="2.2.0",
-         summary="Puts an element before or after another.")
+         summary="Puts an element before or after another.", complexity="O(N) in the distance to the nearer end",
+         syntax="key (BEFORE | AFTER) pivot element")
 def linsert(ctx: Context, key: bytes, where: bytes, pivot: bytes, element: bytes) -> bytes:
     side = where.upper()
     if side not in (b"BEFORE", b"AFTER"):
@@ -209,7 +219,8 @@ def linsert(ctx: Context, key: bytes, where: bytes, pivot: bytes, element: bytes
 
 
 @command("LREM", arity=4, flags={WRITE}, keys=first_key("RW", "delete"), group="list", since="1.0.0",
-         summary="Removes elements that equal a value.")
+         summary="Removes elements that equal a value.",
+         complexity="O(N+M), where N is the length and M how many are removed", syntax="key count:integer element")
 def lrem(ctx: Context, key: bytes, count: bytes, element: bytes) -> bytes:
     wanted = parse_integer(count)
     value = ctx.typed_for_write(key, ListValue)
@@ -231,7 +242,9 @@ def lrem(ctx: Context, key: bytes, count: bytes, element: bytes) -> bytes:
 
 
 @command("LPOS", arity=-3, flags={READONLY}, keys=FIRST_READ, group="list", since="6.0.6",
-         summary="Answers the positions of elements that equal a value.")
+         summary="Answers the positions of elements that equal a value.",
+         complexity="O(N) in the number of elements looked at",
+         syntax="key element [RANK rank:integer] [COUNT num-matches:integer] [MAXLEN len:integer]")
 def lpos(ctx: Context, key: bytes, element: bytes, *options: bytes) -> bytes:
     rank, count, most = _position_options(options)
     value = ctx.typed(key, ListValue)

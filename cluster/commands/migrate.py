@@ -33,7 +33,10 @@ class _OneKey(KeySpec):
 
 @command("MIGRATE", arity=-6, flags={WRITE}, group="generic", since="2.6.0", categories=("dangerous",),
          keys=(_OneKey(3, 3, 1, _FLAGS), _ManyKeys(b"KEYS", -2, -1, 1, (*_FLAGS, "incomplete"))),
-         tips=("nondeterministic_output",), own_effects=True, summary="Moves keys to another server.")
+         tips=("nondeterministic_output",), own_effects=True, summary="Moves keys to another server.",
+         complexity="DUMP and DEL here, RESTORE there, and O(N) for the way between in bytes",
+         syntax="host port:integer (key | '') destination-db:integer timeout:integer [COPY]@3.0.0 [REPLACE]@3.0.0 "
+                "[[AUTH password]@4.0.7 | [AUTH2 (username password)]@6.0.0] [KEYS key...]@3.0.6")
 def migrate(
     ctx: Context, host: bytes, port: bytes, key: bytes, target_db: bytes, timeout: bytes, *options: bytes
 ) -> bytes | None:
@@ -61,7 +64,7 @@ def migrate(
             raise SyntaxFault
     milliseconds = parse_integer(timeout)
     database = parse_integer(target_db)
-    if not any(ctx.exists(one) for one in keys):
+    if not [one for one in keys if ctx.find(one) is not None]:
         return replies.simple("NOKEY")
     migration = Migration(
         host=host.decode("utf-8", "surrogateescape"), port=_port(port), keys=keys, target_db=database,

@@ -86,14 +86,15 @@ def _list_encoding(value: ListValue, limit: int) -> str:
 
 
 @command("OBJECT ENCODING", arity=3, flags={READONLY}, keys=_KEY, group="generic", since="2.2.3", tips=_VARIES,
-         summary="Names the encoding of a value.")
+         summary="Names the encoding of a value.", syntax="key")
 def object_encoding(ctx: Context, key: bytes) -> bytes:
     value = look(ctx, key, silently=True)
     return ctx.null if value is None else replies.text(encoding(ctx, value))
 
 
 @command("OBJECT REFCOUNT", arity=3, flags={READONLY}, keys=_KEY, group="generic", since="2.2.3", tips=_VARIES,
-         summary="Answers how many references a value has: many for a shared small integer, otherwise one.")
+         summary="Answers how many references a value has: many for a shared small integer, otherwise one.",
+         syntax="key")
 def object_refcount(ctx: Context, key: bytes) -> bytes:
     value = look(ctx, key, silently=True)
     if value is None:
@@ -105,7 +106,7 @@ def object_refcount(ctx: Context, key: bytes) -> bytes:
 
 
 @command("OBJECT IDLETIME", arity=3, flags={READONLY}, keys=_KEY, group="generic", since="2.2.3", tips=_VARIES,
-         summary="Answers how many seconds ago a key was used last.")
+         summary="Answers how many seconds ago a key was used last.", syntax="key")
 def object_idletime(ctx: Context, key: bytes) -> bytes:
     if look(ctx, key, silently=True) is None:
         return ctx.null
@@ -115,7 +116,7 @@ def object_idletime(ctx: Context, key: bytes) -> bytes:
 
 
 @command("OBJECT FREQ", arity=3, flags={READONLY}, keys=_KEY, group="generic", since="4.0.0", tips=_VARIES,
-         summary="Answers how often a key is used, on a logarithmic scale.")
+         summary="Answers how often a key is used, on a logarithmic scale.", syntax="key")
 def object_freq(ctx: Context, key: bytes) -> bytes:
     if look(ctx, key, silently=True) is None:
         return ctx.null

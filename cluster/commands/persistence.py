@@ -11,7 +11,8 @@ _BUSY = "ERR Background save already in progress"
 
 
 @command("SAVE", arity=1, flags={ADMIN, NOSCRIPT, NO_ASYNC_LOADING, NO_MULTI}, group="server", since="1.0.0",
-         summary="Writes the dataset to disk, and lets everybody wait meanwhile.")
+         summary="Writes the dataset to disk, and lets everybody wait meanwhile.",
+         complexity="O(N) in the number of all keys")
 def save(ctx: Context) -> bytes:
     persistence = ctx.server.persistence
     if persistence.in_background:
@@ -22,7 +23,7 @@ def save(ctx: Context) -> bytes:
 
 
 @command("BGSAVE", arity=-1, flags={ADMIN, NOSCRIPT, NO_ASYNC_LOADING}, group="server", since="1.0.0",
-         summary="Writes the dataset to disk in the background.")
+         summary="Writes the dataset to disk in the background.", syntax="[SCHEDULE]@3.2.2")
 def bgsave(ctx: Context, *options: bytes) -> bytes:
     persistence = ctx.server.persistence
     if options and (len(options) > 1 or options[0].lower() != b"schedule"):

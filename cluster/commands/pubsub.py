@@ -36,31 +36,37 @@ def _unsubscribe(ctx: Context, names: Names, unwanted: tuple[bytes, ...]) -> byt
     return _told(ctx, ctx.server.pubsub.unsubscribe(ctx.client, names, unwanted))
 
 
-@command("SUBSCRIBE", arity=-2, flags=_LISTENING, group="pubsub", since="2.0.0", summary="Listens to channels.")
+@command("SUBSCRIBE", arity=-2, flags=_LISTENING, group="pubsub", since="2.0.0", summary="Listens to channels.",
+         complexity="O(N) in the number of channels", syntax="channel...")
 def subscribe(ctx: Context, *channels: bytes) -> bytes:
     return _subscribe(ctx, ctx.server.pubsub.channels, channels)
 
 
 @command("UNSUBSCRIBE", arity=-1, flags=_LISTENING, group="pubsub", since="2.0.0",
-         summary="Stops listening to channels, the given ones or all.")
+         summary="Stops listening to channels, the given ones or all.", complexity="O(N) in the number of channels",
+         syntax="[channel...]")
 def unsubscribe(ctx: Context, *channels: bytes) -> bytes:
     return _unsubscribe(ctx, ctx.server.pubsub.channels, channels)
 
 
 @command("PSUBSCRIBE", arity=-2, flags=_LISTENING, group="pubsub", since="2.0.0",
-         summary="Listens to all channels that fit patterns.")
+         summary="Listens to all channels that fit patterns.", complexity="O(N) in the number of patterns",
+         syntax="pattern:pattern...")
 def psubscribe(ctx: Context, *patterns: bytes) -> bytes:
     return _subscribe(ctx, ctx.server.pubsub.patterns, patterns)
 
 
 @command("PUNSUBSCRIBE", arity=-1, flags=_LISTENING, group="pubsub", since="2.0.0",
-         summary="Stops listening to patterns, the given ones or all.")
+         summary="Stops listening to patterns, the given ones or all.",
+         complexity="O(N+M), where N is the number of the client's patterns and M that of all",
+         syntax="[pattern:pattern...]")
 def punsubscribe(ctx: Context, *patterns: bytes) -> bytes:
     return _unsubscribe(ctx, ctx.server.pubsub.patterns, patterns)
 
 
 @command("SSUBSCRIBE", arity=-2, flags=_LISTENING, keys=_SHARD_CHANNELS, group="pubsub", since="7.0.0",
-         summary="Listens to shard channels, which live in a slot.")
+         summary="Listens to shard channels, which live in a slot.", complexity="O(N) in the number of channels",
+         syntax="shardchannel...")
 def ssubscribe(ctx: Context, *channels: bytes) -> bytes:
     if not ctx.allows_blocking:
         raise CommandError("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client")
@@ -68,12 +74,15 @@ def ssubscribe(ctx: Context, *channels: bytes) -> bytes:
 
 
 @command("SUNSUBSCRIBE", arity=-1, flags=_LISTENING, keys=_SHARD_CHANNELS, group="pubsub", since="7.0.0",
-         summary="Stops listening to shard channels, the given ones or all.")
+         summary="Stops listening to shard channels, the given ones or all.",
+         complexity="O(N) in the number of channels", syntax="[shardchannel...]")
 def sunsubscribe(ctx: Context, *channels: bytes) -> bytes:
     return _unsubscribe(ctx, ctx.server.pubsub.shard_channels, channels)
 
 
-@command("PUBLISH", arity=3, flags=_PUBLISHING, group="pubsub", since="2.0.0", summary="Sends a message to a channel.")
+@command("PUBLISH", arity=3, flags=_PUBLISHING, group="pubsub", since="2.0.0", summary="Sends a message to a channel.",
+         complexity="O(N+M), where N is the number of the channel's subscribers and M that of all patterns",
+         syntax="channel message")
 def publish(ctx: Context, channel: bytes, message: bytes) -> bytes:
     server = ctx.server
     if not server.cluster_enabled:  # there the bus carries it
@@ -82,7 +91,8 @@ def publish(ctx: Context, channel: bytes, message: bytes) -> bytes:
 
 
 @command("SPUBLISH", arity=3, flags=_PUBLISHING, keys=_SHARD_CHANNEL, group="pubsub", since="7.0.0",
-         summary="Sends a message to a shard channel.")
+         summary="Sends a message to a shard channel.", complexity="O(N) in the number of the channel's subscribers",
+         syntax="shardchannel message")
 def spublish(ctx: Context, channel: bytes, message: bytes) -> bytes:
     server = ctx.server
     if not server.cluster_enabled:
@@ -110,13 +120,14 @@ def _counted(names: Names, channels: tuple[bytes, ...]) -> bytes:
 
 
 @command("PUBSUB CHANNELS", arity=-2, flags=_ASKING, group="pubsub", since="2.8.0",
-         summary="Names the channels that are listened to.")
+         summary="Names the channels that are listened to.", complexity="O(N) in the number of channels",
+         syntax="[pattern:pattern]")
 def pubsub_channels(ctx: Context, *pattern: bytes) -> bytes:
     return _active(ctx.server.pubsub.channels, b"CHANNELS", pattern)
 
 
 @command("PUBSUB NUMSUB", arity=-2, flags=_ASKING, group="pubsub", since="2.8.0",
-         summary="Counts who listens to channels.")
+         summary="Counts who listens to channels.", complexity="O(N) in the number of channels", syntax="[channel...]")
 def pubsub_numsub(ctx: Context, *channels: bytes) -> bytes:
     return _counted(ctx.server.pubsub.channels, channels)
 
@@ -128,13 +139,15 @@ def pubsub_numpat(ctx: Context) -> bytes:
 
 
 @command("PUBSUB SHARDCHANNELS", arity=-2, flags=_ASKING, group="pubsub", since="7.0.0",
-         summary="Names the shard channels that are listened to.")
+         summary="Names the shard channels that are listened to.", complexity="O(N) in the number of channels",
+         syntax="[pattern:pattern]")
 def pubsub_shardchannels(ctx: Context, *pattern: bytes) -> bytes:
     return _active(ctx.server.pubsub.shard_channels, b"SHARDCHANNELS", pattern)
 
 
 @command("PUBSUB SHARDNUMSUB", arity=-2, flags=_ASKING, group="pubsub", since="7.0.0",
-         summary="Counts who listens to shard channels.")
+         summary="Counts who listens to shard channels.", complexity="O(N) in the number of channels",
+         syntax="[shardchannel...]")
 def pubsub_shardnumsub(ctx: Context, *channels: bytes) -> bytes:
     return _counted(ctx.server.pubsub.shard_channels, channels)
 

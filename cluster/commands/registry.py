@@ -44,9 +44,9 @@ class Command:
     """One command or subcommand. Attributes the session reads for each request come first."""
 
     __slots__ = (
-        "arity", "calls", "categories", "deprecated", "failed", "flags", "full_name", "group", "handler", "history",
+        "arity", "calls", "categories", "complexity", "deprecated", "failed", "flags", "full_name", "group", "handler",
         "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "spent_ns", "step",
-        "subcommands", "summary", "takes_imports", "tips", "complexity", "writes",
+        "subcommands", "summary", "syntax", "takes_imports", "tips", "writes",
     )
 
     def __init__(
@@ -64,7 +64,9 @@ class Command:
         tips: Iterable[str] = (),
         own_effects: bool = False,
         parent: str | None = None,
-        complexity: str = "",
+        complexity: str = "O(1)",
+        syntax: str = "",
+        deprecated: tuple[str, str] | None = None,
     ) -> None:
         self.name = name.lower()
         self.full_name = f"{parent.lower()}|{self.name}" if parent else self.name
@@ -80,6 +82,8 @@ class Command:
         self.categories = frozenset(categories)
         self.tips = tuple(tips)
         self.complexity = complexity
+        self.syntax = syntax
+        self.deprecated = deprecated
         self.own_effects = own_effects
         self.subcommands: dict[bytes, Command] = {}
         self.calls = 0
@@ -130,7 +134,9 @@ def command(
     categories: Iterable[str] = (),
     tips: Iterable[str] = (),
     own_effects: bool = False,
-    complexity: str = "",
+    complexity: str = "O(1)",
+    syntax: str = "",
+    deprecated: tuple[str, str] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Describe the decorated function as the command `name`; ``"CONFIG GET"`` is a subcommand.
 
@@ -138,6 +144,8 @@ def command(
     own_effects: the handler calls `ctx.propagate` itself; otherwise a write that changed something is journaled
     as it was sent.
     categories: those that neither flags nor group imply.
+    syntax: the arguments, in the notation of `cluster.commands.syntax`.
+    deprecated: since when, and what to use instead.
     """
 
     def attach(handler: Handler) -> Handler:
@@ -145,6 +153,7 @@ def command(
         described = Command(
             leaf, handler, arity=arity, flags=flags, keys=keys, group=group, since=since, summary=summary,
             categories=categories, tips=tips, own_effects=own_effects, parent=parent or None, complexity=complexity,
+            syntax=syntax, deprecated=deprecated,
         )
         existing: list[Command] = getattr(handler, "commands", [])
         existing.append(described)
@@ -156,7 +165,8 @@ def command(
 
 def container(name: str, *, group: str, since: str, summary: str, arity: int = -2) -> Command:
     """A command that only holds subcommands: a module-level constant of the module that defines those."""
-    return Command(name, None, arity=arity, flags=(), keys=NO_KEYS, group=group, since=since, summary=summary)
+    return Command(name, None, arity=arity, flags=(), keys=NO_KEYS, group=group, since=since, summary=summary,
+                   complexity="Depends on the subcommand.")
 
 
 class CommandTable:
@@ -223,6 +233,6 @@ def _copy(entry: Command) -> Command:
     values: dict[str, Any] = {
         key: getattr(entry, key)
         for key in ("arity", "flags", "keys", "group", "since", "summary", "categories", "tips", "own_effects",
-                    "complexity")
+                    "complexity", "syntax", "deprecated")
     }
     return Command(entry.name, entry.handler, parent=parent, **values)

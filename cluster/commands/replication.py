@@ -23,7 +23,7 @@ _HIGHEST_PORT = 65_535
 
 
 @command("PSYNC", arity=-3, flags=_SYNC_FLAGS, group="server", since="2.8.0",
-         summary="Asks for the replication stream, from an offset if it can be.")
+         summary="Asks for the replication stream, from an offset if it can be.", syntax="replicationid offset:integer")
 def psync(ctx: Context, replid: bytes, offset: bytes, *_options: bytes) -> bytes | None:
     if ctx.client.is_replica_link:
         return None
@@ -73,9 +73,10 @@ def replconf(ctx: Context, *options: bytes) -> bytes | None:
 
 
 @command("REPLICAOF", arity=3, flags={ADMIN, NOSCRIPT, STALE, NO_ASYNC_LOADING}, group="server", since="5.0.0",
-         summary="Makes this server a replica of another, or of none.")
+         summary="Makes this server a replica of another, or of none.", syntax="(host port:integer | NO ONE)")
 @command("SLAVEOF", arity=3, flags={ADMIN, NOSCRIPT, STALE, NO_ASYNC_LOADING}, group="server", since="1.0.0",
-         summary="Makes this server a replica of another, or of none (the old name).")
+         summary="Makes this server a replica of another, or of none (the old name).",
+         syntax="(host port:integer | NO ONE)", deprecated=("5.0.0", "`REPLICAOF`"))
 def replicaof(ctx: Context, host: bytes, port: bytes) -> bytes:
     server = ctx.server
     if server.cluster_enabled:
@@ -124,7 +125,8 @@ def role(ctx: Context) -> bytes:
 
 @command("WAIT", arity=3, flags={NOSCRIPT}, group="generic", since="3.0.0", categories=("blocking", "connection"),
          tips=("request_policy:all_shards", "response_policy:agg_min"),
-         summary="Waits until replicas have acknowledged the writes so far.")
+         summary="Waits until replicas have acknowledged the writes so far.",
+         syntax="numreplicas:integer timeout:integer")
 def wait(ctx: Context, count: bytes, timeout: bytes) -> bytes | None:
     if ctx.server.is_replica:
         raise CommandError(

@@ -87,7 +87,9 @@ def scan_members(
 
 
 @command("SCAN", arity=-2, flags={READONLY}, group="generic", since="2.8.0",
-         tips=("nondeterministic_output", "request_policy:special"), summary="Goes through the keys, some at a time.")
+         tips=("nondeterministic_output", "request_policy:special"), summary="Goes through the keys, some at a time.",
+         complexity="O(1) for each call, O(N) for all of them until the cursor is back at 0",
+         syntax="cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [TYPE type]@6.0.0")
 def scan(ctx: Context, cursor: bytes, *options: bytes) -> bytes:
     at = parse_cursor(cursor)
     effort, glob, wanted, _ = scan_options(options, with_type=True)
@@ -102,7 +104,8 @@ def scan(ctx: Context, cursor: bytes, *options: bytes) -> bytes:
 
 @command("KEYS", arity=2, flags={READONLY}, group="generic", since="1.0.0", categories=("dangerous",),
          tips=("request_policy:all_shards", "nondeterministic_output_order"),
-         summary="Answers every key whose name matches a pattern.")
+         summary="Answers every key whose name matches a pattern.",
+         complexity="O(N) in the number of keys of the database", syntax="pattern:pattern")
 def keys_(ctx: Context, pattern: bytes) -> bytes:
     matches = (lambda key: True) if pattern == b"*" else Glob(pattern).matches
     found: list[bytes] = []

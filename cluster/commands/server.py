@@ -33,7 +33,7 @@ SLOWLOG = container("SLOWLOG", group="server", since="2.2.12", summary="Holds th
 
 
 @command("INFO", arity=-1, flags={LOADING, STALE}, group="server", since="1.0.0", categories=("dangerous",),
-         tips=_EVERYWHERE, summary="Shows facts and counters of the server, by section.")
+         tips=_EVERYWHERE, summary="Shows facts and counters of the server, by section.", syntax="[section...]")
 def info(ctx: Context, *sections: bytes) -> bytes:
     names: list[str] = []
     for section in sections or (b"default",):
@@ -55,7 +55,9 @@ def time(ctx: Context) -> bytes:
 
 
 @command("SHUTDOWN", arity=-1, flags={ADMIN, NOSCRIPT, LOADING, STALE, NO_MULTI, ALLOW_BUSY}, group="server",
-         since="1.0.0", summary="Saves as configured, and ends the process.")
+         since="1.0.0", summary="Saves as configured, and ends the process.",
+         complexity="O(N) when it saves, where N is the number of all keys, else O(1)",
+         syntax="[NOSAVE | SAVE] [NOW]@7.0.0 [FORCE]@7.0.0 [ABORT]@7.0.0")
 def shutdown(ctx: Context, *options: bytes) -> bytes | None:
     words = {option.lower().decode("ascii", "replace") for option in options}
     if words - {"save", "nosave", "now", "force", "abort"} or {"save", "nosave"} <= words:
@@ -85,7 +87,8 @@ def monitor(ctx: Context) -> bytes:
 
 
 @command("SLOWLOG GET", arity=-2, flags={ADMIN, LOADING, STALE}, group="server", since="2.2.12",
-         tips=("request_policy:all_nodes", "nondeterministic_output"), summary="Shows the newest slow commands.")
+         tips=("request_policy:all_nodes", "nondeterministic_output"), summary="Shows the newest slow commands.",
+         complexity="O(N) in the number of entries answered", syntax="[count:integer]")
 def slowlog_get(ctx: Context, *count: bytes) -> bytes:
     if len(count) > 1:
         raise wrong_subcommand("slowlog", b"GET")
@@ -113,7 +116,8 @@ def slowlog_len(ctx: Context) -> bytes:
 
 
 @command("SLOWLOG RESET", arity=2, flags={ADMIN, LOADING, STALE}, group="server", since="2.2.12",
-         tips=("request_policy:all_nodes", "response_policy:all_succeeded"), summary="Empties the slow log.")
+         tips=("request_policy:all_nodes", "response_policy:all_succeeded"), summary="Empties the slow log.",
+         complexity="O(N) in the number of entries")
 def slowlog_reset(ctx: Context) -> bytes:
     ctx.server.slow_log.entries.clear()
     return replies.OK
@@ -133,7 +137,8 @@ def slowlog_help(_ctx: Context) -> bytes:
 
 
 @command("MEMORY USAGE", arity=-3, flags={READONLY}, keys=(KeySpec(2, 2, 1, READ[:1]),), group="server",
-         since="4.0.0", summary="Estimates the bytes a key and its value take.")
+         since="4.0.0", summary="Estimates the bytes a key and its value take.",
+         complexity="O(N) in the number of samples", syntax="key [SAMPLES count:integer]")
 def memory_usage(ctx: Context, key: bytes, *options: bytes) -> bytes:
     samples = _USAGE_SAMPLES
     if options:

@@ -68,37 +68,45 @@ def _store(ctx: Context, destination: bytes, members: list[bytes], event: str) -
 
 
 @command("SINTER", arity=-2, flags={READONLY}, keys=ALL_READ, group="set", since="1.0.0", tips=_UNORDERED,
-         summary="Answers the members that all sets have.")
+         summary="Answers the members that all sets have.",
+         complexity="O(N*M) at worst, where N is the size of the smallest set and M the number of sets",
+         syntax="key...")
 def sinter(ctx: Context, *keys: bytes) -> bytes:
     return members_reply(_common(ctx, _sets(ctx, keys)), ctx.resp)
 
 
 @command("SUNION", arity=-2, flags={READONLY}, keys=ALL_READ, group="set", since="1.0.0", tips=_UNORDERED,
-         summary="Answers the members that any of the sets has.")
+         summary="Answers the members that any of the sets has.",
+         complexity="O(N) in the number of elements of all sets", syntax="key...")
 def sunion(ctx: Context, *keys: bytes) -> bytes:
     return members_reply(_united(ctx, _sets(ctx, keys)), ctx.resp)
 
 
 @command("SDIFF", arity=-2, flags={READONLY}, keys=ALL_READ, group="set", since="1.0.0", tips=_UNORDERED,
-         summary="Answers the members of the first set that no other has.")
+         summary="Answers the members of the first set that no other has.",
+         complexity="O(N) in the number of elements of all sets", syntax="key...")
 def sdiff(ctx: Context, *keys: bytes) -> bytes:
     return members_reply(_left_over(ctx, _sets(ctx, keys)), ctx.resp)
 
 
 @command("SINTERSTORE", arity=-3, flags={WRITE, DENYOOM}, keys=_store_keys("RW", "update"), group="set",
-         since="1.0.0", summary="Stores the members that all sets have.")
+         since="1.0.0", summary="Stores the members that all sets have.",
+         complexity="O(N*M) at worst, where N is the size of the smallest set and M the number of sets",
+         syntax="destination:key key...")
 def sinterstore(ctx: Context, destination: bytes, *keys: bytes) -> bytes:
     return _store(ctx, destination, _common(ctx, _sets(ctx, keys)), "sinterstore")
 
 
 @command("SUNIONSTORE", arity=-3, flags={WRITE, DENYOOM}, keys=_store_keys("OW", "update"), group="set",
-         since="1.0.0", summary="Stores the members that any of the sets has.")
+         since="1.0.0", summary="Stores the members that any of the sets has.",
+         complexity="O(N) in the number of elements of all sets", syntax="destination:key key...")
 def sunionstore(ctx: Context, destination: bytes, *keys: bytes) -> bytes:
     return _store(ctx, destination, _united(ctx, _sets(ctx, keys)), "sunionstore")
 
 
 @command("SDIFFSTORE", arity=-3, flags={WRITE, DENYOOM}, keys=_store_keys("OW", "update"), group="set",
-         since="1.0.0", summary="Stores the members of the first set that no other has.")
+         since="1.0.0", summary="Stores the members of the first set that no other has.",
+         complexity="O(N) in the number of elements of all sets", syntax="destination:key key...")
 def sdiffstore(ctx: Context, destination: bytes, *keys: bytes) -> bytes:
     return _store(ctx, destination, _left_over(ctx, _sets(ctx, keys)), "sdiffstore")
 
@@ -120,7 +128,9 @@ def parse_limit(options: tuple[bytes, ...]) -> int:
 
 
 @command("SINTERCARD", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=(NumKeys(1),), group="set", since="7.0.0",
-         summary="Answers how many members all sets have.")
+         summary="Answers how many members all sets have.",
+         complexity="O(N*M) at worst, where N is the size of the smallest set and M the number of sets",
+         syntax="numkeys:integer key... [LIMIT limit:integer]")
 def sintercard(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     keys, options = parse_numkeys(numkeys, rest)
     if len(keys) < int(numkeys):

@@ -35,7 +35,7 @@ def shown(ctx: Context, value: SetValue) -> Iterable[bytes]:
 
 
 @command("SADD", arity=-3, flags={WRITE, DENYOOM, FAST}, keys=first_key("RW", "insert"), group="set", since="1.0.0",
-         summary="Adds members to a set.")
+         summary="Adds members to a set.", complexity="O(1) for each element", syntax="key member...")
 def sadd(ctx: Context, key: bytes, *members: bytes) -> bytes:
     value = ctx.typed_for_write(key, SetValue)
     if value is None:
@@ -51,7 +51,7 @@ def sadd(ctx: Context, key: bytes, *members: bytes) -> bytes:
 
 
 @command("SREM", arity=-3, flags={WRITE, FAST}, keys=first_key("RW", "delete"), group="set", since="1.0.0",
-         summary="Removes members from a set.")
+         summary="Removes members from a set.", complexity="O(N) in the number of members", syntax="key member...")
 def srem(ctx: Context, key: bytes, *members: bytes) -> bytes:
     value = ctx.typed_for_write(key, SetValue)
     if value is None:
@@ -65,7 +65,7 @@ def srem(ctx: Context, key: bytes, *members: bytes) -> bytes:
 
 @command("SMOVE", arity=4, flags={WRITE, FAST}, group="set", since="1.0.0",
          keys=(KeySpec(1, 1, 1, ("RW", "access", "delete")), KeySpec(2, 2, 1, ("RW", "insert"))),
-         summary="Moves a member from one set to another.")
+         summary="Moves a member from one set to another.", syntax="source:key destination:key member")
 def smove(ctx: Context, source: bytes, destination: bytes, member: bytes) -> bytes:
     value = ctx.find_for_write(source)
     target = ctx.find_for_write(destination)
@@ -88,14 +88,15 @@ def smove(ctx: Context, source: bytes, destination: bytes, member: bytes) -> byt
 
 
 @command("SISMEMBER", arity=3, flags={READONLY, FAST}, keys=first_key("RO"), group="set", since="1.0.0",
-         summary="Tells whether a set has a member.")
+         summary="Tells whether a set has a member.", syntax="key member")
 def sismember(ctx: Context, key: bytes, member: bytes) -> bytes:
     value = ctx.typed(key, SetValue)
     return replies.ONE if value is not None and member in value.members else replies.ZERO
 
 
 @command("SMISMEMBER", arity=-3, flags={READONLY, FAST}, keys=FIRST_READ, group="set", since="6.2.0",
-         summary="Tells of several members whether a set has them.")
+         summary="Tells of several members whether a set has them.",
+         complexity="O(N) in the number of members asked for", syntax="key member...")
 def smismember(ctx: Context, key: bytes, *members: bytes) -> bytes:
     value = ctx.typed(key, SetValue)
     there = () if value is None else value.members
@@ -103,21 +104,23 @@ def smismember(ctx: Context, key: bytes, *members: bytes) -> bytes:
 
 
 @command("SCARD", arity=2, flags={READONLY, FAST}, keys=first_key("RO"), group="set", since="1.0.0",
-         summary="Answers the number of members.")
+         summary="Answers the number of members.", syntax="key")
 def scard(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, SetValue)
     return replies.ZERO if value is None else replies.integer(len(value))
 
 
 @command("SMEMBERS", arity=2, flags={READONLY}, keys=FIRST_READ, group="set", since="1.0.0",
-         tips=("nondeterministic_output_order",), summary="Answers every member.")
+         tips=("nondeterministic_output_order",), summary="Answers every member.",
+         complexity="O(N) in the number of members", syntax="key")
 def smembers(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, SetValue)
     return members_reply([] if value is None else list(shown(ctx, value)), ctx.resp)
 
 
 @command("SPOP", arity=-2, flags={WRITE, FAST}, keys=first_key("RW", "access", "delete"), group="set", since="1.0.0",
-         tips=_RANDOM, own_effects=True, summary="Takes random members from a set.")
+         tips=_RANDOM, own_effects=True, summary="Takes random members from a set.",
+         complexity="O(1) without a count, else O(N) in the count", syntax="key [count:integer]@3.2.0")
 def spop(ctx: Context, key: bytes, *options: bytes) -> bytes:
     if len(options) > 1:
         raise SyntaxFault
@@ -141,7 +144,8 @@ def spop(ctx: Context, key: bytes, *options: bytes) -> bytes:
 
 
 @command("SRANDMEMBER", arity=-2, flags={READONLY}, keys=FIRST_READ, group="set", since="1.0.0", tips=_RANDOM,
-         summary="Answers random members of a set.")
+         summary="Answers random members of a set.", complexity="O(1) without a count, else O(N) in the count",
+         syntax="key [count:integer]@2.6.0")
 def srandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
     if len(options) > 1:
         raise SyntaxFault
@@ -155,7 +159,9 @@ def srandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
 
 
 @command("SSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="set", since="2.8.0", tips=_RANDOM,
-         summary="Goes through the members of a set, some at a time.")
+         summary="Goes through the members of a set, some at a time.",
+         complexity="O(1) for each call, O(N) for all of them until the cursor is back at 0",
+         syntax="key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]")
 def sscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
     return scan_members(
         ctx, key, cursor, options, kind=SetValue, members=lambda value: value.members,

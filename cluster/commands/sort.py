@@ -78,7 +78,11 @@ def _refuse_in_cluster(ctx: Context, option: str) -> None:
 
 
 @command("SORT", arity=-2, flags={WRITE, DENYOOM}, keys=(_SORTED, _UNKNOWN, _STORED), group="generic", since="1.0.0",
-         categories=_CATEGORIES, summary="Sorts a list, set or sorted set, and answers or stores the result.")
+         categories=_CATEGORIES, summary="Sorts a list, set or sorted set, and answers or stores the result.",
+         complexity="O(N+M*log(M)), where N is the number of elements and M how many are answered; O(N) when they are "
+                    "not sorted",
+         syntax="key [BY pattern:pattern#1] [LIMIT (offset:integer count:integer)] [GET pattern:pattern#1]... [ASC | "
+                "DESC] [ALPHA] [STORE destination:key#2]")
 def sort(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     options = sort_options(ctx, arguments, may_store=True)
     rows = _sorted_rows(ctx, key, options)
@@ -86,7 +90,11 @@ def sort(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
 
 
 @command("SORT_RO", arity=-2, flags={READONLY}, keys=(_SORTED, _UNKNOWN), group="generic", since="7.0.0",
-         categories=_CATEGORIES, summary="Sorts a list, set or sorted set, and answers the result.")
+         categories=_CATEGORIES, summary="Sorts a list, set or sorted set, and answers the result.",
+         complexity="O(N+M*log(M)), where N is the number of elements and M how many are answered; O(N) when they are "
+                    "not sorted",
+         syntax="key [BY pattern:pattern#1] [LIMIT (offset:integer count:integer)] [GET pattern:pattern#1]... [ASC | "
+                "DESC] [ALPHA]")
 def sort_ro(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _answer(ctx, _sorted_rows(ctx, key, sort_options(ctx, arguments, may_store=False)))
 

@@ -35,7 +35,7 @@ _AGGREGATES: dict[bytes, Aggregate] = {b"SUM": _sum, b"MIN": min, b"MAX": max}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a command asks for. `weights` has one for each of `inputs`."""
+    """What a command asks for: the scores of each key, and a weight for each of them."""
 
     inputs: list[Scores]
     weights: tuple[float, ...]
@@ -46,8 +46,10 @@ class Plan:
 def _parse(
     ctx: Context, name: str, numkeys: bytes, rest: tuple[bytes, ...], *, may_weigh: bool = True, stores: bool = False
 ) -> Plan:
-    inputs = _inputs(ctx, _parse_keys(name, numkeys, rest))  # which are looked up before the options are
-    count = len(inputs)
+    """In redis-server's order of errors: a key of another type comes before what is wrong with the options."""
+    keys = _parse_keys(name, numkeys, rest)
+    inputs = _inputs(ctx, keys)
+    count = len(keys)
     weights: tuple[float, ...] = (1.0,) * count
     aggregate: Aggregate = _sum
     with_scores = False
@@ -108,16 +110,17 @@ def _weighed(weight: float, score: float) -> float:
     return 0.0 if math.isnan(weighed) else weighed
 
 
-def _union(inputs: list[Scores], plan: Plan) -> Scores:
+def _union(plan: Plan) -> Scores:
     total: dict[bytes, float] = {}
-    for scores, weight in zip(inputs, plan.weights, strict=True):
+    for scores, weight in zip(plan.inputs, plan.weights, strict=True):
         for member, score in scores.items():
             weighed = _weighed(weight, score)
             total[member] = plan.aggregate(total[member], weighed) if member in total else weighed
     return total
 
 
-def _intersection(inputs: list[Scores], plan: Plan) -> Scores:
+def _intersection(plan: Plan) -> Scores:
+    inputs = plan.inputs
     # From the smallest on, as redis-server does it: sums of floats depend on their order.
     order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]))
     first, *others = order
@@ -131,65 +134,79 @@ def _intersection(inputs: list[Scores], plan: Plan) -> Scores:
     return found
 
 
-def _difference(inputs: list[Scores], _plan: Plan) -> Scores:
-    first, *others = inputs
+def _difference(plan: Plan) -> Scores:
+    first, *others = plan.inputs
     return {member: score for member, score in first.items() if not any(member in other for other in others)}
 
 
-_Algebra = Callable[[list[Scores], Plan], Scores]
+_Algebra = Callable[[Plan], Scores]
 
 
 def _answer(ctx: Context, plan: Plan, algebra: _Algebra) -> bytes:
-    result = algebra(plan.inputs, plan)
-    items = sorted((score, member) for member, score in result.items())
+    items = sorted((score, member) for member, score in algebra(plan).items())
     return scored_reply(items, ctx.resp, with_scores=plan.with_scores)
 
 
 def _store(ctx: Context, destination: bytes, plan: Plan, algebra: _Algebra, event: str) -> bytes:
-    result = algebra(plan.inputs, plan)
-    return store(ctx, destination, SortedSetValue(result.items()), event)
+    return store(ctx, destination, SortedSetValue(algebra(plan).items()), event)
 
 
 @command("ZUNION", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=_READ_KEYS, group="sorted-set", since="6.2.0",
-         summary="Answers the members of any of the sorted sets.")
+         summary="Answers the members of any of the sorted sets.",
+         complexity="O(N)+O(M*log(M)), where N is the number of members of all inputs and M that of the result",
+         syntax="numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM | MIN | MAX)] [WITHSCORES]")
 def zunion(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     return _answer(ctx, _parse(ctx, "zunion", numkeys, rest), _union)
 
 
 @command("ZINTER", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=_READ_KEYS, group="sorted-set", since="6.2.0",
-         summary="Answers the members that all sorted sets have.")
+         summary="Answers the members that all sorted sets have.",
+         complexity="O(N*K)+O(M*log(M)) at worst, where N is the size of the smallest of K inputs and M that of the "
+                    "result",
+         syntax="numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM | MIN | MAX)] [WITHSCORES]")
 def zinter(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     return _answer(ctx, _parse(ctx, "zinter", numkeys, rest), _intersection)
 
 
 @command("ZDIFF", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=_READ_KEYS, group="sorted-set", since="6.2.0",
-         summary="Answers the members of the first sorted set that no other has.")
+         summary="Answers the members of the first sorted set that no other has.",
+         complexity="O(L + (N-K)log(N)) at worst, where L is the number of members of all inputs, N the size of the "
+                    "first, K that of the result", syntax="numkeys:integer key... [WITHSCORES]")
 def zdiff(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     return _answer(ctx, _parse(ctx, "zdiff", numkeys, rest, may_weigh=False), _difference)
 
 
 @command("ZUNIONSTORE", arity=-4, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_STORE_KEYS, group="sorted-set",
-         since="2.0.0", summary="Stores the members of any of the sorted sets.")
+         since="2.0.0", summary="Stores the members of any of the sorted sets.",
+         complexity="O(N)+O(M*log(M)), where N is the number of members of all inputs and M that of the result",
+         syntax="destination:key numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM | MIN | MAX)]")
 def zunionstore(ctx: Context, destination: bytes, numkeys: bytes, *rest: bytes) -> bytes:
     return _store(ctx, destination, _parse(ctx, "zunionstore", numkeys, rest, stores=True), _union, "zunionstore")
 
 
 @command("ZINTERSTORE", arity=-4, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_STORE_KEYS, group="sorted-set",
-         since="2.0.0", summary="Stores the members that all sorted sets have.")
+         since="2.0.0", summary="Stores the members that all sorted sets have.",
+         complexity="O(N*K)+O(M*log(M)) at worst, where N is the size of the smallest of K inputs and M that of the "
+                    "result",
+         syntax="destination:key numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM | MIN | MAX)]")
 def zinterstore(ctx: Context, destination: bytes, numkeys: bytes, *rest: bytes) -> bytes:
     plan = _parse(ctx, "zinterstore", numkeys, rest, stores=True)
     return _store(ctx, destination, plan, _intersection, "zinterstore")
 
 
 @command("ZDIFFSTORE", arity=-4, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_STORE_KEYS, group="sorted-set",
-         since="6.2.0", summary="Stores the members of the first sorted set that no other has.")
+         since="6.2.0", summary="Stores the members of the first sorted set that no other has.",
+         complexity="O(L + (N-K)log(N)) at worst, where L is the number of members of all inputs, N the size of the "
+                    "first, K that of the result", syntax="destination:key numkeys:integer key...")
 def zdiffstore(ctx: Context, destination: bytes, numkeys: bytes, *rest: bytes) -> bytes:
     plan = _parse(ctx, "zdiffstore", numkeys, rest, may_weigh=False, stores=True)
     return _store(ctx, destination, plan, _difference, "zdiffstore")
 
 
 @command("ZINTERCARD", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=_READ_KEYS, group="sorted-set", since="7.0.0",
-         summary="Answers how many members all sorted sets have.")
+         summary="Answers how many members all sorted sets have.",
+         complexity="O(N*K) at worst, where N is the size of the smallest of K inputs",
+         syntax="numkeys:integer key... [LIMIT limit:integer]")
 def zintercard(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     keys = _parse_keys("zintercard", numkeys, rest)
     inputs = _inputs(ctx, keys)

@@ -46,13 +46,17 @@ def _pop(ctx: Context, key: bytes, options: tuple[bytes, ...], *, lowest: bool) 
 
 
 @command("ZPOPMIN", arity=-2, flags={WRITE, FAST}, keys=_POP, group="sorted-set", since="5.0.0",
-         summary="Takes the members of the lowest scores.")
+         summary="Takes the members of the lowest scores.",
+         complexity="O(log(N)*M), where N is the size of the sorted set and M how many are popped",
+         syntax="key [count:integer]")
 def zpopmin(ctx: Context, key: bytes, *count: bytes) -> bytes:
     return _pop(ctx, key, count, lowest=True)
 
 
 @command("ZPOPMAX", arity=-2, flags={WRITE, FAST}, keys=_POP, group="sorted-set", since="5.0.0",
-         summary="Takes the members of the highest scores.")
+         summary="Takes the members of the highest scores.",
+         complexity="O(log(N)*M), where N is the size of the sorted set and M how many are popped",
+         syntax="key [count:integer]")
 def zpopmax(ctx: Context, key: bytes, *count: bytes) -> bytes:
     return _pop(ctx, key, count, lowest=False)
 
@@ -71,13 +75,15 @@ def _blocking_pop(ctx: Context, arguments: tuple[bytes, ...], *, lowest: bool) -
 
 
 @command("BZPOPMIN", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING, FAST}, keys=_ALL_BUT_LAST, group="sorted-set",
-         since="5.0.0", own_effects=True, summary="Takes the member of the lowest score, and waits for one.")
+         since="5.0.0", own_effects=True, summary="Takes the member of the lowest score, and waits for one.",
+         complexity="O(log(N)) in the size of the sorted set", syntax="key... timeout:double")
 def bzpopmin(ctx: Context, *arguments: bytes) -> bytes | None:
     return _blocking_pop(ctx, arguments, lowest=True)
 
 
 @command("BZPOPMAX", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING, FAST}, keys=_ALL_BUT_LAST, group="sorted-set",
-         since="5.0.0", own_effects=True, summary="Takes the member of the highest score, and waits for one.")
+         since="5.0.0", own_effects=True, summary="Takes the member of the highest score, and waits for one.",
+         complexity="O(log(N)) in the size of the sorted set", syntax="key... timeout:double")
 def bzpopmax(ctx: Context, *arguments: bytes) -> bytes | None:
     return _blocking_pop(ctx, arguments, lowest=False)
 
@@ -94,17 +100,21 @@ def _pop_many(ctx: Context, key: bytes, count: int, *, lowest: bool) -> bytes | 
 
 
 @command("ZMPOP", arity=-4, flags={WRITE, MOVABLE_KEYS}, keys=(NumKeys(1, _POPPED),), group="sorted-set",
-         since="7.0.0", own_effects=True, summary="Takes members from the first sorted set that has some.")
+         since="7.0.0", own_effects=True, summary="Takes members from the first sorted set that has some.",
+         complexity="O(K) + O(M*log(N)), where K is the number of keys, N the size of the sorted set and M how many "
+                    "are popped", syntax="numkeys:integer key... (MIN | MAX) [COUNT count:integer]")
 def zmpop(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     keys, lowest, count = parse_pop(numkeys, rest, _ENDS)
     return served(ctx, keys, lambda ctx, key: _pop_many(ctx, key, count, lowest=lowest)) or ctx.null_array
 
 
 @command("BZMPOP", arity=-5, flags={WRITE, BLOCKING, MOVABLE_KEYS}, keys=(NumKeys(2, _POPPED),), group="sorted-set",
-         since="7.0.0", own_effects=True, summary="Takes members from the first set that has some, and waits.")
+         since="7.0.0", own_effects=True, summary="Takes members from the first set that has some, and waits.",
+         complexity="O(K) + O(M*log(N)), where K is the number of keys, N the size of the sorted set and M how many "
+                    "are popped", syntax="timeout:double numkeys:integer key... (MIN | MAX) [COUNT count:integer]")
 def bzmpop(ctx: Context, timeout: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
-    wait_ms = timeout_ms(ctx, timeout)
     keys, lowest, count = parse_pop(numkeys, rest, _ENDS)
+    wait_ms = timeout_ms(ctx, timeout)
     return served_or_waiting(
         ctx, keys, wait_ms, lambda ctx, key: _pop_many(ctx, key, count, lowest=lowest), SortedSetValue
     )

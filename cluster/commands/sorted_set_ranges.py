@@ -151,43 +151,62 @@ def _answer(ctx: Context, key: bytes, low: bytes, high: bytes, chosen: Range) ->
 
 
 @command("ZRANGE", arity=-4, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="1.2.0",
-         summary="Answers the members of a range by rank, score or name.")
+         summary="Answers the members of a range by rank, score or name.",
+         complexity="O(log(N)+M), where N is the size of the sorted set and M how many are answered",
+         syntax="key start stop [BYSCORE | BYLEX]@6.2.0 [REV]@6.2.0 [LIMIT (offset:integer count:integer)]@6.2.0 "
+                "[WITHSCORES]")
 def zrange(ctx: Context, key: bytes, low: bytes, high: bytes, *options: bytes) -> bytes:
     return _answer(ctx, key, low, high, _parse_range(Range(), options, unified=True))
 
 
 @command("ZREVRANGE", arity=-4, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="1.2.0",
-         summary="Answers the members of a range by rank, highest score first.")
+         summary="Answers the members of a range by rank, highest score first.",
+         complexity="O(log(N)+M), where N is the size of the sorted set and M how many are answered",
+         syntax="key start:integer stop:integer [WITHSCORES]", deprecated=("6.2.0", "`ZRANGE` with the `REV` argument"))
 def zrevrange(ctx: Context, key: bytes, low: bytes, high: bytes, *options: bytes) -> bytes:
     return _answer(ctx, key, low, high, _parse_range(Range(descending=True), options, unified=False))
 
 
 @command("ZRANGEBYSCORE", arity=-4, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="1.0.5",
-         summary="Answers the members of a range by score.")
+         summary="Answers the members of a range by score.",
+         complexity="O(log(N)+M), where N is the size of the sorted set and M how many are answered",
+         syntax="key min:double max:double [WITHSCORES]@2.0.0 [LIMIT (offset:integer count:integer)]",
+         deprecated=("6.2.0", "`ZRANGE` with the `BYSCORE` argument"))
 def zrangebyscore(ctx: Context, key: bytes, low: bytes, high: bytes, *options: bytes) -> bytes:
     return _answer(ctx, key, low, high, _parse_range(Range(b"BYSCORE"), options, unified=False))
 
 
 @command("ZREVRANGEBYSCORE", arity=-4, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="2.2.0",
-         summary="Answers the members of a range by score, highest first.")
+         summary="Answers the members of a range by score, highest first.",
+         complexity="O(log(N)+M), where N is the size of the sorted set and M how many are answered",
+         syntax="key max:double min:double [WITHSCORES] [LIMIT (offset:integer count:integer)]",
+         deprecated=("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments"))
 def zrevrangebyscore(ctx: Context, key: bytes, high: bytes, low: bytes, *options: bytes) -> bytes:
     return _answer(ctx, key, high, low, _parse_range(Range(b"BYSCORE", descending=True), options, unified=False))
 
 
 @command("ZRANGEBYLEX", arity=-4, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="2.8.9",
-         summary="Answers the members of a range by name.")
+         summary="Answers the members of a range by name.",
+         complexity="O(log(N)+M), where N is the size of the sorted set and M how many are answered",
+         syntax="key min max [LIMIT (offset:integer count:integer)]",
+         deprecated=("6.2.0", "`ZRANGE` with the `BYLEX` argument"))
 def zrangebylex(ctx: Context, key: bytes, low: bytes, high: bytes, *options: bytes) -> bytes:
     return _answer(ctx, key, low, high, _parse_range(Range(b"BYLEX"), options, unified=False))
 
 
 @command("ZREVRANGEBYLEX", arity=-4, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="2.8.9",
-         summary="Answers the members of a range by name, last first.")
+         summary="Answers the members of a range by name, last first.",
+         complexity="O(log(N)+M), where N is the size of the sorted set and M how many are answered",
+         syntax="key max min [LIMIT (offset:integer count:integer)]",
+         deprecated=("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments"))
 def zrevrangebylex(ctx: Context, key: bytes, high: bytes, low: bytes, *options: bytes) -> bytes:
     return _answer(ctx, key, high, low, _parse_range(Range(b"BYLEX", descending=True), options, unified=False))
 
 
 @command("ZRANGESTORE", arity=-5, flags={WRITE, DENYOOM}, group="sorted-set", since="6.2.0",
-         keys=(KeySpec(1, 1, 1, ("OW", "update")), KeySpec(2, 2, 1, READ)), summary="Stores the members of a range.")
+         keys=(KeySpec(1, 1, 1, ("OW", "update")), KeySpec(2, 2, 1, READ)), summary="Stores the members of a range.",
+         complexity="O(log(N)+M), where N is the size of the sorted set and M how many are stored",
+         syntax="dst:key src:key min max [BYSCORE | BYLEX] [REV] [LIMIT (offset:integer count:integer)]")
 def zrangestore(ctx: Context, destination: bytes, source: bytes, low: bytes, high: bytes, *options: bytes) -> bytes:
     chosen = _parse_range(Range(), options, unified=True, scores=False)
     stretch = chosen.stretch(low, high)
@@ -219,13 +238,15 @@ def _count(ctx: Context, key: bytes, stretch: Stretch) -> bytes:
 
 
 @command("ZCOUNT", arity=4, flags={READONLY, FAST}, keys=FIRST_READ, group="sorted-set", since="2.0.0",
-         summary="Counts the members of a range by score.")
+         summary="Counts the members of a range by score.", complexity="O(log(N)) in the size of the sorted set",
+         syntax="key min:double max:double")
 def zcount(ctx: Context, key: bytes, low: bytes, high: bytes) -> bytes:
     return _count(ctx, key, by_score(low, high))
 
 
 @command("ZLEXCOUNT", arity=4, flags={READONLY, FAST}, keys=FIRST_READ, group="sorted-set", since="2.8.9",
-         summary="Counts the members of a range by name.")
+         summary="Counts the members of a range by name.", complexity="O(log(N)) in the size of the sorted set",
+         syntax="key min max")
 def zlexcount(ctx: Context, key: bytes, low: bytes, high: bytes) -> bytes:
     return _count(ctx, key, by_name(low, high))
 
@@ -242,18 +263,24 @@ def _remove(ctx: Context, key: bytes, stretch: Stretch, event: str) -> bytes:
 
 
 @command("ZREMRANGEBYRANK", arity=4, flags={WRITE}, keys=_DELETE, group="sorted-set", since="2.0.0",
-         summary="Removes the members of a range by rank.")
+         summary="Removes the members of a range by rank.",
+         complexity="O(log(N)+M), where N is the size of the sorted set and M how many are removed",
+         syntax="key start:integer stop:integer")
 def zremrangebyrank(ctx: Context, key: bytes, first: bytes, last: bytes) -> bytes:
     return _remove(ctx, key, by_rank(first, last), "zremrangebyrank")
 
 
 @command("ZREMRANGEBYSCORE", arity=4, flags={WRITE}, keys=_DELETE, group="sorted-set", since="1.2.0",
-         summary="Removes the members of a range by score.")
+         summary="Removes the members of a range by score.",
+         complexity="O(log(N)+M), where N is the size of the sorted set and M how many are removed",
+         syntax="key min:double max:double")
 def zremrangebyscore(ctx: Context, key: bytes, low: bytes, high: bytes) -> bytes:
     return _remove(ctx, key, by_score(low, high), "zremrangebyscore")
 
 
 @command("ZREMRANGEBYLEX", arity=4, flags={WRITE}, keys=_DELETE, group="sorted-set", since="2.8.9",
-         summary="Removes the members of a range by name.")
+         summary="Removes the members of a range by name.",
+         complexity="O(log(N)+M), where N is the size of the sorted set and M how many are removed",
+         syntax="key min max")
 def zremrangebylex(ctx: Context, key: bytes, low: bytes, high: bytes) -> bytes:
     return _remove(ctx, key, by_name(low, high), "zremrangebylex")

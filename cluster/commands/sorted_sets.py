@@ -54,7 +54,9 @@ def is_listpack(ctx: Context, value: SortedSetValue) -> bool:
 
 
 @command("ZADD", arity=-4, flags={WRITE, DENYOOM, FAST}, keys=FIRST, group="sorted-set", since="1.2.0",
-         summary="Adds members with their scores, or changes scores.")
+         summary="Adds members with their scores, or changes scores.",
+         complexity="O(log(N)) in the size of the sorted set",
+         syntax="key [NX | XX]@3.0.2 [GT | LT]@6.2.0 [CH]@3.0.2 [INCR]@3.0.2 (score:double member)...")
 def zadd(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     if len(arguments) == 2 and arguments[0].upper() not in _ADD_OPTIONS:
         score, member = parse_float(arguments[0]), arguments[1]
@@ -138,13 +140,16 @@ def _increment(ctx: Context, key: bytes, member: bytes, increment: float, words:
 
 
 @command("ZINCRBY", arity=4, flags={WRITE, DENYOOM, FAST}, keys=first_key("RW", "access", "update"),
-         group="sorted-set", since="1.2.0", summary="Adds to the score of a member.")
+         group="sorted-set", since="1.2.0", summary="Adds to the score of a member.",
+         complexity="O(log(N)) in the size of the sorted set", syntax="key increment:integer member")
 def zincrby(ctx: Context, key: bytes, increment: bytes, member: bytes) -> bytes:
     return _increment(ctx, key, member, parse_float(increment), set())
 
 
 @command("ZREM", arity=-3, flags={WRITE, FAST}, keys=first_key("RW", "delete"), group="sorted-set", since="1.2.0",
-         summary="Removes members.")
+         summary="Removes members.",
+         complexity="O(M*log(N)), where N is the size of the sorted set and M how many are removed",
+         syntax="key member...")
 def zrem(ctx: Context, key: bytes, *members: bytes) -> bytes:
     value = ctx.typed_for_write(key, SortedSetValue)
     if value is None:
@@ -169,14 +174,14 @@ def remove_stretch(
 
 
 @command("ZCARD", arity=2, flags={READONLY, FAST}, keys=_PRESENCE, group="sorted-set", since="1.2.0",
-         summary="Answers the number of members of a sorted set.")
+         summary="Answers the number of members of a sorted set.", syntax="key")
 def zcard(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, SortedSetValue)
     return replies.ZERO if value is None else replies.integer(len(value))
 
 
 @command("ZSCORE", arity=3, flags={READONLY, FAST}, keys=FIRST_READ, group="sorted-set", since="1.2.0",
-         summary="Answers the score of a member.")
+         summary="Answers the score of a member.", syntax="key member")
 def zscore(ctx: Context, key: bytes, member: bytes) -> bytes:
     value = ctx.typed(key, SortedSetValue)
     score = None if value is None else value.score(member)
@@ -184,7 +189,8 @@ def zscore(ctx: Context, key: bytes, member: bytes) -> bytes:
 
 
 @command("ZMSCORE", arity=-3, flags={READONLY, FAST}, keys=FIRST_READ, group="sorted-set", since="6.2.0",
-         summary="Answers the scores of several members.")
+         summary="Answers the scores of several members.", complexity="O(N) in the number of members asked for",
+         syntax="key member...")
 def zmscore(ctx: Context, key: bytes, *members: bytes) -> bytes:
     value = ctx.typed(key, SortedSetValue)
     found = [None] * len(members) if value is None else map(value.score, members)
@@ -207,13 +213,15 @@ def _rank(ctx: Context, key: bytes, member: bytes, options: tuple[bytes, ...], *
 
 
 @command("ZRANK", arity=-3, flags={READONLY, FAST}, keys=FIRST_READ, group="sorted-set", since="2.0.0",
-         summary="Answers the position of a member, lowest score first.")
+         summary="Answers the position of a member, lowest score first.",
+         complexity="O(log(N)) in the size of the sorted set", syntax="key member [WITHSCORE]@7.2.0")
 def zrank(ctx: Context, key: bytes, member: bytes, *options: bytes) -> bytes:
     return _rank(ctx, key, member, options, descending=False)
 
 
 @command("ZREVRANK", arity=-3, flags={READONLY, FAST}, keys=FIRST_READ, group="sorted-set", since="2.0.0",
-         summary="Answers the position of a member, highest score first.")
+         summary="Answers the position of a member, highest score first.",
+         complexity="O(log(N)) in the size of the sorted set", syntax="key member [WITHSCORE]@7.2.0")
 def zrevrank(ctx: Context, key: bytes, member: bytes, *options: bytes) -> bytes:
     return _rank(ctx, key, member, options, descending=True)
 
@@ -231,7 +239,8 @@ def scored_reply(items: list[tuple[float, bytes]], resp: int, *, with_scores: bo
 
 
 @command("ZRANDMEMBER", arity=-2, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="6.2.0", tips=_RANDOM,
-         summary="Answers random members.")
+         summary="Answers random members.", complexity="O(N) in the number of members answered",
+         syntax="key [count:integer [WITHSCORES]]")
 def zrandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
     return random_pairs(
         ctx, key, options, kind=SortedSetValue, word=b"WITHSCORES",
@@ -245,7 +254,9 @@ def _with_score(value: SortedSetValue, member: bytes) -> tuple[bytes, ...]:
 
 
 @command("ZSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="2.8.0", tips=_RANDOM,
-         summary="Goes through the members and scores, some at a time.")
+         summary="Goes through the members and scores, some at a time.",
+         complexity="O(1) for each call, O(N) for all of them until the cursor is back at 0",
+         syntax="key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]")
 def zscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
     return scan_members(
         ctx, key, cursor, options, kind=SortedSetValue, members=SortedSetValue.members,

@@ -46,7 +46,9 @@ def group_id_effect(ctx: Context, key: bytes, name: bytes, group: ConsumerGroup)
 
 
 @command("XPENDING", arity=-3, flags={READONLY}, keys=FIRST_READ, group="stream", since="5.0.0", tips=_VARIES,
-         summary="Answers what is pending in a group: a summary, or entry by entry.")
+         summary="Answers what is pending in a group: a summary, or entry by entry.",
+         complexity="O(N) in the number of entries answered, or with IDLE of those looked at",
+         syntax="key group [[IDLE min-idle-time:integer]@6.2.0 start end count:integer [consumer]]")
 def xpending(ctx: Context, key: bytes, name: bytes, *options: bytes) -> bytes:
     if not options:
         return _pending_summary(ctx, _group(ctx, key, name)[1])
@@ -164,7 +166,10 @@ def _ids_and_options(arguments: tuple[bytes, ...]) -> tuple[list[int], tuple[byt
 
 
 @command("XCLAIM", arity=-6, flags={WRITE, FAST}, keys=FIRST, group="stream", since="5.0.0", tips=_VARIES,
-         own_effects=True, summary="Gives pending entries to another consumer.")
+         own_effects=True, summary="Gives pending entries to another consumer.",
+         complexity="O(log N) in the number of entries pending",
+         syntax="key group consumer min-idle-time id... [IDLE ms:integer] [TIME unix-time-milliseconds:unix-time] "
+                "[RETRYCOUNT count:integer] [FORCE] [JUSTID] [LASTID id]")
 def xclaim(ctx: Context, key: bytes, name: bytes, consumer_name: bytes, least: bytes, *arguments: bytes) -> bytes:
     value, group = _group(ctx, key, name)
     least_idle = _number(least, "Invalid min-idle-time argument for XCLAIM")
@@ -236,7 +241,9 @@ class _Taker:
 
 
 @command("XAUTOCLAIM", arity=-6, flags={WRITE, FAST}, keys=first_key("RW", "delete"), group="stream", since="6.2.0",
-         tips=_VARIES, own_effects=True, summary="Gives pending entries that are idle to another consumer.")
+         tips=_VARIES, own_effects=True, summary="Gives pending entries that are idle to another consumer.",
+         complexity="O(1) for a small COUNT",
+         syntax="key group consumer min-idle-time start [COUNT count:integer] [JUSTID]")
 def xautoclaim(
     ctx: Context, key: bytes, name: bytes, consumer_name: bytes, least: bytes, start: bytes, *options: bytes
 ) -> bytes:

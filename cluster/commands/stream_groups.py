@@ -83,7 +83,8 @@ def _group(ctx: Context, key: bytes, name: bytes) -> tuple[StreamValue, Consumer
 
 
 @command("XGROUP CREATE", arity=-5, flags={WRITE, DENYOOM}, keys=_INSERT, group="stream", since="5.0.0",
-         summary="Makes a group of consumers.")
+         summary="Makes a group of consumers.",
+         syntax="key groupname (id | '$') [MKSTREAM] [ENTRIESREAD entries_read:integer]")
 def xgroup_create(ctx: Context, key: bytes, name: bytes, last_id: bytes, *options: bytes) -> bytes:
     makes, read = _options(b"CREATE", options, creates=True)
     value = ctx.typed_for_write(key, StreamValue)
@@ -108,7 +109,8 @@ def xgroup_create(ctx: Context, key: bytes, name: bytes, last_id: bytes, *option
 
 
 @command("XGROUP SETID", arity=-5, flags={WRITE}, keys=_UPDATE, group="stream", since="5.0.0",
-         summary="Sets which entry a group was given last.")
+         summary="Sets which entry a group was given last.",
+         syntax="key groupname (id | '$') [ENTRIESREAD entries_read:integer]")
 def xgroup_setid(ctx: Context, key: bytes, name: bytes, last_id: bytes, *options: bytes) -> bytes:
     _, read = _options(b"SETID", options, creates=False)
     value, group = _group(ctx, key, name)
@@ -121,7 +123,8 @@ def xgroup_setid(ctx: Context, key: bytes, name: bytes, last_id: bytes, *options
 
 
 @command("XGROUP DESTROY", arity=4, flags={WRITE}, keys=_DELETE, group="stream", since="5.0.0",
-         summary="Removes a group of consumers.")
+         summary="Removes a group of consumers.", complexity="O(N) in the number of entries pending in the group",
+         syntax="key groupname")
 def xgroup_destroy(ctx: Context, key: bytes, name: bytes) -> bytes:
     value = _stream(ctx, key)
     if value.groups.pop(name, None) is None:
@@ -133,7 +136,7 @@ def xgroup_destroy(ctx: Context, key: bytes, name: bytes) -> bytes:
 
 
 @command("XGROUP CREATECONSUMER", arity=5, flags={WRITE, DENYOOM}, keys=_INSERT, group="stream", since="6.2.0",
-         summary="Makes a consumer of a group.")
+         summary="Makes a consumer of a group.", syntax="key groupname consumername")
 def xgroup_createconsumer(ctx: Context, key: bytes, name: bytes, consumer: bytes) -> bytes:
     _, group = _group(ctx, key, name)
     _, is_new = group.consumer(consumer, ctx.now_ms)
@@ -144,7 +147,8 @@ def xgroup_createconsumer(ctx: Context, key: bytes, name: bytes, consumer: bytes
 
 
 @command("XGROUP DELCONSUMER", arity=5, flags={WRITE}, keys=_DELETE, group="stream", since="5.0.0",
-         summary="Removes a consumer of a group, and forgets what is pending with it.")
+         summary="Removes a consumer of a group, and forgets what is pending with it.",
+         syntax="key groupname consumername")
 def xgroup_delconsumer(ctx: Context, key: bytes, name: bytes, consumer: bytes) -> bytes:
     _, group = _group(ctx, key, name)
     pending = group.remove_consumer(consumer)
@@ -167,7 +171,8 @@ def xgroup_help(_ctx: Context) -> bytes:
 
 
 @command("XACK", arity=-4, flags={WRITE, FAST}, keys=FIRST, group="stream", since="5.0.0",
-         summary="Acknowledges entries, which are pending no more.")
+         summary="Acknowledges entries, which are pending no more.", complexity="O(1) for each entry",
+         syntax="key group id...")
 def xack(ctx: Context, key: bytes, name: bytes, *ids: bytes) -> bytes:
     value = ctx.typed(key, StreamValue)
     group = None if value is None else value.groups.get(name)

@@ -81,7 +81,7 @@ def _basics(value: StreamValue) -> dict[str, bytes]:
 
 
 @command("XINFO STREAM", arity=-3, flags={READONLY}, keys=_KEY, group="stream", since="5.0.0",
-         summary="Describes a stream, with FULL all that is in it.")
+         summary="Describes a stream, with FULL all that is in it.", syntax="key [FULL [COUNT count:integer]]")
 def xinfo_stream(ctx: Context, key: bytes, *options: bytes) -> bytes:
     value = _stream(ctx, key)
     if options:
@@ -153,7 +153,7 @@ def _full_consumer(ctx: Context, consumer: Consumer, count: int | None) -> bytes
 
 
 @command("XINFO GROUPS", arity=3, flags={READONLY}, keys=_KEY, group="stream", since="5.0.0",
-         summary="Describes the groups of a stream.")
+         summary="Describes the groups of a stream.", syntax="key")
 def xinfo_groups(ctx: Context, key: bytes) -> bytes:
     value = _stream(ctx, key)
     return replies.array([
@@ -170,7 +170,7 @@ def xinfo_groups(ctx: Context, key: bytes) -> bytes:
 
 
 @command("XINFO CONSUMERS", arity=4, flags={READONLY}, keys=_KEY, group="stream", since="5.0.0", tips=_VARIES,
-         summary="Describes the consumers of a group.")
+         summary="Describes the consumers of a group.", syntax="key groupname")
 def xinfo_consumers(ctx: Context, key: bytes, name: bytes) -> bytes:
     group = _stream(ctx, key).groups.get(name)
     if group is None:

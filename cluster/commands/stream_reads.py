@@ -140,7 +140,9 @@ def _streams_reply(ctx: Context, found: list[tuple[bytes, bytes]]) -> bytes | No
 
 
 @command("XREAD", arity=-4, flags={READONLY, BLOCKING}, keys=(Keyword(b"STREAMS", 1, -1, 1, READ, limit=2),),
-         group="stream", since="5.0.0", summary="Answers the entries behind given ids of streams, and waits for some.")
+         group="stream", since="5.0.0", summary="Answers the entries behind given ids of streams, and waits for some.",
+         complexity="O(N) in the number of entries answered",
+         syntax="[COUNT count:integer] [BLOCK milliseconds:integer] STREAMS (key... id...)")
 def xread(ctx: Context, *arguments: bytes) -> bytes | None:
     request, texts = _parse(ctx, arguments, name="xread")
     for key, text in zip(request.keys, texts, strict=True):
@@ -171,7 +173,10 @@ def _read(ctx: Context, request: _Request) -> bytes | None:
 
 @command("XREADGROUP", arity=-7, flags={WRITE, BLOCKING}, keys=(Keyword(b"STREAMS", 4, -1, 1, READ, limit=2),),
          group="stream", since="5.0.0", own_effects=True,
-         summary="Gives a consumer of a group entries, new ones or those that are pending with it, and waits for some.")
+         summary="Gives a consumer of a group entries, new ones or those that are pending with it, and waits for some.",
+         complexity="O(M) in the number of entries answered",
+         syntax="GROUP (group consumer) [COUNT count:integer] [BLOCK milliseconds:integer] [NOACK] STREAMS (key... "
+                "id...)")
 def xreadgroup(ctx: Context, *arguments: bytes) -> bytes | None:
     request, texts = _parse(ctx, arguments, name="xreadgroup")
     for key, text in zip(request.keys, texts, strict=True):

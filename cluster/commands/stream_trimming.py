@@ -115,7 +115,9 @@ def _threshold(found: Trimming, word: bytes, arguments: tuple[bytes, ...], at: i
 
 
 @command("XTRIM", arity=-4, flags={WRITE}, keys=first_key("RW", "delete"), group="stream", since="5.0.0",
-         tips=_VARIES, own_effects=True, summary="Removes entries from the front of a stream.")
+         tips=_VARIES, own_effects=True, summary="Removes entries from the front of a stream.",
+         complexity="O(N) in the number of elements removed",
+         syntax="key ((MAXLEN | MINID@6.2.0) ['=' | '~'] threshold [LIMIT count:integer]@6.2.0)")
 def xtrim(ctx: Context, key: bytes, *options: bytes) -> bytes:
     trimming = parse_trimming(options, adding=False)
     trimming.settle(ctx, adding=False)

@@ -54,7 +54,10 @@ def entries_reply(entries: list[Entry]) -> bytes:
 
 
 @command("XADD", arity=-5, flags={WRITE, DENYOOM, FAST}, keys=FIRST, group="stream", since="5.0.0", tips=_VARIES,
-         own_effects=True, summary="Adds an entry to a stream, and makes the stream where there is none.")
+         own_effects=True, summary="Adds an entry to a stream, and makes the stream where there is none.",
+         complexity="O(1) for each entry, and O(N) in the number of those trimmed",
+         syntax="key [NOMKSTREAM]@6.2.0 [(MAXLEN | MINID@6.2.0) ['=' | '~'] threshold [LIMIT count:integer]@6.2.0] "
+                "('*' | id) (field value)...")
 def xadd(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     trimming: Trimming | None = None
     at = 0
@@ -112,7 +115,8 @@ def _next_id(ctx: Context, value: StreamValue, wanted: int | None, *, has_seq: b
 
 
 @command("XSETID", arity=-3, flags={WRITE, DENYOOM, FAST}, keys=FIRST, group="stream", since="5.0.0",
-         summary="Sets what a stream knows of its past: for replicas, and for those who copy a stream.")
+         summary="Sets what a stream knows of its past: for replicas, and for those who copy a stream.",
+         syntax="key last-id [ENTRIESADDED entries_added:integer]@7.0.0 [MAXDELETEDID max_deleted_entry_id]@7.0.0")
 def xsetid(ctx: Context, key: bytes, last_id: bytes, *options: bytes) -> bytes:
     last = parse_id(last_id)
     added: int | None = None
@@ -155,7 +159,7 @@ def xsetid(ctx: Context, key: bytes, last_id: bytes, *options: bytes) -> bytes:
 
 
 @command("XLEN", arity=2, flags={READONLY, FAST}, keys=first_key("RO"), group="stream", since="5.0.0",
-         summary="Answers the number of entries of a stream.")
+         summary="Answers the number of entries of a stream.", syntax="key")
 def xlen(ctx: Context, key: bytes) -> bytes:
     value = ctx.typed(key, StreamValue)
     return replies.ZERO if value is None else replies.integer(value.length)
@@ -204,13 +208,15 @@ def _range(ctx: Context, key: bytes, start: bytes, end: bytes, options: tuple[by
 
 
 @command("XRANGE", arity=-4, flags={READONLY}, keys=FIRST_READ, group="stream", since="5.0.0",
-         summary="Answers the entries with ids between two, lowest first.")
+         summary="Answers the entries with ids between two, lowest first.",
+         complexity="O(N) in the number of elements answered", syntax="key start end [COUNT count:integer]")
 def xrange(ctx: Context, key: bytes, start: bytes, end: bytes, *options: bytes) -> bytes:
     return _range(ctx, key, start, end, options, reverse=False)
 
 
 @command("XREVRANGE", arity=-4, flags={READONLY}, keys=FIRST_READ, group="stream", since="5.0.0",
-         summary="Answers the entries with ids between two, highest first.")
+         summary="Answers the entries with ids between two, highest first.",
+         complexity="O(N) in the number of elements answered", syntax="key end start [COUNT count:integer]")
 def xrevrange(ctx: Context, key: bytes, end: bytes, start: bytes, *options: bytes) -> bytes:
     return _range(ctx, key, start, end, options, reverse=True)
 
@@ -219,7 +225,7 @@ def xrevrange(ctx: Context, key: bytes, end: bytes, start: bytes, *options: byte
 
 
 @command("XDEL", arity=-3, flags={WRITE, FAST}, keys=first_key("RW", "delete"), group="stream", since="5.0.0",
-         summary="Deletes entries by their ids.")
+         summary="Deletes entries by their ids.", complexity="O(1) for each entry", syntax="key id...")
 def xdel(ctx: Context, key: bytes, *ids: bytes) -> bytes:
     value = ctx.typed_for_write(key, StreamValue)
     if value is None:

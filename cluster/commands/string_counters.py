@@ -34,25 +34,25 @@ def _add(ctx: Context, key: bytes, increment: int) -> bytes:
 
 
 @command("INCR", arity=2, flags=_FLAGS, keys=_KEY, group="string", since="1.0.0",
-         summary="Adds one to the integer in a key.")
+         summary="Adds one to the integer in a key.", syntax="key")
 def incr(ctx: Context, key: bytes) -> bytes:
     return _add(ctx, key, 1)
 
 
 @command("DECR", arity=2, flags=_FLAGS, keys=_KEY, group="string", since="1.0.0",
-         summary="Takes one from the integer in a key.")
+         summary="Takes one from the integer in a key.", syntax="key")
 def decr(ctx: Context, key: bytes) -> bytes:
     return _add(ctx, key, -1)
 
 
 @command("INCRBY", arity=3, flags=_FLAGS, keys=_KEY, group="string", since="1.0.0",
-         summary="Adds to the integer in a key.")
+         summary="Adds to the integer in a key.", syntax="key increment:integer")
 def incrby(ctx: Context, key: bytes, increment: bytes) -> bytes:
     return _add(ctx, key, parse_integer(increment))
 
 
 @command("DECRBY", arity=3, flags=_FLAGS, keys=_KEY, group="string", since="1.0.0",
-         summary="Takes from the integer in a key.")
+         summary="Takes from the integer in a key.", syntax="key decrement:integer")
 def decrby(ctx: Context, key: bytes, decrement: bytes) -> bytes:
     number = parse_integer(decrement)
     if number == INT64_MIN:
@@ -61,7 +61,7 @@ def decrby(ctx: Context, key: bytes, decrement: bytes) -> bytes:
 
 
 @command("INCRBYFLOAT", arity=3, flags=_FLAGS, keys=_KEY, group="string", since="2.6.0", own_effects=True,
-         summary="Adds to the floating-point number in a key.")
+         summary="Adds to the floating-point number in a key.", syntax="key increment:double")
 def incrbyfloat(ctx: Context, key: bytes, increment: bytes) -> bytes:
     text = incremented(ctx.string_for_write(key), increment)
     ctx.put(key, text, keep_deadline=True)

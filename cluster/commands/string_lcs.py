@@ -86,7 +86,9 @@ def _options(arguments: tuple[bytes, ...]) -> _Options:
 
 
 @command("LCS", arity=-3, flags={READONLY}, keys=(KeySpec(1, 2, 1, ("RO", "access")),), group="string", since="7.0.0",
-         summary="Finds the longest common subsequence of two strings.")
+         summary="Finds the longest common subsequence of two strings.",
+         complexity="O(N*M), where N and M are the lengths of the strings",
+         syntax="key1:key key2:key [LEN] [IDX] [MINMATCHLEN len:integer] [WITHMATCHLEN]")
 def lcs(ctx: Context, key: bytes, other_key: bytes, *arguments: bytes) -> bytes:
     strings = []
     for value in (ctx.find(key), ctx.find(other_key)):

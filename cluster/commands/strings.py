@@ -25,7 +25,7 @@ _INSERT = first_key("OW", "insert")
 
 
 @command("GET", arity=2, flags={READONLY, FAST}, keys=FIRST_READ, group="string", since="1.0.0",
-         summary="Answers the string value of a key.")
+         summary="Answers the string value of a key.", syntax="key")
 def get(ctx: Context, key: bytes) -> bytes:
     value = ctx.find(key)
     if type(value) is bytes:
@@ -46,7 +46,10 @@ def _get_string(ctx: Context, key: bytes) -> bytes:
 
 
 @command("SET", arity=-3, flags={WRITE, DENYOOM}, keys=first_key("RW", "access", "update", "variable_flags"),
-         group="string", since="1.0.0", summary="Sets a key to a string, whatever it held, and may give it a deadline.")
+         group="string", since="1.0.0", summary="Sets a key to a string, whatever it held, and may give it a deadline.",
+         syntax="key value [NX | XX]@2.6.12 [GET]@6.2.0 [EX seconds:integer@2.6.12 | PX milliseconds:integer@2.6.12 | "
+                "EXAT unix-time-seconds:unix-time@6.2.0 | PXAT unix-time-milliseconds:unix-time@6.2.0 | "
+                "KEEPTTL@6.0.0]")
 def set_(ctx: Context, key: bytes, value: bytes, *options: bytes) -> bytes:
     if not options:
         ctx.put(key, value)
@@ -113,21 +116,21 @@ def _set_until(ctx: Context, key: bytes, value: bytes, deadline_ms: int) -> None
 
 
 @command("SETEX", arity=4, flags={WRITE, DENYOOM}, keys=_OVERWRITE, group="string", since="2.0.0", own_effects=True,
-         summary="Sets a key to a string that lives for some seconds.")
+         summary="Sets a key to a string that lives for some seconds.", syntax="key seconds:integer value")
 def setex(ctx: Context, key: bytes, seconds: bytes, value: bytes) -> bytes:
     _set_until(ctx, key, value, positive_deadline(ctx, seconds, SECOND_MS, True, "setex"))
     return replies.OK
 
 
 @command("PSETEX", arity=4, flags={WRITE, DENYOOM}, keys=_OVERWRITE, group="string", since="2.6.0", own_effects=True,
-         summary="Sets a key to a string that lives for some milliseconds.")
+         summary="Sets a key to a string that lives for some milliseconds.", syntax="key milliseconds:integer value")
 def psetex(ctx: Context, key: bytes, milliseconds: bytes, value: bytes) -> bytes:
     _set_until(ctx, key, value, positive_deadline(ctx, milliseconds, 1, True, "psetex"))
     return replies.OK
 
 
 @command("SETNX", arity=3, flags={WRITE, DENYOOM, FAST}, keys=_INSERT, group="string", since="1.0.0",
-         summary="Sets a key to a string unless it exists.")
+         summary="Sets a key to a string unless it exists.", syntax="key value")
 def setnx(ctx: Context, key: bytes, value: bytes) -> bytes:
     if ctx.find_for_write(key) is not None:
         return replies.ZERO
@@ -137,7 +140,8 @@ def setnx(ctx: Context, key: bytes, value: bytes) -> bytes:
 
 
 @command("GETSET", arity=3, flags={WRITE, DENYOOM, FAST}, keys=_READ_WRITE, group="string", since="1.0.0",
-         own_effects=True, summary="Sets a key to a string and answers the old one.")
+         own_effects=True, summary="Sets a key to a string and answers the old one.", syntax="key value",
+         deprecated=("6.2.0", "`SET` with the `!GET` argument"))
 def getset(ctx: Context, key: bytes, value: bytes) -> bytes:
     old = _get_string(ctx, key)
     ctx.put(key, value)
@@ -147,7 +151,8 @@ def getset(ctx: Context, key: bytes, value: bytes) -> bytes:
 
 
 @command("GETDEL", arity=2, flags={WRITE, FAST}, keys=first_key("RW", "access", "delete"), group="string",
-         since="6.2.0", own_effects=True, summary="Answers the string value of a key and deletes the key.")
+         since="6.2.0", own_effects=True, summary="Answers the string value of a key and deletes the key.",
+         syntax="key")
 def getdel(ctx: Context, key: bytes) -> bytes:
     old = ctx.string(key)
     if old is None:
@@ -158,7 +163,9 @@ def getdel(ctx: Context, key: bytes) -> bytes:
 
 
 @command("GETEX", arity=-2, flags={WRITE, FAST}, keys=_READ_WRITE, group="string", since="6.2.0", own_effects=True,
-         summary="Answers the string value of a key, and changes or removes its deadline.")
+         summary="Answers the string value of a key, and changes or removes its deadline.",
+         syntax="key [EX seconds:integer | PX milliseconds:integer | EXAT unix-time-seconds:unix-time | PXAT "
+                "unix-time-milliseconds:unix-time | PERSIST]")
 def getex(ctx: Context, key: bytes, *options: bytes) -> bytes:
     unit, time = _getex_option(options)
     value = ctx.string(key)
@@ -206,7 +213,8 @@ def _getex_option(options: tuple[bytes, ...]) -> tuple[bytes | None, bytes]:
 
 
 @command("MGET", arity=-2, flags={READONLY, FAST}, keys=(KeySpec(1, -1, 1, ("RO", "access")),), group="string",
-         since="1.0.0", tips=("request_policy:multi_shard",), summary="Answers the string values of several keys.")
+         since="1.0.0", tips=("request_policy:multi_shard",), summary="Answers the string values of several keys.",
+         complexity="O(N) in the number of keys", syntax="key...")
 def mget(ctx: Context, *keys: bytes) -> bytes:
     found = [ctx.find(key) for key in keys]
     return replies.array([
@@ -215,7 +223,8 @@ def mget(ctx: Context, *keys: bytes) -> bytes:
 
 
 @command("MSET", arity=-3, flags={WRITE, DENYOOM}, keys=PAIRS, group="string", since="1.0.1",
-         tips=("request_policy:multi_shard", "response_policy:all_succeeded"), summary="Sets several keys to strings.")
+         tips=("request_policy:multi_shard", "response_policy:all_succeeded"), summary="Sets several keys to strings.",
+         complexity="O(N) in the number of keys", syntax="(key value)...")
 def mset(ctx: Context, *pairs: bytes) -> bytes:
     if len(pairs) & 1:
         raise wrong_arity("mset")
@@ -239,7 +248,8 @@ def mset(ctx: Context, *pairs: bytes) -> bytes:
 
 @command("MSETNX", arity=-3, flags={WRITE, DENYOOM}, keys=(KeySpec(1, -1, 2, ("OW", "insert")),), group="string",
          since="1.0.1", tips=("request_policy:multi_shard", "response_policy:agg_min"),
-         summary="Sets several keys to strings if none of them exists.")
+         summary="Sets several keys to strings if none of them exists.", complexity="O(N) in the number of keys",
+         syntax="(key value)...")
 def msetnx(ctx: Context, *pairs: bytes) -> bytes:
     if len(pairs) & 1:
         raise wrong_arity("msetnx")
@@ -253,14 +263,15 @@ def msetnx(ctx: Context, *pairs: bytes) -> bytes:
 
 
 @command("STRLEN", arity=2, flags={READONLY, FAST}, keys=first_key("RO"), group="string", since="2.2.0",
-         summary="Answers the length of a string in bytes.")
+         summary="Answers the length of a string in bytes.", syntax="key")
 def strlen(ctx: Context, key: bytes) -> bytes:
     value = ctx.string(key)
     return replies.ZERO if value is None else replies.integer(len(value))
 
 
 @command("APPEND", arity=3, flags={WRITE, DENYOOM, FAST}, keys=first_key("RW", "insert"), group="string",
-         since="2.0.0", summary="Adds bytes to the end of a string, which is created if need be.")
+         since="2.0.0", summary="Adds bytes to the end of a string, which is created if need be.",
+         complexity="O(1) for each byte appended", syntax="key value")
 def append(ctx: Context, key: bytes, tail: bytes) -> bytes:
     value = ctx.string_for_write(key)
     if value is None:
@@ -290,7 +301,8 @@ def editable(ctx: Context, key: bytes, value: bytes | bytearray | None) -> bytea
 
 
 @command("SETRANGE", arity=4, flags={WRITE, DENYOOM}, keys=first_key("RW", "update"), group="string", since="2.2.0",
-         summary="Overwrites a part of a string, padding it with zero bytes as far as needed.")
+         summary="Overwrites a part of a string, padding it with zero bytes as far as needed.",
+         complexity="O(1) for short values, else O(M) in the length of the value", syntax="key offset:integer value")
 def setrange(ctx: Context, key: bytes, offset: bytes, part: bytes) -> bytes:
     start = parse_integer(offset)
     if start < 0:
@@ -309,9 +321,11 @@ def setrange(ctx: Context, key: bytes, offset: bytes, part: bytes) -> bytes:
 
 
 @command("GETRANGE", arity=4, flags={READONLY}, keys=FIRST_READ, group="string", since="2.4.0",
-         summary="Answers a part of a string.")
+         summary="Answers a part of a string.", complexity="O(N) in the number of bytes answered",
+         syntax="key start:integer end:integer")
 @command("SUBSTR", arity=4, flags={READONLY}, keys=FIRST_READ, group="string", since="1.0.0",
-         summary="The old name of GETRANGE.")
+         summary="The old name of GETRANGE.", complexity="O(N) in the number of bytes answered",
+         syntax="key start:integer end:integer", deprecated=("2.0.0", "`GETRANGE`"))
 def getrange(ctx: Context, key: bytes, start: bytes, end: bytes) -> bytes:
     first, last = parse_integer(start), parse_integer(end)
     value = ctx.string(key)

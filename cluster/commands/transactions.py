@@ -22,7 +22,8 @@ def multi(ctx: Context) -> bytes:
 
 
 @command("DISCARD", arity=1, flags={*_BASE, FAST}, group="transactions", since="2.0.0",
-         summary="Drops the queued commands and ends the transaction.")
+         summary="Drops the queued commands and ends the transaction.",
+         complexity="O(N) in the number of commands queued")
 def discard(ctx: Context) -> bytes:
     if ctx.client.transaction is None:
         raise CommandError("ERR DISCARD without MULTI")
@@ -31,7 +32,7 @@ def discard(ctx: Context) -> bytes:
 
 
 @command("EXEC", arity=1, flags={NOSCRIPT, LOADING, STALE, SKIP_SLOWLOG}, group="transactions", since="1.2.0",
-         summary="Runs the queued commands as one.")
+         summary="Runs the queued commands as one.", complexity="That of the commands queued")
 def exec_(ctx: Context) -> bytes:
     client = ctx.client
     transaction = client.transaction
@@ -55,7 +56,8 @@ def exec_(ctx: Context) -> bytes:
 
 
 @command("WATCH", arity=-2, flags={*_BASE, FAST}, keys=(KeySpec(1, -1, 1, READ[:1]),),
-         group="transactions", since="2.2.0", summary="Makes the next EXEC fail if one of the keys changes before it.")
+         group="transactions", since="2.2.0", summary="Makes the next EXEC fail if one of the keys changes before it.",
+         complexity="O(1) for each key", syntax="key...")
 def watch(ctx: Context, *keys: bytes) -> bytes:
     if ctx.client.transaction is not None:
         raise CommandError("ERR WATCH inside MULTI is not allowed")
@@ -65,7 +67,7 @@ def watch(ctx: Context, *keys: bytes) -> bytes:
 
 
 @command("UNWATCH", arity=1, flags={*_BASE, FAST}, group="transactions", since="2.2.0",
-         summary="Forgets all watched keys of the connection.")
+         summary="Forgets all watched keys of the connection.", complexity="O(1) for each of them")
 def unwatch(ctx: Context) -> bytes:
     ctx.server.watching.forget(ctx.client)
     return replies.OK

@@ -63,9 +63,12 @@ def parse_pop(
         raise SyntaxFault
     if len(options) == 1:
         return keys, end, 1
-    if len(options) != 3 or options[1].upper() != b"COUNT":
+    if len(options) < 3 or options[1].upper() != b"COUNT":
         raise SyntaxFault
-    return keys, end, _at_least_one(options[2], "count")
+    count = _at_least_one(options[2], "count")
+    if len(options) > 3:
+        raise SyntaxFault
+    return keys, end, count
 
 
 def _at_least_one(text: bytes, name: str) -> int:

@@ -28,7 +28,7 @@ from cluster.commands.registry import (
     WRITE,
     Command,
 )
-from cluster.errors import CommandError, ProtocolError
+from cluster.errors import CommandError, NamedAsTyped, ProtocolError
 from cluster.keyspace.hashing import BRACE, SLOT_MASK, common_slot, key_slot
 from cluster.network.transaction import Transaction
 from cluster.protocol import replies
@@ -223,7 +223,7 @@ class Session:
                     else:
                         reply = handler(ctx, *arguments[1:])
                 except CommandError as error:
-                    reply = self.failed(command, error)
+                    reply = self.failed(command, error, arguments[0])
                 append(reply)
                 if command.writes:
                     if ctx.dirty != before and not command.own_effects:
@@ -294,8 +294,10 @@ class Session:
         if elapsed > self.server.slow_ns:
             self.server.note_slow(self, command, arguments, elapsed)
 
-    def failed(self, command: Command | None, error: CommandError) -> bytes:
-        """Count an error of a command that was run, and encode it."""
+    def failed(self, command: Command | None, error: CommandError, name: bytes = b"") -> bytes:
+        """Count an error of a command that was run, and encode it; `name` as the client spelled it."""
+        if isinstance(error, NamedAsTyped):
+            error = error.named(name)
         if command is not None:
             command.failed += 1
         self.server.stats.count_error(error.message)
@@ -365,18 +367,14 @@ class Session:
             if arguments[0].lower() in _HTTP_WORDS:
                 self._abort_cross_protocol()
                 return None
-            shown = "".join(f"'{_printable(one)}' " for one in arguments[1:21])[:128]
-            raise CommandError(
-                f"ERR unknown command '{_printable(arguments[0])}', with args beginning with: {shown}"
-            )
+            raise errors.unknown_command(arguments)
         if command.subcommands and len(arguments) > 1:
             found = command.subcommands.get(arguments[1].lower())
             if found is not None:
                 command = found
             else:
-                raise CommandError(
-                    f"ERR unknown subcommand '{_printable(arguments[1])}'. Try {command.name.upper()} HELP."
-                )
+                shown = errors.typed(arguments[1])
+                raise CommandError(f"ERR unknown subcommand '{shown}'. Try {command.name.upper()} HELP.")
         self.last_command = command
         if not command.minimum <= len(arguments) <= command.maximum or command.handler is None:
             raise errors.wrong_arity(command.full_name)
@@ -433,7 +431,7 @@ class Session:
             assert command.handler is not None
             reply = command.handler(ctx, *arguments[skip:])
         except CommandError as error:
-            reply = self.failed(command, error)
+            reply = self.failed(command, error, arguments[0])
         if server.monitors:  # Afterwards, so that the commands of a transaction stand before their EXEC.
             server.feed_monitors(self, command, arguments)
         if WRITE in command.flags and ctx.dirty != before and not command.own_effects:
@@ -491,10 +489,6 @@ class Session:
     def select(self, db: Database) -> None:
         self.db = db
         self.server.ctx.bind_database(db)
-
-
-def _printable(argument: bytes) -> str:
-    return argument[:128].decode("utf-8", "surrogateescape")
 
 
 __all__ = ["Session"]

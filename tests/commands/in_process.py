@@ -80,12 +80,14 @@ class Client:
 
 
 class JournaledServer(Server):
-    """Keeps in `effects` what replicas and logs would be told."""
+    """Keeps what replicas and logs would be told: in `effects`, and in `told` with the database of each."""
 
     effects: list[list[bytes]]
+    told: list[tuple[int, list[bytes]]]
 
     def flush_journal(self) -> None:
         self.effects.extend(arguments for _, arguments in self.journal.entries)
+        self.told.extend(self.journal.entries)
         super().flush_journal()
 
 
@@ -104,7 +106,8 @@ class InProcessNode:
         if config.cluster_enabled:
             self.server.router.update(view_of_one())
         self.effects: list[list[bytes]] = []
-        self.server.effects = self.effects
+        self.journal: list[tuple[int, list[bytes]]] = []
+        self.server.effects, self.server.told = self.effects, self.journal
         self.client = Client(self)
 
     def end_batch(self) -> None:

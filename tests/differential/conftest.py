@@ -15,7 +15,7 @@ from tests.newer_server import newer_server
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     pair = Pair(tmp_path_factory.mktemp("oracle"), *DIRECTIVES)
     yield pair
-    pair.oracle.close()
+    pair.close()
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def newer_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """With a redis-server 8.2."""
     pair = Pair(tmp_path_factory.mktemp("newer-oracle"), *DIRECTIVES, program=newer_server())
     yield pair
-    pair.oracle.close()
+    pair.close()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ Command = list[bytes]
 Commands = st.SearchStrategy[Command]
 Part = bytes | str | st.SearchStrategy[Any]
 
-keys = st.sampled_from([b"a", b"b", b"c", b"d"])
+keys = st.sampled_from([b"a", b"b", b"c", b"d", b"a", b"b", b"c", b"\r\n\x00\xff"])
 small = st.integers(-12, 12).map(lambda number: b"%d" % number)
 EDGES = [
     b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"-9223372036854775809",
@@ -26,13 +26,16 @@ integers = st.one_of(small, small, small, st.sampled_from(EDGES), st.sampled_fro
 FLOATS = [
     b"0", b"1.5", b"-1.5", b"0.1", b"3.0e3", b"1e-10", b"-0", b"+2", b".5", b"5.", b"0x1p3", b"0x.8", b"inf", b"-inf",
     b"Infinity", b"nan", b"1e400", b"1e-400", b"1e4000", b"1e5000", b"", b" 1", b"1 ", b"1_0", b"1e", b"e1", b"--1",
-    b"123456789012345678901234567890", b"1.7976931348623157e308", b"0.30000000000000004",
+    b"123456789012345678901234567890", b"1.7976931348623157e308", b"-1.7976931348623157e308", b"0.30000000000000004",
+    b"2.2250738585072014e-308", b"5e-324", b"2e-324", b"0x1p-1074", b"9007199254740993", b"4611686018427387904",
+    b"1" * 40 + b"0" * 300,
 ]
 floats = st.one_of(small, st.sampled_from(FLOATS), st.floats(-1e9, 1e9).map(lambda number: repr(number).encode()))
 values = st.one_of(
     small,
     st.sampled_from([b"", b"abc", b"hello world", b"\x00\xff", b"10", b"3.5", *EDGES, *BAD_INTEGERS]),
     st.binary(max_size=10),
+    st.sampled_from([5000, 70_000]).map(lambda size: b"\xff" * size),
     st.integers(0, 60).map(lambda size: b"v" * size),
 )
 patterns = st.one_of(
@@ -69,7 +72,11 @@ def words(*parts: Part) -> st.SearchStrategy[list[bytes]]:
     return st.tuples(*strategies).map(_flat)
 
 
-def options(*choices: st.SearchStrategy[list[bytes]] | str, most: int = 3) -> st.SearchStrategy[list[Any]]:
+Choice = st.SearchStrategy[list[bytes]] | str
+"""An option: a word, or a word and its value."""
+
+
+def options(*choices: Choice, most: int = 3) -> st.SearchStrategy[list[Any]]:
     """Some of the options, in any order, repeated ones too; often none."""
     strategies = [words(choice) if isinstance(choice, str) else choice for choice in choices]
     return st.one_of(st.just([]), st.lists(st.one_of(strategies), max_size=most))

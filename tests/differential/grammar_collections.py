@@ -6,7 +6,10 @@ from hypothesis import strategies as st
 
 from tests.differential.grammar import cmd, floats, integers, keys, options, patterns, several, small, values, words
 
-elements = st.one_of(small, st.sampled_from([b"a", b"b", b"c", b"", b"x" * 70]))
+elements = st.one_of(
+    small, st.sampled_from([b"a", b"b", b"c", b"", b"\r\n\x00\xff", b"x" * 70]),
+    st.just(9000).map(lambda size: b"y" * size),
+)  # fmt: skip
 counts = st.sampled_from([b"0", b"1", b"2", b"3", b"100", b"-1", b"x", b"-9223372036854775808"])
 sides = st.sampled_from([b"LEFT", b"RIGHT", b"left", b"MIDDLE"])
 timeouts = st.sampled_from([b"-1", b"x", b"1e"])
@@ -86,7 +89,7 @@ SETS = st.one_of(
     cmd("DEL", keys),
 )
 
-members = st.sampled_from([b"a", b"b", b"c", b"d", b"", b"aa", b"m" * 70])
+members = st.sampled_from([b"a", b"b", b"c", b"d", b"", b"aa", b"\x00\xff", b"m" * 70])
 scores = st.one_of(small, small, floats)
 SCORE_ENDS = [b"-inf", b"+inf", b"inf", b"(1", b"(3", b"(-2", b"1.5", b"x", b"(", b"", b" 1", b"1 "]
 score_ends = st.one_of(small, st.sampled_from(SCORE_ENDS))
@@ -108,8 +111,8 @@ SORTED_SETS = st.one_of(
     cmd("ZCARD", keys),
     cmd("ZSCORE", keys, members),
     cmd("ZMSCORE", keys, several(members)),
-    cmd("ZRANK", keys, members),
-    cmd("ZREVRANK", keys, members),
+    cmd("ZRANK", keys, members, options("WITHSCORE", most=1)),
+    cmd("ZREVRANK", keys, members, options("WITHSCORE", "x", most=2)),
     cmd("ZRANDMEMBER", keys, st.sampled_from([b"100", b"0", b"x"]), options("WITHSCORES", "x", most=1)),
     cmd("ZCOUNT", keys, score_ends, score_ends),
     cmd("ZRANGE", keys, integers, integers, options("WITHSCORES", "REV", "BYSCORE", "BYLEX", limits, most=3)),

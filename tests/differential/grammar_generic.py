@@ -12,8 +12,45 @@ conditions = options("NX", "XX", "GT", "LT", "x", "nx", most=2)
 sort_patterns = st.sampled_from([b"nosort", b"a*", b"*", b"#", b"b*->f", b"a", b"*->", b"c*->"])
 cursors = st.sampled_from([b"0", b"0", b"0", b"x", b"", b" 1", b"99999999999999999999"])
 
+PAYLOADS = [bytes.fromhex(payload) for payload in (
+    "000576616c75650a0081f6c138c1aa9b6e", "00c139300a009d94ea2793fc08b9",
+    "00c3094064016161e057000161610a00e8a3b507b06df271",
+    "120102c314220c22000000030081610201019478e00a000115ff0a00359301831e1120bd",
+    "0b140400000003000000fbffffff01000000a08601000a007620b061c03ddef4", "0202016201610a0075d99d835ef85f65",
+    "10121200000004008166028176028167020101ff0a0023c1a5e35dfae81c",
+    "11c327311a310000000600816202dffe0281610283312e350481630297322e39e0060006652b31303018ff0a00404252d9608c3607",
+    (
+        "130110000000000000000100000000000000011d1d0000000a0001010001010181660200010201000100018176020401ff01010101"
+        "01000001010167000081ffffffffffffffff00000a00ff9ad34b48b268ce"
+    ),
+)]  # fmt: skip
+"""What redis-server's DUMP answered for a value of each type."""
+payloads = st.one_of(
+    st.sampled_from(PAYLOADS), st.sampled_from(PAYLOADS), st.sampled_from([b"", b"x" * 10, PAYLOADS[0][:-1] + b"x"])
+)
+lifetimes = st.sampled_from([b"0", b"0", b"5000000", b"%d000" % FAR, b"-1", b"x"])
+restore_words = options(
+    "REPLACE", "REPLACE", words("ABSTTL", "REPLACE"), words("IDLETIME", st.sampled_from([b"5", b"-1", b"x"])),
+    words("FREQ", st.sampled_from([b"5", b"256", b"-1", b"x"])), "IDLETIME", "x",
+)  # fmt: skip
+migrations = st.one_of(
+    words("missing", "0", "10"), words("missing", "0", "10", "COPY", "REPLACE"),
+    words("", "0", "10", "KEYS", "missing"),
+    words("", "0", "10", "AUTH", "x", "KEYS", "missing", "missing2"), words("", "0", "10", "AUTH2", "x", "y"),
+    words("missing", "x", "10"), words("missing", "0", "x"), words("missing", "0", "-1"),
+    words("missing", "0", "10", "x"),
+    words("missing", "0", "10", "KEYS", "missing"), words("", "0", "10", "AUTH"), words("", "0", "10", "AUTH2", "x"),
+)  # fmt: skip
+"""Of keys that are not there: nobody is asked for them."""
+
 GENERIC = st.one_of(
     cmd("SET", keys, values),
+    cmd("DUMP", keys),
+    cmd("RESTORE", keys, lifetimes, payloads, restore_words),
+    cmd("RESTORE", keys, "0", payloads, "REPLACE"),
+    cmd("RESTORE", keys, "1", payloads, "ABSTTL", options("REPLACE", most=1)),
+    cmd("RANDOMKEY"),
+    cmd("MIGRATE", "127.0.0.1", st.sampled_from([b"1", b"x"]), migrations),
     cmd("SET", keys, values, "EX", "5000"),
     cmd("RPUSH", keys, several(small)),
     cmd("SADD", keys, several(small)),
@@ -35,6 +72,7 @@ GENERIC = st.one_of(
     cmd("KEYS", patterns),
     cmd("SCAN", cursors, options(words("MATCH", patterns), words("COUNT", integers), "COUNT", words("TYPE", "string"))),
     cmd("OBJECT", st.sampled_from([b"REFCOUNT", b"FREQ", b"IDLETIME", b"encodin"]), keys),
+    cmd("OBJECT", "HELP"),
 )
 
 EXPIRY = st.one_of(
@@ -77,6 +115,8 @@ SORTING = st.one_of(
     cmd("SORT", ordered, windows, "STORE", ordered),
     cmd("SORT", "d", "BY", "nosort", "STORE", ordered),
     cmd("SORT_RO", keys, options("DESC", words("LIMIT", integers, integers), words("GET", sort_patterns), "STORE")),
+    cmd("SORT_RO", keys, "ALPHA", options("ASC", words("LIMIT", small, small), words("GET", sort_patterns))),
+    cmd("SORT_RO", ordered, "BY", sort_patterns, windows),
     cmd("LRANGE", ordered, "0", "-1"),
     cmd("DEL", ordered),
 )

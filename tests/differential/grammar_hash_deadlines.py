@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.differential.grammar import FAR, floats, integers, options, several, small, words
+from tests.differential.grammar import FAR, cmd, floats, integers, options, several, small, words
 
 keys = st.sampled_from([b"a", b"a", b"a", b"b", b"c"])
 names = st.sampled_from([b"f", b"g", b"h", b"", b"x" * 70])
@@ -35,31 +35,37 @@ lives = st.one_of(
 )  # fmt: skip
 set_words = options(lives, "FNX", "FXX", "fnx", "KEEPTTL", most=2)
 
-SETS = st.one_of(
-    words(b"HEXPIRE", keys, seconds), words(b"HPEXPIRE", keys, milliseconds), words(b"HEXPIREAT", keys, moments),
-    words(b"HPEXPIREAT", keys, moments_ms),
-)  # fmt: skip
-TELLS = st.sampled_from([b"HTTL", b"HPTTL", b"HEXPIRETIME", b"HPEXPIRETIME", b"HPERSIST", b"HGETDEL", b"HGETEX"])
-
 HASH_DEADLINES = st.one_of(
-    words(st.sampled_from([b"HSET", b"HSET", b"HMSET"]), keys, pairs),
-    words("HSETEX", keys, set_words, some_pairs),
-    words("HGETEX", keys, lives, some),
-    words(SETS, conditions, some),
-    words(SETS, some, conditions),
-    words(TELLS, keys, some),
-    words(TELLS, keys, some),
-    words("HSETNX", keys, names, contents),
-    words("HINCRBY", keys, names, integers),
-    words("HINCRBYFLOAT", keys, names, floats),
-    words(st.sampled_from([b"HDEL", b"HMGET"]), keys, several(names)),
-    words(st.sampled_from([b"HGET", b"HEXISTS", b"HSTRLEN"]), keys, names),
-    words(st.sampled_from([b"HGETALL", b"HKEYS", b"HVALS", b"HLEN", b"TYPE", b"TTL", b"DEL"]), keys),
-    words("HRANDFIELD", keys, "100", options("WITHVALUES", most=1)),
-    words("HSCAN", keys, "0", options("NOVALUES", words("MATCH", st.sampled_from([b"*", b"f"])), most=2)),
-    words("RENAME", keys, keys),
-    words("COPY", keys, keys, options("REPLACE", words("DB", "1"), most=2)),
-    words("MOVE", keys, "1"),
-    words("EXPIRE", keys, "5000"),
-    words("SET", st.sampled_from([b"b", b"c"]), contents),
+    cmd("HSET", keys, pairs),
+    cmd("HSET", keys, pairs),
+    cmd("HMSET", keys, pairs),
+    cmd("HSETEX", keys, set_words, some_pairs),
+    cmd("HGETEX", keys, lives, some),
+    cmd("HGETEX", keys, some),
+    cmd("HGETDEL", keys, some),
+    cmd("HEXPIRE", keys, seconds, conditions, some),
+    cmd("HPEXPIRE", keys, milliseconds, conditions, some),
+    cmd("HEXPIREAT", keys, moments, conditions, some),
+    cmd("HPEXPIREAT", keys, moments_ms, conditions, some),
+    cmd("HEXPIRE", keys, seconds, some, conditions),
+    cmd("HPEXPIREAT", keys, moments_ms, some, conditions),
+    cmd("HPERSIST", keys, some),
+    cmd("HTTL", keys, some),
+    cmd("HPTTL", keys, some),
+    cmd("HEXPIRETIME", keys, some),
+    cmd("HPEXPIRETIME", keys, some),
+    cmd("HSETNX", keys, names, contents),
+    cmd("HINCRBY", keys, names, integers),
+    cmd("HINCRBYFLOAT", keys, names, floats),
+    cmd("HDEL", keys, several(names)),
+    cmd("HMGET", keys, several(names)),
+    *(cmd(name, keys, names) for name in ("HGET", "HEXISTS", "HSTRLEN")),
+    *(cmd(name, keys) for name in ("HGETALL", "HKEYS", "HVALS", "HLEN", "TYPE", "TTL", "DEL")),
+    cmd("HRANDFIELD", keys, "100", options("WITHVALUES", most=1)),
+    cmd("HSCAN", keys, "0", options("NOVALUES", words("MATCH", st.sampled_from([b"*", b"f"])), most=2)),
+    cmd("RENAME", keys, keys),
+    cmd("COPY", keys, keys, options("REPLACE", words("DB", "1"), most=2)),
+    cmd("MOVE", keys, "1"),
+    cmd("EXPIRE", keys, "5000"),
+    cmd("SET", st.sampled_from([b"b", b"c"]), contents),
 )

@@ -111,6 +111,8 @@ GROUPS = st.one_of(
     cmd("XINFO", "STREAM", streams, "FULL", "COUNT", "0"),
     cmd("XINFO", "GROUPS", streams),
     cmd("XINFO", "CONSUMERS", streams, groups),
+    cmd("XINFO", "HELP"),
+    cmd("XGROUP", "HELP"),
     cmd("COPY", streams, streams, "REPLACE"),
     cmd("DEL", streams),
 )  # fmt: skip

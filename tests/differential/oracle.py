@@ -22,33 +22,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Oracle:
-    """A redis-server without persistence, and one connection to it. `program`: another one than Debian's."""
+class Connection:
+    """To a redis-server on this machine."""
 
-    def __init__(self, directory: Path, *options: str, program: str | None = None) -> None:
-        program = program or shutil.which("redis-server")
-        if program is None:
-            raise RuntimeError("redis-server is needed for this test: install Debian's redis-server")
-        self.port = free_port()
-        self._log = (directory / "redis-server.log").open("wb")
-        self._process = subprocess.Popen(
-            [program, "--port", str(self.port), "--save", "", "--appendonly", "no", "--dir", str(directory),
-             "--enable-debug-command", "yes", *options],
-            stdout=self._log, stderr=self._log,
-        )
-        self._socket = self._connect()
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS)
         self._data = b""
-
-    def _connect(self) -> socket.socket:
-        found: list[socket.socket] = []
-
-        def connected() -> bool:
-            assert self._process.poll() is None, "redis-server ended while starting"
-            found.append(socket.create_connection(("127.0.0.1", self.port), timeout=START_SECONDS))
-            return True
-
-        wait_until(connected, START_SECONDS, "redis-server is there")
-        return found[0]
 
     def __call__(self, *arguments: bytes) -> Reply:
         """Send a command and wait for its reply."""
@@ -74,6 +53,36 @@ class Oracle:
 
     def close(self) -> None:
         self._socket.close()
+
+
+class Oracle(Connection):
+    """A redis-server without persistence, and one connection to it. `program`: another one than Debian's."""
+
+    def __init__(self, directory: Path, *options: str, program: str | None = None) -> None:
+        program = program or shutil.which("redis-server")
+        if program is None:
+            raise RuntimeError("redis-server is needed for this test: install Debian's redis-server")
+        self.port = free_port()
+        self._log = (directory / "redis-server.log").open("wb")
+        self._process = subprocess.Popen(
+            [program, "--port", str(self.port), "--save", "", "--appendonly", "no", "--dir", str(directory),
+             "--enable-debug-command", "yes", *options],
+            stdout=self._log, stderr=self._log,
+        )
+        wait_until(self._is_there, START_SECONDS, "redis-server is there")
+        super().__init__(self.port)
+
+    def _is_there(self) -> bool:
+        assert self._process.poll() is None, "redis-server ended while starting"
+        socket.create_connection(("127.0.0.1", self.port), timeout=START_SECONDS).close()
+        return True
+
+    def another(self) -> Connection:
+        """A further connection to it."""
+        return Connection(self.port)
+
+    def close(self) -> None:
+        super().close()
         self._process.terminate()
         self._process.wait(START_SECONDS)
         self._log.close()

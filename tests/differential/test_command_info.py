@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cluster.commands import all_commands
 from tests.differential.resp import Reply
 from tests.differential.server_pair import ServerPair
 
@@ -19,10 +20,7 @@ NEWER_THAN_7_0 = {
     ("wait", "categories"),  # it blocks, and is @blocking since
 }  # fmt: skip
 NEW_IN_7_2 = {"client|no-touch", "client|setinfo", "cluster|myshardid"}
-NEW_IN_8 = {
-    "hexpire", "hexpireat", "hexpiretime", "hgetdel", "hgetex", "hpersist", "hpexpire", "hpexpireat", "hpexpiretime",
-    "hpttl", "hsetex", "httl",
-}  # fmt: skip
+NEWER_STILL = {entry.full_name for entry in all_commands().every() if entry.since > "7.2.9"}
 NOT_HERE = {"client|caching", "client|tracking", "client|trackinginfo", "memory|malloc-stats"}
 """There is no client-side caching, and no allocator that would tell."""
 
@@ -91,7 +89,7 @@ def test_subcommands_are_the_same(alone: ServerPair) -> None:
         ours, theirs = both_described(alone, name)
         more |= ours.keys() - theirs.keys()
         fewer |= theirs.keys() - ours.keys()
-    assert more == NEW_IN_7_2 | NEW_IN_8
+    assert more == NEW_IN_7_2 | NEWER_STILL
     assert fewer == NOT_HERE
 
 
@@ -173,6 +171,17 @@ SSUBSCRIBE a b
 SUNSUBSCRIBE a
 SPUBLISH a b
 PUBLISH a b
+GEOADD a 1 1 m
+GEORADIUS a 1 1 1 m
+GEORADIUS a 1 1 1 m STORE d
+GEORADIUS a 1 1 1 m STORE d STOREDIST e
+GEORADIUS a 1 1 1 m STORE d STORE e
+GEORADIUS a 1 1 1 m STORE STORE STORE d
+GEORADIUS a 1 1 1 m STORE
+GEORADIUSBYMEMBER a m 1 m WITHDIST STOREDIST d
+GEORADIUS_RO a 1 1 1 m STORE d
+GEOSEARCH a FROMMEMBER m BYRADIUS 1 m
+GEOSEARCHSTORE d a FROMMEMBER m BYRADIUS 1 m
 """.strip().splitlines()
 
 
@@ -197,8 +206,8 @@ def _ordered(reply: Reply) -> object:
 
 
 @pytest.mark.parametrize("category", [
-    "keyspace", "read", "write", "string", "bitmap", "hyperloglog", "stream", "admin", "fast", "slow", "blocking",
-    "dangerous", "connection", "transaction", "pubsub",
+    "keyspace", "read", "write", "string", "bitmap", "hyperloglog", "stream", "geo", "admin", "fast", "slow",
+    "blocking", "dangerous", "connection", "transaction", "pubsub",
 ])  # fmt: skip
 def test_the_commands_of_a_category(alone: ServerPair, category: str) -> None:
     """Of those that both have; what 7.2 counts otherwise is listed above."""
@@ -213,4 +222,4 @@ def test_a_pattern_finds_the_same_names(alone: ServerPair) -> None:
     for pattern in (b"get*", b"*ttl*", b"config|*", b"CLUSTER|*SLOT", b"[", b""):
         ours, theirs = alone.both([b"COMMAND", b"LIST", b"FILTERBY", b"PATTERN", pattern])
         known = {word for word in _words(theirs) if alone.both([b"COMMAND", b"INFO", word])[0].value[0].value}  # type: ignore[index]
-        assert set(_words(ours)) - {name.encode() for name in NEW_IN_7_2 | NEW_IN_8} == known
+        assert set(_words(ours)) - {name.encode() for name in NEW_IN_7_2 | NEWER_STILL} == known

@@ -12,7 +12,8 @@ from tests.differential.effects_feed import EffectsFeed
 from tests.differential.grammar_hash_deadlines import HASH_DEADLINES
 from tests.differential.machine import DIRECTIVES, EXAMPLES, Pair, run
 from tests.differential.resp import Reply
-from tests.differential.test_command_info import NEW_IN_8, Described, described
+from tests.differential.test_command_docs import documented, essence
+from tests.differential.test_command_info import Described, described
 from tests.differential.test_key_events import EVERYTHING, Listeners
 from tests.newer_server import newer_server
 from tests.system.waiting import wait_until
@@ -59,7 +60,9 @@ def test_what_has_expired_is_gone_alike(newer_pair: Pair, resp: int) -> None:
     def gone() -> bool:
         return pair.oracle(b"EXISTS", b"g").value == b"0" and pair.oracle(b"HLEN", b"h").value == b"1"
 
+    pair.oracle(b"DEBUG", b"SET-ACTIVE-EXPIRE", b"1")
     wait_until(gone, DEADLINE_S, "redis-server to delete expired fields")
+    pair.oracle(b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0")
     wrong = {}
     for line in AFTERWARDS:
         if line.startswith("EXISTS"):
@@ -129,14 +132,19 @@ def test_replicas_are_told_the_same(newer_pair: Pair) -> None:
     assert wrong == {}
 
 
+NAMES = [
+    b"hexpire", b"hpexpire", b"hexpireat", b"hpexpireat", b"httl", b"hpttl", b"hexpiretime", b"hpexpiretime",
+    b"hpersist", b"hgetex", b"hsetex", b"hgetdel",
+]  # fmt: skip
+
+
 def test_the_commands_are_described_alike(newer_pair: Pair) -> None:
     newer_pair.begin(2)
-    names = [name.encode() for name in sorted(NEW_IN_8)]
-    ours, theirs = newer_pair.both([b"COMMAND", b"INFO", *names])
+    ours, theirs = newer_pair.both([b"COMMAND", b"INFO", *NAMES])
     assert _described(ours) == _described(theirs)
     newer_pair.begin(3)
-    ours, theirs = newer_pair.both([b"COMMAND", b"DOCS", *names])
-    assert _history(ours) == _history(theirs)
+    ours, theirs = newer_pair.both([b"COMMAND", b"DOCS", *NAMES])
+    assert _documented(ours) == _documented(theirs)
 
 
 def _described(reply: Reply) -> list[Described]:
@@ -144,10 +152,11 @@ def _described(reply: Reply) -> list[Described]:
     return [described(item) for item in reply.value]
 
 
-def _history(reply: Reply) -> object:
-    assert isinstance(reply.value, tuple)
-    docs = {name.value: {key.value: text for key, text in fields.value} for name, fields in reply.value}
-    return {name: (fields[b"since"], fields[b"group"]) for name, fields in docs.items()}
+def _documented(reply: Reply) -> object:
+    return {
+        name: (fields["since"], fields["group"], essence(fields["arguments"]))
+        for name, fields in documented(reply).items()
+    }
 
 
 EVENTS = """

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
 
 from tests.system.clusters import Cluster, redis_cli
 from tests.system.harness import Server
+from tests.system.waiting import wait_until
 
 pytestmark = pytest.mark.system
 
@@ -106,10 +111,28 @@ def test_benchmark_knows_the_cluster(shared_cluster: Cluster, full: Server) -> N
     assert "rror" not in run.stdout + run.stderr
 
 
-def test_an_interactive_start_knows_the_commands(full: Server) -> None:
-    documentation = redis_cli("-p", full.port, "COMMAND", "DOCS", "SET")
-    assert "summary" in documentation
-    assert "string" in documentation
+def test_an_interactive_start_hints_at_arguments(full: Server) -> None:
+    """What redis-cli shows behind the cursor comes from COMMAND DOCS."""
+    terminal, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
+    command = ["redis-cli", "-h", "127.0.0.1", "-p", str(full.port)]
+    shown = b""
+
+    def shows(text: bytes) -> bool:
+        nonlocal shown
+        while select.select([terminal], [], [], 0)[0]:
+            shown += os.read(terminal, 1 << 16)
+        return text in shown
+
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, env=os.environ | {"TERM": "xterm"}) as run:
+        try:
+            wait_until(lambda: shows(b"> "), 10, "redis-cli to be ready")
+            os.write(terminal, b"zadd ")
+            wait_until(lambda: shows(b"key [NX|XX] [GT|LT] [CH] [INCR]"), 10, lambda: f"the hint, in {shown!r}")
+        finally:
+            run.terminate()
+    os.close(theirs)
+    os.close(terminal)
 
 
 def test_monitor_shows_what_is_called(full: Server) -> None:

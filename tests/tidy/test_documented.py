@@ -25,6 +25,16 @@ def test_every_command_says_what_it_is() -> None:
     assert incomplete == []
 
 
+def test_every_command_says_what_it_takes() -> None:
+    """COMMAND DOCS shows it, and redis-cli hints at it."""
+    silent = [
+        entry.full_name
+        for entry in all_commands().every()
+        if entry.minimum > 1 + entry.full_name.count("|") and entry.handler is not None and not entry.syntax
+    ]
+    assert silent == []
+
+
 def test_no_two_commands_say_the_same() -> None:
     by_text: dict[str, list[str]] = {}
     for entry in all_commands().every():
