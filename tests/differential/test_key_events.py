@@ -57,7 +57,9 @@ def _events(data: bytes) -> list[object]:
 def listeners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listeners]:
     pair = Pair(tmp_path_factory.mktemp("events"), *DIRECTIVES, ("notify-keyspace-events", EVERYTHING))
     pair.node.server.key_events.configure(pair.node.server.config)
-    yield Listeners(pair)
+    listeners = Listeners(pair)
+    yield listeners
+    listeners.theirs.close()
     pair.close()
 
 
