@@ -146,10 +146,14 @@ class ExpiringHashValue(HashValue):
             return []
         behind = min(limit, self._expired_count(now_ms))
         expired = [field for _, field in self.waiting.stretch(0, behind)]
-        self.waiting.remove_stretch(0, behind)
+        if behind == len(self.waiting):
+            self.waiting = SortedSetValue()
+            self.next_ms = NEVER
+        else:
+            self.waiting.remove_stretch(0, behind)
+            self.next_ms = self._earliest()
         for field in expired:
             self.fields.pop(field)
-        self.next_ms = self._earliest()
         return expired
 
     def take_named(self, fields: Iterable[bytes]) -> list[bytes]:
