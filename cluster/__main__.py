@@ -55,7 +55,9 @@ def run(argv: list[str]) -> int:
         print(fatal_line(error), file=sys.stderr)
         return 1
     gc.freeze()
-    return trio.run(node.run)
+    status = trio.run(node.run)
+    gc.freeze()  # or the interpreter would look for cycles in all of the data before it ends
+    return status
 
 
 def _daemonize() -> None:

@@ -96,7 +96,7 @@ def test_one_slot_can_be_scanned_alone() -> None:
     assert sorted(seen) == sorted(db.spaces[slot])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(size=st.integers(0, 600), count=st.integers(1, 100), seed=st.integers(), forgetful=st.booleans())
 def test_keys_of_one_slot_that_stay_are_returned(size: int, count: int, seed: int, forgetful: bool) -> None:
     rng = Random(seed)
