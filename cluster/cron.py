@@ -70,7 +70,8 @@ class Cron:
 
     @property
     def _has_background(self) -> bool:
-        return self._expiry.has_more or self._field_expiry.has_more or self._server.lazy_free.is_busy
+        expiring = self._expiry.has_more or self._field_expiry.has_more
+        return (expiring and not self._server.cron_paused) or self._server.lazy_free.is_busy
 
     def _next_time_out(self) -> float:
         """When a waiting client's time is up, by trio's clock."""

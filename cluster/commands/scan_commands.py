@@ -76,7 +76,7 @@ def scan_members(
     if value is None:
         return scan_reply(0, [])
     effort, glob, _, names_only = scan_options(options, of_hash=kind is HashValue)
-    following, found = scan_collection(ctx.server.scan_cache, (ctx.db.index, key), members(value), at, effort)
+    following, found = scan_collection(members(value), at, effort)
     if glob is not None:
         found = [member for member in found if glob.matches(member)]
     if isinstance(value, ExpiringHashValue):

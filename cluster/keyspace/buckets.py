@@ -23,6 +23,8 @@ _Default = TypeVar("_Default")
 
 BUCKET_LIMIT = 170
 """What a dict of 256 hash places holds."""
+EXPECTED_FILL = 120
+"""Of a map that is made with many entries, a bucket holds so many at most, and half of that at least, on average."""
 MERGE_BELOW = 40
 """A bucket with fewer entries looks whether its neighbour has few, too."""
 MERGED_LIMIT = 80
@@ -42,13 +44,20 @@ class BucketMap(Generic[V]):
     __slots__ = ("_buckets", "_count", "_directory", "_largest", "_shift")
 
     def __init__(self, items: Iterable[tuple[bytes, V]] = ()) -> None:
-        self._directory: list[dict[bytes, V]] = [{}]
-        self._shift = HASH_BITS  # a key's place is its hash without so many low bits
-        self._count = 0
-        self._buckets = 1
+        given = list(items)
+        depth = (len(given) // EXPECTED_FILL).bit_length()
+        self._shift = shift = HASH_BITS - depth  # a key's place is its hash without so many low bits
+        self._directory: list[dict[bytes, V]] = [{} for _ in range(1 << depth)]
+        directory = self._directory
+        for key, value in given:
+            directory[crc32(key) >> shift][key] = value
+        self._count = sum(map(len, self._directory))
+        self._buckets = len(self._directory)
         self._largest = BUCKET_LIMIT
-        for key, value in items:
-            self[key] = value
+        for key, _ in given if max(map(len, self._directory)) > BUCKET_LIMIT else ():
+            place = crc32(key) >> self._shift
+            if len(self._directory[place]) > BUCKET_LIMIT:
+                self._split(place)
 
     # -- one key ---------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ have the same few fields: a `NamePool` gives each name once. A field is looked f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TypeVar, overload
 
 POOLED_BYTES = 64
@@ -43,7 +44,7 @@ class FlatFields:
 
     def __init__(self, items: Iterable[tuple[bytes, bytes]] = (), pool: NamePool | None = None) -> None:
         """`items` have distinct fields."""
-        self._flat: list[bytes] = [part for pair in items for part in pair]
+        self._flat: list[bytes] = list(chain.from_iterable(items))
         self._pool: NamePool | None = None
         if pool is not None:
             self.share(pool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import ClassVar
 
 from cluster.keyspace.buckets import BucketMap
@@ -30,7 +31,7 @@ class HashValue:
             FlatFields(given.items(), pool) if len(given) <= SHORT_LIMIT else BucketMap(given.items())
         )
         self.peak_count = len(given)
-        self.peak_bytes = max((max(len(field), len(value)) for field, value in given.items()), default=0)
+        self.peak_bytes = max(map(len, chain(given, given.values())), default=0)
 
     def __len__(self) -> int:
         return len(self.fields)

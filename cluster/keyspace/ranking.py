@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import TypeVar
 
@@ -112,9 +112,10 @@ class LongRanking(BucketMap[float]):
 
     __slots__ = ("_groups", "_members", "_scores", "_top_members", "_top_scores")
 
-    def __init__(self, ordered: Sequence[Scored]) -> None:
-        """`ordered` is not empty."""
-        super().__init__((member, score) for score, member in ordered)
+    def __init__(self, items: Collection[tuple[bytes, float]]) -> None:
+        """Of (member, score) with distinct members, at least one."""
+        super().__init__(items)  # in the order in which they came, which is nearer to that in memory
+        ordered = sorted([(score, member) for member, score in items])
         starts = range(0, len(ordered), CHUNK_FILL)
         self._scores = [[score for score, _ in ordered[at : at + CHUNK_FILL]] for at in starts]
         self._members = [[member for _, member in ordered[at : at + CHUNK_FILL]] for at in starts]
@@ -258,7 +259,8 @@ class LongRanking(BucketMap[float]):
 Ranking = ShortRanking | LongRanking
 
 
-def ranking_of(items: Iterable[tuple[bytes, float]], short_limit: int) -> Ranking:
+def ranking_of(items: Collection[tuple[bytes, float]], short_limit: int) -> Ranking:
     """Of (member, score) with distinct members."""
-    ordered = sorted([(score, member) for member, score in items])
-    return ShortRanking(ordered) if len(ordered) <= short_limit else LongRanking(ordered)
+    if len(items) > short_limit:
+        return LongRanking(items)
+    return ShortRanking(sorted([(score, member) for member, score in items]))

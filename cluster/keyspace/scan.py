@@ -5,11 +5,11 @@ It is kept without any state of the scan: elements are ordered by a hash of thei
 go on from, and elements of equal hash are returned together. So a cursor is as good after a restart, or on the
 replica that took over, as it was before.
 
-Among a slot's keys or in a collection, a plain dict cannot be entered at a hash. Small ones are returned whole. Of
-larger ones `ScanCache` remembers the order it found, in buckets by hash, each sorted when it is come to. That is an
-accelerator only: it may forget at any time. A remembered order may be older than the cursor it serves, but never
-older than the last start (cursor 0) of a scan over the same name, and what has come since that start need not be
-returned.
+Large collections are BucketMaps, which lie in the order of hashes. The keys of a slot are in a plain dict, which cannot
+be entered at a hash. Small ones are returned whole. Of larger ones `ScanCache` remembers the order it found, in buckets
+by hash, each sorted when it is come to. That is an accelerator only: it may forget at any time. A remembered order may
+be older than the cursor it serves, but never older than the last start (cursor 0) of a scan over the same slot, and
+what has come since that start need not be returned.
 
 Cursors stay below 2**31, since clients keep them in an int.
 """
@@ -17,8 +17,7 @@ Cursors stay below 2**31, since clients keep them in an int.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator
-from typing import Protocol
+from collections.abc import Collection, Hashable, Iterable
 from zlib import crc32
 
 from cluster.errors import CommandError
@@ -40,12 +39,8 @@ _CURSOR_DIGITS = 20
 _CURSOR = re.compile(rb"[+-]?\d*")
 
 
-class Members(Protocol):
-    """What HSCAN, SSCAN and ZSCAN go through."""
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[bytes]: ...
-    def __contains__(self, member: bytes, /) -> bool: ...
+Members = Iterable[bytes]
+"""What HSCAN, SSCAN and ZSCAN go through: a short collection of any kind, or a BucketMap."""
 
 
 class _Order:
@@ -53,7 +48,7 @@ class _Order:
 
     __slots__ = ("buckets", "size", "unsorted")
 
-    def __init__(self, members: Members) -> None:
+    def __init__(self, members: Collection[bytes]) -> None:
         self.size = len(members)
         self.buckets: list[list[bytes]] = [[] for _ in range(1 << _BUCKET_BITS)]
         self.unsorted = bytearray(b"\1" * len(self.buckets))
@@ -87,7 +82,7 @@ class _Order:
 
 
 class ScanCache:
-    """Orders of large collections by name, the least recently used forgotten first. One for each server."""
+    """Orders of large slots by name, the least recently used forgotten first. One for each server."""
 
     def __init__(self) -> None:
         self._orders: dict[Hashable, _Order] = {}
@@ -102,7 +97,7 @@ class ScanCache:
         if order is not None:
             self._members -= order.size
 
-    def order(self, name: Hashable, members: Members, *, fresh: bool) -> _Order:
+    def order(self, name: Hashable, members: Collection[bytes], *, fresh: bool) -> _Order:
         """The order of `members`; with `fresh` as they are now, otherwise perhaps as they were."""
         order = None if fresh else self._orders.get(name)
         if order is None:
@@ -138,30 +133,16 @@ def pattern_slot(pattern: bytes) -> int | None:
     return key_slot(literal)
 
 
-def scan_collection(
-    cache: ScanCache,
-    name: tuple[int, bytes],
-    members: Members,
-    cursor: int,
-    count: int,
-) -> tuple[int, list[bytes]]:
+def scan_collection(members: Members, cursor: int, count: int) -> tuple[int, list[bytes]]:
     """One step of HSCAN, SSCAN or ZSCAN: (next cursor, or 0 when done; members).
 
-    name: (database index, key), under which the order may be remembered.
-    members: what is scanned; `in` must be fast (a dict of members, a SetValue).
     cursor: 0 to start, or what the last call gave. count: about how many members to return.
-    A collection of at most WHOLE_LIMIT (or `count`) members comes whole. The cost is that of the returned members,
-    and of one pass over the collection when its order is not remembered.
+    A collection of at most WHOLE_LIMIT (or `count`) members comes whole, as does whatever is no BucketMap. The cost is
+    that of the returned members.
     """
-    if len(members) <= max(WHOLE_LIMIT, count):
-        return 0, list(members)
-    if isinstance(members, BucketMap):
+    if isinstance(members, BucketMap) and len(members) > max(WHOLE_LIMIT, count):
         return members.scan(cursor, 1, count)
-    order = cache.order(name, members, fresh=cursor == 0)
-    following, found = order.from_position(cursor, 1, count)
-    if not following:
-        cache.forget(name)
-    return following, [member for member in found if member in members]
+    return 0, list(members)
 
 
 def scan_keys(

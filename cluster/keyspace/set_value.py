@@ -20,12 +20,13 @@ class SetValue:
     type_name: ClassVar[str] = "set"
 
     def __init__(self, members: Iterable[bytes] = ()) -> None:
-        self.members: dict[bytes, bool] | BucketMap[bool] = {}
-        self.peak_count = 0
-        self.peak_bytes = 0
-        self.was_integers = True
-        for member in members:
-            self.add(member)
+        given = dict.fromkeys(members, True)
+        self.members: dict[bytes, bool] | BucketMap[bool] = (
+            given if len(given) <= SHORT_LIMIT else BucketMap(given.items())
+        )
+        self.peak_count = len(given)
+        self.peak_bytes = max(map(len, given), default=0)
+        self.was_integers = all(map(is_integer, given))
 
     def __len__(self) -> int:
         return len(self.members)
@@ -70,12 +71,7 @@ class SetValue:
         return next(islice(members, rng.randrange(len(members)), None))
 
     def copy(self) -> SetValue:
-        other = SetValue()
-        other.members = self.members.copy()
-        other.peak_count = len(self.members)
-        other.peak_bytes = max(map(len, self.members), default=0)
-        other.was_integers = self.was_integers or all(map(is_integer, self.members))
-        return other
+        return SetValue(self.members)
 
     def take_apart(self) -> Iterator[int]:
         """Let go of the members bit by bit: how many there were in each bit that is gone."""

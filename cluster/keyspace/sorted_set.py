@@ -76,7 +76,7 @@ class SortedSetValue:
         if len(ranking) > self.peak_count:
             self.peak_count = len(ranking)
             if self.peak_count > SHORT_LIMIT and type(ranking) is ShortRanking:
-                self._ranking = LongRanking(ranking.stretch(0, len(ranking)))
+                self._ranking = LongRanking(list(self.items()))
 
     def move(self, member: bytes, old: float, new: float) -> None:
         """Another score for a member that is there. O(log n)."""

@@ -91,7 +91,7 @@ def test_whatever_is_done_it_is_a_list(limit: int, fill: int, monkeypatch: pytes
     monkeypatch.setattr(long_list, "CHUNK_LIMIT", limit)
     monkeypatch.setattr(long_list, "CHUNK_FILL", fill)
     run_state_machine_as_test(
-        LongListMachine, settings=settings(deadline=None, max_examples=100, stateful_step_count=30)
+        LongListMachine, settings=settings(deadline=None, max_examples=60, stateful_step_count=25)
     )
 
 

@@ -9,32 +9,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import CommandError
+from cluster.keyspace.buckets import BucketMap
 from cluster.keyspace.database import Database
-from cluster.keyspace.hashing import key_slot
+from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.scan import WHOLE_LIMIT, ScanCache, parse_cursor, pattern_slot, scan_collection, scan_keys
-
-NAME = (0, b"key")
+from cluster.keyspace.values import Value
 
 
 @settings(deadline=None)
-@given(size=st.integers(0, 600), count=st.integers(1, 100), seed=st.integers(), forgetful=st.booleans())
-def test_members_that_stay_are_returned(size: int, count: int, seed: int, forgetful: bool) -> None:
+@given(size=st.integers(0, 600), count=st.integers(1, 100), seed=st.integers())
+def test_members_that_stay_are_returned(size: int, count: int, seed: int) -> None:
     rng = Random(seed)
     staying = [b"stays-%d" % number for number in range(size)]
-    members = dict.fromkeys(staying)
-    cache = ScanCache()
+    members = BucketMap((member, True) for member in staying)
     seen: set[bytes] = set()
     cursor = 0
     while True:
         for number in range(rng.randrange(5)):
-            members[b"comes-%d-%d" % (cursor, number)] = None
+            members[b"comes-%d-%d" % (cursor, number)] = True
         leaving = [member for member in members if member.startswith(b"comes")]
         for member in rng.sample(leaving, len(leaving) // 2):
-            del members[member]
-        if forgetful:
-            cache.clear()
-        cursor, found = scan_collection(cache, NAME, members, cursor, count)
-        assert set(found) <= members.keys()
+            members.pop(member)
+        cursor, found = scan_collection(members, cursor, count)
+        assert set(found) <= set(members)
         seen.update(found)
         if not cursor:
             break
@@ -42,25 +39,24 @@ def test_members_that_stay_are_returned(size: int, count: int, seed: int, forget
 
 
 def test_a_step_returns_about_as_many_as_asked_for() -> None:
-    members = {b"%d" % number: None for number in range(5000)}
-    cursor, found = scan_collection(ScanCache(), NAME, members, 0, 50)
+    members = BucketMap((b"%d" % number, True) for number in range(5000))
+    cursor, found = scan_collection(members, 0, 50)
     assert 50 <= len(found) <= 60
     assert 0 < cursor < 1 << 31
 
 
 def test_small_collections_come_whole() -> None:
-    members = {b"%d" % number: None for number in range(WHOLE_LIMIT)}
-    assert scan_collection(ScanCache(), NAME, members, 0, 1) == (0, list(members))
+    members = BucketMap((b"%d" % number, True) for number in range(WHOLE_LIMIT))
+    assert scan_collection(members, 0, 1) == (0, list(members))
 
 
 def test_a_scan_that_starts_later_sees_what_came_meanwhile() -> None:
-    members = {b"%d" % number: None for number in range(500)}
-    cache = ScanCache()
-    scan_collection(cache, NAME, members, 0, 10)
-    members[b"late"] = None
-    cursor, seen = scan_collection(cache, NAME, members, 0, 10)
+    members = BucketMap((b"%d" % number, True) for number in range(500))
+    scan_collection(members, 0, 10)
+    members[b"late"] = True
+    cursor, seen = scan_collection(members, 0, 10)
     while cursor:
-        cursor, found = scan_collection(cache, NAME, members, cursor, 10)
+        cursor, found = scan_collection(members, cursor, 10)
         seen += found
     assert sorted(seen) == sorted(members)
 
@@ -98,6 +94,47 @@ def test_one_slot_can_be_scanned_alone() -> None:
         if not cursor:
             break
     assert sorted(seen) == sorted(db.spaces[slot])
+
+
+@settings(deadline=None, max_examples=30)
+@given(size=st.integers(0, 600), count=st.integers(1, 100), seed=st.integers(), forgetful=st.booleans())
+def test_keys_of_one_slot_that_stay_are_returned(size: int, count: int, seed: int, forgetful: bool) -> None:
+    rng = Random(seed)
+    slot = key_slot(b"{tag}")
+    staying = [b"{tag}stays-%d" % number for number in range(size)]
+    spaces: list[dict[bytes, Value]] = [{} for _ in range(SLOT_COUNT)]
+    keys = spaces[slot] = dict.fromkeys(staying, b"")
+    cache = ScanCache()
+    seen: set[bytes] = set()
+    cursor = 0
+    while True:
+        for number in range(rng.randrange(5)):
+            keys[b"{tag}comes-%d-%d" % (cursor, number)] = b""
+        leaving = [key for key in keys if key.startswith(b"{tag}comes")]
+        for key in rng.sample(leaving, len(leaving) // 2):
+            del keys[key]
+        if forgetful:
+            cache.clear()
+        cursor, found = scan_keys(cache, 0, spaces, cursor, count)
+        assert set(found) <= keys.keys()
+        seen.update(found)
+        if not cursor:
+            break
+    assert seen >= set(staying)
+
+
+def test_a_scan_of_keys_that_starts_later_sees_what_came_meanwhile() -> None:
+    db = Database(0)
+    for number in range(500):
+        db.store(b"{tag}%d" % number, b"")
+    cache = ScanCache()
+    scan_keys(cache, 0, db.spaces, 0, 10)
+    db.store(b"{tag}late", b"")
+    cursor, seen = scan_keys(cache, 0, db.spaces, 0, 10)
+    while cursor:
+        cursor, found = scan_keys(cache, 0, db.spaces, cursor, 10)
+        seen += found
+    assert sorted(seen) == sorted(db.keys())
 
 
 @pytest.mark.parametrize(

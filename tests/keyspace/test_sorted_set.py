@@ -105,7 +105,7 @@ def test_whatever_is_done_it_is_sorted(limit: int, fill: int, merge: int, monkey
     monkeypatch.setattr(ranking, "CHUNK_FILL", fill)
     monkeypatch.setattr(ranking, "MERGE_BELOW", merge)
     run_state_machine_as_test(
-        SortedSetMachine, settings=settings(deadline=None, max_examples=100, stateful_step_count=30)
+        SortedSetMachine, settings=settings(deadline=None, max_examples=60, stateful_step_count=25)
     )
 
 
