@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import sys
 
 import trio
@@ -12,12 +11,10 @@ import trio
 from cluster.cli import fatal_line, parse_command_line
 from cluster.config.errors import ConfigError
 from cluster.config.files import enter_directory, expand, read_text
-from cluster.config.store import Configuration
+from cluster.descriptors import TooFewDescriptors, provide_at_start
 from cluster.log import Log
 from cluster.node import Node
 
-SPARE_DESCRIPTORS = 64
-"""Files and sockets a node needs beside its clients'."""
 GC_THRESHOLDS = (50_000, 20, 1_000)
 """The young generation is large and the old one hardly ever visited: the data holds no cycles."""
 
@@ -46,7 +43,11 @@ def run(argv: list[str]) -> int:
         return 1
     if config.daemonize:
         _daemonize()
-    _raise_descriptor_limit(config, log)
+    try:
+        provide_at_start(config, log)
+    except TooFewDescriptors as error:
+        log("warning", str(error))
+        return 1
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         node = Node(config, log)
@@ -67,22 +68,6 @@ def _daemonize() -> None:
         os.dup2(null, descriptor)
     if null > 2:
         os.close(null)
-
-
-def _raise_descriptor_limit(config: Configuration, log: Log) -> None:
-    """Let `maxclients` clients connect, or lower it to what the system allows."""
-    wanted = config.maxclients + SPARE_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= wanted or soft == resource.RLIM_INFINITY:
-        return
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
-    except (ValueError, OSError):
-        reached = soft if hard == resource.RLIM_INFINITY else hard
-        resource.setrlimit(resource.RLIMIT_NOFILE, (reached, hard))
-        if reached < wanted:
-            config.replace("maxclients", max(1, reached - SPARE_DESCRIPTORS))
-            log("warning", f"The open file limit is {reached}: maxclients has been reduced to {config.maxclients}.")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from cluster.config.errors import ConfigError
 from cluster.config.files import change_directory, rewrite_configuration
 from cluster.config.store import Configuration
 from cluster.config.values import BadValue
+from cluster.descriptors import provide
 from cluster.network.listeners import ListenError, listen_tcp, open_listeners
 
 if TYPE_CHECKING:
@@ -69,9 +70,6 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
         for client in server.clients.values():
             client.parser.bulk_limit_bytes = config.proto_max_bulk_len
 
-    def listen(_config: Configuration) -> None:
-        _listen_anew(reactor, config)
-
     def backlog(_config: Configuration) -> None:
         server.replication.resize_backlog(config.repl_backlog_size)
 
@@ -83,13 +81,14 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     slow(config)
     memory(config)
     config.on_change(["dir"], change_directory)
+    config.on_change(["maxclients"], provide)
     config.on_change(["requirepass"], password)
     config.on_change(["maxmemory", "maxmemory-policy"], memory)
     config.on_change(["min-replicas-to-write", "min-replicas-max-lag"], road)
     config.on_change(["slowlog-log-slower-than", "slowlog-max-len"], slow)
     config.on_change(["loglevel"], level)
     config.on_change(["proto-max-bulk-len"], bulk_limit)
-    config.on_change(["port", "bind"], listen)
+    config.on_change(["port", "bind"], partial(_listen_anew, reactor))
     config.on_change(["repl-backlog-size"], backlog)
     config.on_change([one.name for one in DIRECTIVES if one.name.startswith(_CLUSTER_PREFIX)], cluster)
 
