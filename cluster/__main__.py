@@ -15,6 +15,7 @@ from cluster.descriptors import TooFewDescriptors, provide_at_start
 from cluster.log import Log
 from cluster.node import Node
 
+_NO_SENTINEL = "*** FATAL: there is no Sentinel in this version; redis-sentinel can watch these nodes ***"
 GC_THRESHOLDS = (50_000, 20, 1_000)
 """The young generation is large and the old one hardly ever visited: the data holds no cycles."""
 
@@ -30,6 +31,9 @@ def run(argv: list[str]) -> int:
         if options.config is None:
             print(options.show)
             return 0
+        if options.sentinel:
+            print(_NO_SENTINEL, file=sys.stderr)
+            return 1
         config = options.config
         enter_directory(config, create=options.create_directory)
     except ConfigError as error:

@@ -58,6 +58,7 @@ READ_WITHOUT_EFFECT = {
     "user": "not together with aclfile",
     "appenddirname": "the bring-up's --fresh removes it",
     "cluster-allow-pubsubshard-when-down": "the commands it is about are missing",
+    "sentinel": "the switch of the same name is refused",
     "tls-cluster": "refused",
     "tls-port": "refused",
     "tls-replication": "refused",
