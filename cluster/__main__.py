@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import sys
 
 import trio
@@ -12,12 +11,11 @@ import trio
 from cluster.cli import fatal_line, parse_command_line
 from cluster.config.errors import ConfigError
 from cluster.config.files import enter_directory, expand, read_text
-from cluster.config.store import Configuration
+from cluster.descriptors import TooFewDescriptors, provide_at_start
 from cluster.log import Log
 from cluster.node import Node
 
-SPARE_DESCRIPTORS = 64
-"""Files and sockets a node needs beside its clients'."""
+_NO_SENTINEL = "*** FATAL: there is no Sentinel in this version; redis-sentinel can watch these nodes ***"
 GC_THRESHOLDS = (500, 1, 2_000_000)
 """The old generation is hardly ever visited, since the data holds no cycles. The young ones are small: a pass looks at
 every reference in the containers they hold, and with (50000, 20) clients waited for 300 ms once in a million hashes."""
@@ -34,6 +32,9 @@ def run(argv: list[str]) -> int:
         if options.config is None:
             print(options.show)
             return 0
+        if options.sentinel:
+            print(_NO_SENTINEL, file=sys.stderr)
+            return 1
         config = options.config
         enter_directory(config, create=options.create_directory)
     except ConfigError as error:
@@ -47,7 +48,11 @@ def run(argv: list[str]) -> int:
         return 1
     if config.daemonize:
         _daemonize()
-    _raise_descriptor_limit(config, log)
+    try:
+        provide_at_start(config, log)
+    except TooFewDescriptors as error:
+        log("warning", str(error))
+        return 1
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         node = Node(config, log)
@@ -70,22 +75,6 @@ def _daemonize() -> None:
         os.dup2(null, descriptor)
     if null > 2:
         os.close(null)
-
-
-def _raise_descriptor_limit(config: Configuration, log: Log) -> None:
-    """Let `maxclients` clients connect, or lower it to what the system allows."""
-    wanted = config.maxclients + SPARE_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= wanted or soft == resource.RLIM_INFINITY:
-        return
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
-    except (ValueError, OSError):
-        reached = soft if hard == resource.RLIM_INFINITY else hard
-        resource.setrlimit(resource.RLIMIT_NOFILE, (reached, hard))
-        if reached < wanted:
-            config.replace("maxclients", max(1, reached - SPARE_DESCRIPTORS))
-            log("warning", f"The open file limit is {reached}: maxclients has been reduced to {config.maxclients}.")
 
 
 if __name__ == "__main__":

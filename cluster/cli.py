@@ -27,6 +27,8 @@ from cluster.config.yaml_config import node_settings, parse_cluster_yaml, pick_n
 from cluster.version import REDIS_VERSION, VERSION
 
 DEFAULT_PORT = 7000
+_SENTINELS = ("redis-sentinel", "cluster-sentinel")
+"""Under these names the program is a Sentinel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ def _from_conf(argv: list[str], read: ReadText, expand: Expand, program: str) ->
     if stdin:
         settings += parse_file(STANDARD_INPUT, read, expand)
     given = list(follow_includes(parse_options(argv), read, expand))
-    sentinel = "redis-sentinel" in program or any(_is_switch(setting) for setting in given)
+    called = program.rpartition("/")[2]
+    sentinel = any(name in called for name in _SENTINELS) or any(_is_switch(setting) for setting in given)
     given = [setting for setting in given if not _is_switch(setting)]
     _refuse_sentinel_lines(settings + given, sentinel)
     if file or stdin or sentinel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 
 from cluster.config.directive import ACCEPTED, Directive
 from cluster.config.directives import SECTIONS
@@ -48,13 +49,23 @@ def help_text() -> str:
     parts = [_USAGE.format(version=VERSION, redis=REDIS_VERSION)]
     for section in SECTIONS:
         shown = [directive for directive in section.directives if not directive.hidden or _is_ours(directive)]
-        works = [directive for directive in shown if directive.effect != ACCEPTED]
-        idle = [directive for directive in shown if directive.effect == ACCEPTED]
+        works = [directive for directive in shown if directive.effect != ACCEPTED and not directive.missing]
         parts.append(f"{section.title}:\n" + "".join(map(_entry, works)))
-        if idle:
-            names = ", ".join(directive.name for directive in idle)
-            parts.append(_fill(f"  Accepted without effect: {names}", "    "))
+        parts += (
+            _fill(f"  {why}: {', '.join(names)}", "    ") for why, names in _without_effect(shown).items()
+        )
     return "\n".join(parts)
+
+
+def _without_effect(directives: Iterable[Directive]) -> dict[str, list[str]]:
+    """Names by the reason why setting one changes nothing."""
+    found: dict[str, list[str]] = {}
+    for directive in directives:
+        if directive.effect == ACCEPTED:
+            found.setdefault("Accepted without effect", []).append(directive.name)
+        elif directive.missing:
+            found.setdefault(f"No effect yet, for want of {directive.missing}", []).append(directive.name)
+    return found
 
 
 def _is_ours(directive: Directive) -> bool:

@@ -15,6 +15,7 @@ from cluster.config.errors import ConfigError
 from cluster.config.files import change_directory, rewrite_configuration
 from cluster.config.store import Configuration
 from cluster.config.values import BadValue
+from cluster.descriptors import provide
 from cluster.network.listeners import ListenError, listen_tcp, open_listeners
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     memory(config)
     server.key_events.configure(config)
     config.on_change(["dir"], change_directory)
+    config.on_change(["maxclients"], provide)
     config.on_change(["requirepass"], password)
     config.on_change(["maxmemory", "maxmemory-policy"], memory)
     config.on_change(["notify-keyspace-events"], server.key_events.configure)

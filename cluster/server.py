@@ -386,16 +386,15 @@ class Server:
 
     def redirect_waiting(self) -> None:
         """The view has changed: clients that wait for keys served elsewhere now are told where."""
-        command = self.table.find(b"BLPOP")
-        if command is None:
-            return
         for (_, key), waits in list(self.waiting.by_key.items()):
             if self.served[key_slot(key)] == SERVED:
                 continue
             for wait in list(waits):
+                command = wait.client.last_command
                 try:
-                    self.router.check_keys(wait.client, command, [key], writes=True)
+                    self.router.check_waiting(wait.client, key, reads=command is not None and not command.writes)
                 except CommandError as error:
+                    self.stats.count_error(error.message)
                     self.waiting.end(wait, error.encoded)
 
     # -- after a command, after a batch ----------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bus.view import ClusterView, NodeInfo
 from cluster import errors
 from cluster.errors import CommandError
-from cluster.keyspace.hashing import SLOT_COUNT, common_slot
+from cluster.keyspace.hashing import SLOT_COUNT, common_slot, key_slot
 
 if TYPE_CHECKING:
     from cluster.commands.registry import Command
@@ -90,6 +90,24 @@ class Router:
             return
         if owner != me:
             raise self.redirect("MOVED", slot, view.nodes[owner])
+
+    def check_waiting(self, client: Session, key: bytes, *, reads: bool) -> None:
+        """Raise what a client has to be told that waits for `key` and can no longer be served here. While the slot is
+        on its way it may be: the client waits on. `reads`: it waits by a command that only reads, as XREAD."""
+        view = self.view
+        assert view is not None
+        if not view.state_ok:
+            raise CommandError(errors.CLUSTERDOWN_STATE)
+        slot = key_slot(key)
+        owner = view.owners[slot]
+        if owner == view.my_id or slot in view.importing:
+            return
+        myself = view.nodes[view.my_id]
+        if reads and client.reads_replica and myself.role == "replica" and myself.primary_id == owner:
+            return
+        if owner is None:
+            raise CommandError(errors.CLUSTERDOWN_UNBOUND)
+        raise self.redirect("MOVED", slot, view.nodes[owner])
 
     def _check_down(self, sharded: bool, writes: bool) -> None:
         if sharded and self._config.cluster_allow_pubsubshard_when_down:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cluster.__main__ import run
 from cluster.cli import StartOptions, fatal_line, parse_command_line
 from cluster.config.directives import DIRECTIVES
 from cluster.config.errors import ConfigError
@@ -96,11 +97,23 @@ def test_the_secret_can_come_from_a_file() -> None:
 
 
 def test_sentinel_by_switch_and_by_name() -> None:
-    for found in (options("s.conf", "--sentinel"), options("s.conf", program="/usr/bin/redis-sentinel")):
+    for found in (
+        options("s.conf", "--sentinel"), options("s.conf", program="/usr/bin/redis-sentinel"),
+        options("s.conf", program="cluster-sentinel"),
+    ):  # fmt: skip
         assert found.sentinel
         assert found.config is not None
         assert found.config.sentinel == (("monitor", "m", "127.0.0.1", "6379", "2"),)
     assert failure("s.conf").endswith("sentinel directive while not in sentinel mode")
+    assert not options("--port", "1", program="/opt/cluster-sentinel/bin/cluster-node").sentinel
+
+
+@pytest.mark.parametrize("argv", [["cluster-node", "--sentinel"], ["/usr/bin/cluster-sentinel", "--port", "26379"]])
+def test_a_sentinel_is_not_an_ordinary_node(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(argv) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "*** FATAL: there is no Sentinel in this version; redis-sentinel can watch these nodes ***\n"
 
 
 @pytest.mark.parametrize(
@@ -134,6 +147,10 @@ def test_help_names_every_directive_and_version_is_a_line() -> None:
     for directive in DIRECTIVES:
         assert directive.hidden or directive.name in text
     assert "--cluster-fast-failover [yes]" in text
+    for directive in DIRECTIVES:
+        if directive.missing:
+            assert f"--{directive.name} " not in text, "it would promise what it does not do"
+    assert "No effect yet, for want of Sentinel: sentinel\n" in text
     assert max(map(len, text.splitlines())) <= 120
     assert options("-v").show == options("--version").show
     assert "\n" not in options("-v").show

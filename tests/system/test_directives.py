@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 
 from cluster.bringup.client import ReplyError
-from tests.system.harness import Harness, Server, ServerKind
+from tests.system.harness import USUAL, Harness, Server, ServerKind
 
 pytestmark = pytest.mark.system
 
@@ -61,6 +62,52 @@ def test_a_signal_shuts_down_as_it_is_told(harness: Harness, words: str, number:
     server.signal(number)
     assert server.wait_end() == 0
     assert (server.directory / "dump.rdb").exists() is saved
+
+
+def with_descriptors(harness: Harness, limit: str) -> Server:
+    """A server that is not started yet and may open so many files, "soft:hard"."""
+    port = harness.free_port()
+    powerless = ("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource") if os.geteuid() == 0 else ()
+    return harness.adopt(Server(
+        harness.kind, harness.directory / str(port), port, {**USUAL, "cluster-enabled": "no"},
+        prefix=("prlimit", f"--nofile={limit}", *powerless),
+    ))  # fmt: skip
+
+
+def test_there_are_no_more_clients_than_files(harness: Harness) -> None:
+    server = with_descriptors(harness, "300:300")
+    server.start()
+    most = server.info("clients")["maxclients"]
+    assert int(most) in (300 - 32, 300 - 64)
+    assert f"Current maximum open files is 300. maxclients has been reduced to {most}" in server.log()
+    with pytest.raises(ReplyError) as refusal:
+        server.call("CONFIG", "SET", "maxclients", 5000)
+    assert str(refusal.value) == (
+        "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able to "
+        f"handle the specified number of clients, try with {most}"
+    )
+    assert server.call("CONFIG", "GET", "maxclients") == ["maxclients", most]
+    assert server.call("CONFIG", "SET", "maxclients", 5) == "OK"
+    assert server.call("CONFIG", "SET", "maxclients", most) == "OK"
+
+
+def test_the_limit_of_files_is_raised_as_far_as_it_may_be(harness: Harness) -> None:
+    server = with_descriptors(harness, "100:3000")
+    server.directives["maxclients"] = "1000"
+    server.start()
+    assert server.call("CONFIG", "GET", "maxclients") == ["maxclients", "1000"]
+    assert "(it was originally set to 100)." in server.log()
+    if harness.kind == "ours":  # redis-server gives the rest away at its start
+        assert server.call("CONFIG", "SET", "maxclients", 2000) == "OK"
+    with pytest.raises(ReplyError, match="not able to handle"):
+        server.call("CONFIG", "SET", "maxclients", 100_000)
+
+
+def test_a_server_that_nobody_could_connect_to_does_not_start(harness: Harness) -> None:
+    server = with_descriptors(harness, "30:30")
+    server.start(wait=False)
+    assert server.wait_end() == 1
+    assert "Your current 'ulimit -n' of 30 is not enough for the server to start." in server.log()
 
 
 def test_bind_may_change_to_addresses_that_hold_the_old_ones(harness: Harness) -> None:

@@ -67,6 +67,7 @@ READ_WITHOUT_EFFECT = {
     "aclfile": "not together with user",
     "user": "not together with aclfile",
     "appenddirname": "the bring-up's --fresh removes it",
+    "sentinel": "the switch of the same name is refused",
     "tls-cluster": "refused",
     "tls-port": "refused",
     "tls-replication": "refused",
