@@ -43,7 +43,7 @@ def harness(server_kind: ServerKind, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def sharedharness_of(server_kind: ServerKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+def shared_harness(server_kind: ServerKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """Servers for the tests of one file."""
     yield from harness_of(server_kind, tmp_path_factory)
 
