@@ -5,7 +5,7 @@ from __future__ import annotations
 from cluster.commands.context import Context
 from cluster.commands.keys import KeySpec, NumKeys
 from cluster.commands.lists import LEFT_POP, LEFT_PUSH, RIGHT_POP, RIGHT_PUSH, popped
-from cluster.commands.registry import BLOCKING, DENYOOM, MOVABLE_KEYS, NOSCRIPT, WRITE, command
+from cluster.commands.registry import BLOCKING, DENYOOM, MOVABLE_KEYS, WRITE, command
 from cluster.commands.waiting import parse_pop, served, served_or_waiting, timeout_ms
 from cluster.errors import SyntaxFault
 from cluster.keyspace.values import ListValue
@@ -82,7 +82,7 @@ def _move_or_wait(
     return None
 
 
-@command("BLMOVE", arity=6, flags={WRITE, DENYOOM, NOSCRIPT, BLOCKING}, keys=_MOVE, group="list", since="6.2.0",
+@command("BLMOVE", arity=6, flags={WRITE, DENYOOM, BLOCKING}, keys=_MOVE, group="list", since="6.2.0",
          own_effects=True, summary="Moves an element from one list to another, and waits for one.",
          syntax="source:key destination:key (LEFT | RIGHT) (LEFT | RIGHT) timeout:double")
 def blmove(
@@ -95,7 +95,7 @@ def blmove(
     )
 
 
-@command("BRPOPLPUSH", arity=4, flags={WRITE, DENYOOM, NOSCRIPT, BLOCKING}, keys=_MOVE, group="list", since="2.2.0",
+@command("BRPOPLPUSH", arity=4, flags={WRITE, DENYOOM, BLOCKING}, keys=_MOVE, group="list", since="2.2.0",
          own_effects=True, summary="Moves the last element of a list to the head of another, and waits for one.",
          syntax="source:key destination:key timeout:double",
          deprecated=("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments"))
@@ -122,7 +122,7 @@ def _blocking_pop(ctx: Context, arguments: tuple[bytes, ...], *, left: bool) -> 
     return served_or_waiting(ctx, keys, timeout_ms(ctx, timeout), serve, ListValue)
 
 
-@command("BLPOP", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING}, keys=_ALL_BUT_LAST, group="list", since="2.0.0",
+@command("BLPOP", arity=-3, flags={WRITE, BLOCKING}, keys=_ALL_BUT_LAST, group="list", since="2.0.0",
          own_effects=True, summary="Takes the head of the first list that has one, and waits for one.",
          complexity="O(N) in the number of keys",
          syntax="key... timeout:double")
@@ -130,7 +130,7 @@ def blpop(ctx: Context, *arguments: bytes) -> bytes | None:
     return _blocking_pop(ctx, arguments, left=True)
 
 
-@command("BRPOP", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING}, keys=_ALL_BUT_LAST, group="list", since="2.0.0",
+@command("BRPOP", arity=-3, flags={WRITE, BLOCKING}, keys=_ALL_BUT_LAST, group="list", since="2.0.0",
          own_effects=True, summary="Takes the tail of the first list that has one, and waits for one.",
          complexity="O(N) in the number of keys",
          syntax="key... timeout:double")

@@ -123,7 +123,7 @@ def role(ctx: Context) -> bytes:
     return replies.array([replies.text("master"), replies.integer(replication.offset), replies.array(followers)])
 
 
-@command("WAIT", arity=3, flags={NOSCRIPT}, group="generic", since="3.0.0", categories=("blocking", "connection"),
+@command("WAIT", arity=3, group="generic", since="3.0.0", categories=("blocking", "connection"),
          tips=("request_policy:all_shards", "response_policy:agg_min"),
          summary="Waits until replicas have acknowledged the writes so far.",
          syntax="numreplicas:integer timeout:integer")

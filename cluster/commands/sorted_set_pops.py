@@ -5,7 +5,7 @@ from __future__ import annotations
 from cluster.commands.context import Context
 from cluster.commands.keys import KeySpec, NumKeys, first_key
 from cluster.commands.lists import positive_count
-from cluster.commands.registry import BLOCKING, FAST, MOVABLE_KEYS, NOSCRIPT, WRITE, command
+from cluster.commands.registry import BLOCKING, FAST, MOVABLE_KEYS, WRITE, command
 from cluster.commands.sorted_sets import remove_stretch, scored_reply
 from cluster.commands.waiting import parse_pop, served, served_or_waiting, timeout_ms
 from cluster.errors import SyntaxFault
@@ -74,14 +74,14 @@ def _blocking_pop(ctx: Context, arguments: tuple[bytes, ...], *, lowest: bool) -
     return served_or_waiting(ctx, keys, timeout_ms(ctx, timeout), serve, SortedSetValue)
 
 
-@command("BZPOPMIN", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING, FAST}, keys=_ALL_BUT_LAST, group="sorted-set",
+@command("BZPOPMIN", arity=-3, flags={WRITE, BLOCKING, FAST}, keys=_ALL_BUT_LAST, group="sorted-set",
          since="5.0.0", own_effects=True, summary="Takes the member of the lowest score, and waits for one.",
          complexity="O(log(N)) in the size of the sorted set", syntax="key... timeout:double")
 def bzpopmin(ctx: Context, *arguments: bytes) -> bytes | None:
     return _blocking_pop(ctx, arguments, lowest=True)
 
 
-@command("BZPOPMAX", arity=-3, flags={WRITE, NOSCRIPT, BLOCKING, FAST}, keys=_ALL_BUT_LAST, group="sorted-set",
+@command("BZPOPMAX", arity=-3, flags={WRITE, BLOCKING, FAST}, keys=_ALL_BUT_LAST, group="sorted-set",
          since="5.0.0", own_effects=True, summary="Takes the member of the highest score, and waits for one.",
          complexity="O(log(N)) in the size of the sorted set", syntax="key... timeout:double")
 def bzpopmax(ctx: Context, *arguments: bytes) -> bytes | None:

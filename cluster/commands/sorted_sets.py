@@ -9,7 +9,7 @@ from cluster.commands.keys import FIRST, FIRST_READ, first_key
 from cluster.commands.random_elements import random_pairs
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.commands.scan_commands import scan_members
-from cluster.errors import CommandError, SyntaxFault
+from cluster.errors import CommandError, SyntaxFault, wrong_arity
 from cluster.keyspace.events import DEL, Event
 from cluster.keyspace.numbers import parse_float
 from cluster.keyspace.values import SortedSetValue
@@ -198,7 +198,9 @@ def zmscore(ctx: Context, key: bytes, *members: bytes) -> bytes:
 
 
 def _rank(ctx: Context, key: bytes, member: bytes, options: tuple[bytes, ...], *, descending: bool) -> bytes:
-    if options and (len(options) > 1 or options[0].upper() != b"WITHSCORE"):
+    if len(options) > 1:
+        raise wrong_arity("zrevrank" if descending else "zrank")
+    if options and options[0].upper() != b"WITHSCORE":
         raise SyntaxFault
     value = ctx.typed(key, SortedSetValue)
     rank = None if value is None else value.rank(member)

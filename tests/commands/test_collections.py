@@ -106,6 +106,7 @@ def test_a_rank_with_its_score(node: InProcessNode) -> None:
     assert node("ZREVRANK", "z", "a", "WITHSCORE") == [1, b"1.5"]
     assert node("ZRANK", "z", "x", "WITHSCORE") is None
     assert node.error("ZRANK", "z", "a", "SCORE") == "ERR syntax error"
+    assert node.error("ZRANK", "z", "a", "WITHSCORE", "x") == "ERR wrong number of arguments for 'zrank' command"
 
 
 def test_scores_are_shown_in_the_shortest_way(node: InProcessNode) -> None:

@@ -18,6 +18,8 @@ NEWER_THAN_7_0 = {
     ("config|resetstat", "tips"), ("config|rewrite", "tips"),  # a cluster's client sends them to every node
     ("zrank", "arity"), ("zrevrank", "arity"),  # WITHSCORE
     ("wait", "categories"),  # it blocks, and is @blocking since
+    # Scripts may call what waits: they are given what is there.
+    *((name, "flags") for name in ("blmove", "blpop", "brpop", "brpoplpush", "bzpopmax", "bzpopmin", "wait")),
 }  # fmt: skip
 NEW_IN_7_2 = {"client|no-touch", "client|setinfo", "cluster|myshardid"}
 NEWER_STILL = {entry.full_name for entry in all_commands().every() if entry.since > "7.2.9"}
