@@ -41,7 +41,8 @@ class Identity:
 
 
 class Link:
-    """`target` is the core's name for an outbound link, None for an inbound one. `node_id` is known once greeted."""
+    """`target` is the core's name for an outbound link, None for an inbound one. `node_id` is known once greeted; until
+    then `peer` is what there is to call it by: the address, and the port where we are the one who called."""
 
     def __init__(self, link_id: int, stream: trio.SocketStream, target: str | None, created_ms: int) -> None:
         self.link_id = link_id
@@ -57,6 +58,7 @@ class Link:
         self.scope = trio.CancelScope()
         self.address = _host(stream, remote=True)
         self.local_address = _host(stream, remote=False)
+        self.peer = _called(stream) if self.outbound else self.address
         self._stream = stream
         self._reader = FrameReader()
         self._seal = Seal()
@@ -223,6 +225,14 @@ def _set_options(stream: trio.SocketStream) -> None:
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
     except OSError:
         return  # the peer has hung up already; reading will tell
+
+
+def _called(stream: trio.SocketStream) -> str:
+    try:
+        host, port, *_ = stream.socket.getpeername()
+    except OSError:
+        return ""
+    return f"{host}:{port}"
 
 
 def _host(stream: trio.SocketStream, *, remote: bool) -> str:

@@ -35,8 +35,10 @@ PUBLISH_LIMIT_BYTES = 64 << 20
 """The same for published messages; the one that goes beyond it is still sent whole."""
 STRANGERS_LIMIT = 256
 """Inbound links at a time whose peer has not yet said who it is."""
-COMPLAINT_PERIOD_SECONDS = 10.0
-"""The same fault of the same address is logged once in that time."""
+COMPLAINT_PERIOD_SECONDS = 3600.0
+"""The same fault of the same peer is logged once, and again after a link with it was well, or after that time."""
+WELL_SECONDS = 10.0
+"""A link that lasted that long and ended without a fault was well."""
 COMPLAINTS_LIMIT = 1024
 """Faults remembered for that purpose."""
 ACCEPT_PAUSE_SECONDS = 0.1
@@ -333,10 +335,15 @@ class BusTransport:
             link.link_id, link.node_id or "", link.address, link.outbound, link.target or "", link.local_address,
             link.cluster_id,
         ))
+        began = trio.current_time()
         try:
             await link.talk(lambda body: self._receive(link, body))
         except FrameError as error:
             self._reject(link, str(error))
+            return
+        if trio.current_time() - began >= WELL_SECONDS:
+            names = (link.node_id, link.peer)
+            self._complaints = {key: until for key, until in self._complaints.items() if key[0] not in names}
 
     def _receive(self, link: Link, body: bytes) -> None:
         message = decode(body)
@@ -386,16 +393,17 @@ class BusTransport:
 
     def _reject(self, link: Link, why: str) -> None:
         self.rejected += 1
-        self._complain(link.address, f"Closing cluster link with {link.node_id or link.address}: {why}")
+        peer = link.node_id or link.peer
+        self._complain(peer, f"Closing cluster link with {peer}: {why}")
 
-    def _complain(self, address: str, text: str) -> None:
+    def _complain(self, peer: str, text: str) -> None:
         now = trio.current_time()
-        if now < self._complaints.get((address, text), 0.0):
+        if now < self._complaints.get((peer, text), 0.0):
             return
         if len(self._complaints) >= COMPLAINTS_LIMIT:
             self._complaints = {key: until for key, until in self._complaints.items() if now < until}
         if len(self._complaints) < COMPLAINTS_LIMIT:
-            self._complaints[address, text] = now + COMPLAINT_PERIOD_SECONDS
+            self._complaints[peer, text] = now + COMPLAINT_PERIOD_SECONDS
             self._log("warning", text)
 
     # -- for people --------------------------------------------------------------------------------------------

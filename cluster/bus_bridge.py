@@ -9,6 +9,7 @@ these slots'.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -308,7 +309,7 @@ class BusBridge:
             case events.ReleaseClients():
                 server.doubt.end(trusted=effect.trusted)
             case events.DropSlotKeys():
-                server.drop_slots(list(effect.slots))
+                self._drop_keys(effect.slots)
             case events.FlushData():
                 server.flush(server.databases)
             case events.Deliver():
@@ -321,6 +322,20 @@ class BusBridge:
                 server.log(effect.level, effect.text)
             case _:
                 pass
+
+    def _drop_keys(self, slots: Sequence[int]) -> None:
+        """Drop the keys of slots that are another's now; while writes are paused, when that is over."""
+        server = self._server
+
+        def those_still_lost() -> None:
+            view = server.router.view
+            if view is not None and not server.is_replica:  # a replica's keys are its primary's business
+                self._drop_keys([slot for slot in slots if view.owners[slot] not in (view.my_id, None)])
+
+        if server.pause.active:
+            server.pause.afterwards.append(those_still_lost)
+        else:
+            server.drop_slots(list(slots))
 
     def _show(self, view: ClusterView) -> None:
         server = self._server

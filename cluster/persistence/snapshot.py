@@ -6,6 +6,7 @@ it, so the child is ended before there is one: its file must not take the place 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,7 +151,8 @@ class Persistence:
         server = self._server
         started = time.monotonic()
         try:
-            write_safely(self.path, self.chunks(server.databases))
+            temporary = self.path.with_name(f"temp-{os.getpid()}.rdb")
+            write_safely(self.path, self.chunks(server.databases), temporary=temporary)
         except OSError as error:
             server.log("warning", f"Failed opening or writing the RDB file {self.path}: {error.strerror}")
             self._set_outcome(ok=False)

@@ -215,9 +215,10 @@ async def test_a_peer_that_takes_the_connection_and_says_nothing_is_silent() -> 
     a = Side(A, connect_seconds=lambda: 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         async with running(a):
-            a.connect(server.getsockname()[1])
+            port = server.getsockname()[1]
+            a.connect(port)
             assert await a.until(LinkDown) == [LinkDown(None, "timeout", B)]
-            assert a.log == ["Closing cluster link with 127.0.0.1: it does not say who it is"]
+            assert a.log == [f"Closing cluster link with 127.0.0.1:{port}: it does not say who it is"]
 
 
 async def test_a_connection_that_a_dying_process_had_queued_is_told_as_refused() -> None:

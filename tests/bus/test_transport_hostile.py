@@ -20,6 +20,7 @@ from tests.bus.sides import (
     A,
     B,
     Side,
+    eventually,
     handshake_of,
     linked,
     running,
@@ -216,6 +217,35 @@ async def test_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         async with stranger(b) as fourth:
             await fourth.greet()
             await b.until(LinkUp)
+
+
+async def test_a_peer_that_is_refused_time_and_again_is_logged_once() -> None:
+    a, b = Side(A, SECRET), Side(B, b"another one")
+    async with running(a, b):
+        for number in range(1, 4):
+            a.connect(b.port)
+            await a.until(LinkDown, number)
+        await eventually(lambda: b.transport.rejected == 3)
+        assert b.log == ["Closing cluster link with 127.0.0.1: another cluster-secret"]
+
+
+@pytest.mark.parametrize(("well_seconds", "lines"), [(0.0, 2), (60.0, 1)])
+async def test_a_peer_with_which_all_was_well_is_news_when_it_fails_again(
+    monkeypatch: pytest.MonkeyPatch, well_seconds: float, lines: int
+) -> None:
+    monkeypatch.setattr(transport, "WELL_SECONDS", well_seconds)
+    a = Side(A, SECRET)
+    async with running(a):
+        for number, fault in enumerate((True, False, True), 1):
+            async with stranger(a) as peer:
+                await peer.greet()
+                await a.until(LinkUp, number)
+                if fault:
+                    await peer.stream.send_all(peer.sealed(b"garbage"))
+                else:
+                    await peer.stream.aclose()
+                await a.until(LinkDown, number)
+        assert len(a.log) == lines
 
 
 async def test_complaints_of_many_addresses_take_bounded_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bus import events
+from cluster.keyspace.hashing import key_slot
 from tests.commands.test_cluster_views import FAILED, ME, MY_REPLICA, REPLICA, SECOND, flat, info, make
 from tests.commands.whole import WholeNode
 
@@ -251,3 +253,42 @@ def test_a_replica_s_data_goes_with_its_reset(five: WholeNode) -> None:
     assert five("DBSIZE") == 0
     assert five("ROLE")[0] == b"master"
     assert MY_REPLICA not in five("CLUSTER", "NODES").decode()
+
+
+# -- lost slots --------------------------------------------------------------------------------------------------
+
+
+def lose(node: WholeNode, slot: int, owner: str) -> None:
+    """Let the bus say that a slot is another node's now."""
+    view = node.core_bridge.view
+    owners = list(view.owners)
+    owners[slot] = owner
+    node.core_bridge._carry_out(events.ViewChanged(replace(view, owners=owners)))
+    node.core_bridge._carry_out(events.DropSlotKeys((slot,)))
+
+
+def test_keys_of_lost_slots_stay_while_writes_are_paused(five: WholeNode) -> None:
+    server = five.server
+    slot = key_slot(b"key")
+    server.databases[0].store(b"key", b"v")
+    server.pause.start("failover", five.now_ms + 5_000, writes_only=True)
+    lose(five, slot, SECOND)
+    assert (server.databases[0].get(b"key"), server.journal.entries) == (b"v", [])
+    server.pause.stop("failover")
+    assert server.databases[0].get(b"key") is None
+    assert server.journal.entries == [(0, [b"DEL", b"key"])]
+
+
+@pytest.mark.parametrize("replica", [False, True])
+def test_after_the_pause_only_what_is_still_lost_goes(five: WholeNode, *, replica: bool) -> None:
+    server = five.server
+    slot = key_slot(b"key")
+    server.databases[0].store(b"key", b"v")
+    server.pause.start("failover", five.now_ms + 5_000, writes_only=True)
+    lose(five, slot, SECOND)
+    if replica:
+        server.is_replica = True  # its primary will say what becomes of the key
+    else:
+        lose(five, slot, ME)
+    server.pause.stop("failover")
+    assert server.databases[0].get(b"key") == b"v"
