@@ -66,12 +66,14 @@ class Cron:
             if not self._has_background:
                 next_slice = math.inf
             elif next_slice <= now or next_slice == math.inf:
-                next_slice = trio.current_time() + _PAUSE_S
+                # There is a limit to memory: what is over it goes in every other slice, or sooner when nobody asks.
+                next_slice = trio.current_time() + (0 if self._server.memory.is_busy else _PAUSE_S)
 
     @property
     def _has_background(self) -> bool:
-        expiring = self._expiry.has_more or self._field_expiry.has_more
-        return (expiring and not self._server.cron_paused) or self._server.lazy_free.is_busy
+        server = self._server
+        pausing = self._expiry.has_more or self._field_expiry.has_more or server.memory.is_busy
+        return (pausing and not server.cron_paused) or server.lazy_free.is_busy
 
     def _next_time_out(self) -> float:
         """When a waiting client's time is up, by trio's clock."""
@@ -90,8 +92,10 @@ class Cron:
         """Go on with what is done in slices."""
         server = self._server
         server.start_batch()
+        server.waiting.time_out(server.ctx.now_ms)
         if not server.cron_paused:
             self._expire(server.ctx.now_ms)
+            server.memory.work(_slice_is_over())
         self._free()
         self._reactor.finish_batch([])
 
@@ -108,8 +112,7 @@ class Cron:
             self._expire(now)
             server.replication.tick(now)
             server.persistence.tick(now)
-            if not server.pause.active:
-                server.memory.tick(now)
+            server.memory.work(_slice_is_over())
             self._close_idle(now)
             self._reactor.check_limits()
             if now - self._last_sample_ms >= SAMPLE_MS:

@@ -84,7 +84,7 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     config.on_change(["dir"], change_directory)
     config.on_change(["maxclients"], provide)
     config.on_change(["requirepass"], password)
-    config.on_change(["maxmemory", "maxmemory-policy"], memory)
+    config.on_change(["maxmemory", "maxmemory-policy", "replica-ignore-maxmemory"], memory)
     config.on_change(["notify-keyspace-events"], server.key_events.configure)
     config.on_change(["min-replicas-to-write", "min-replicas-max-lag"], road)
     config.on_change(["slowlog-log-slower-than", "slowlog-max-len"], slow)

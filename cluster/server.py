@@ -183,11 +183,12 @@ class Server:
     def refresh_road(self) -> None:
         """Recompute `unusual`: whether every command must take the long road."""
         persistence = getattr(self, "persistence", None)
+        memory = getattr(self, "memory", None)
         self.unusual = bool(
             self.loading
             or self.pause.active
             or self.monitors
-            or self.config.maxmemory
+            or (memory is not None and memory.is_over and self.may_evict)
             or self.serves_stale_only
             or (self.is_replica and not self.cluster_enabled)
             or (self.config.min_replicas_to_write and self.config.min_replicas_max_lag)
@@ -224,9 +225,15 @@ class Server:
                 raise CommandError(errors.NOREPLICAS)
 
     def ensure_memory(self) -> None:
-        """Evict until the data fits maxmemory; raise OOM when the policy leaves nothing to evict."""
-        if self.config.maxmemory and not self.is_replica and not self.pause.active and not self.memory.make_room():
+        """Evict where the data does not fit maxmemory; raise OOM when the policy leaves nothing to evict."""
+        if self.memory.is_over and self.may_evict and not self.memory.make_room():
             raise CommandError(errors.OOM)
+
+    @property
+    def may_evict(self) -> bool:
+        """Whether the data may shrink by itself: a replica's is its primary's, and a pause is one of all changes."""
+        ignores = self.is_replica and self.config.replica_ignore_maxmemory
+        return not (ignores or self.loading or self.pause.active)
 
     # -- keys ------------------------------------------------------------------------------------------------
 
@@ -400,9 +407,14 @@ class Server:
     # -- after a command, after a batch ----------------------------------------------------------------------
 
     def follow_up(self) -> None:
-        """What a command's effects set going: clients waiting for the keys it made ready, in order."""
+        """What a command's effects set going: clients waiting for the keys it made ready are served, in order; what no
+        longer fits is evicted."""
         self.has_followups = False
         self.waiting.serve(self)
+        if self.memory.is_over and self.may_evict:
+            self.memory.make_room()
+            if self.memory.is_over:  # the next commands have to ask
+                self.refresh_road()
 
     def start_batch(self) -> None:
         ctx = self.ctx

@@ -63,6 +63,7 @@ class Stats:
         self.expired_keys = 0
         self.expired_fields = 0
         self.evicted_keys = 0
+        self.eviction_exceeded_us = 0
         self.evicted_clients = 0
         self.expired_time_cap_reached = 0
         self.full_syncs = 0

@@ -81,7 +81,11 @@ def exists(ctx: Context, *keys: bytes) -> bytes:
          summary="Counts as use of the keys, and answers how many exist.", complexity="O(N) in the number of keys",
          syntax="key...")
 def touch(ctx: Context, *keys: bytes) -> bytes:
-    return replies.integer(sum(ctx.find(key) is not None for key in keys))
+    found = [key for key in keys if ctx.find(key) is not None]
+    if ctx.client.no_touch and ctx.tracks_access:  # that is about reading, and this is more
+        for key in found:
+            ctx.server.memory.used_now(key)
+    return replies.integer(len(found))
 
 
 @command("TYPE", arity=2, flags={READONLY, FAST}, keys=first_key("RO"), group="generic", since="1.0.0",

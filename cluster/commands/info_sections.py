@@ -139,6 +139,8 @@ def _stats(server: Server) -> Fields:
     yield "expired_time_cap_reached_count", stats.expired_time_cap_reached
     yield "evicted_keys", stats.evicted_keys
     yield "evicted_clients", stats.evicted_clients
+    yield "total_eviction_exceeded_time", (stats.eviction_exceeded_us + server.memory.exceeding_us) // 1000
+    yield "current_eviction_exceeded_time", server.memory.exceeding_us // 1000
     yield "keyspace_hits", ctx.hits
     yield "keyspace_misses", ctx.misses
     yield "pubsub_channels", len(server.pubsub.channels.listeners)

@@ -183,7 +183,7 @@ def memory_stats(ctx: Context) -> bytes:
 @command("MEMORY DOCTOR", arity=2, group="server", since="4.0.0", tips=_EVERYWHERE,
          summary="Says in words how memory is doing.")
 def memory_doctor(ctx: Context) -> bytes:
-    if ctx.server.config.maxmemory and ctx.server.memory.limited_bytes > ctx.server.config.maxmemory:
+    if ctx.server.memory.is_over:
         advice = "The data does not fit maxmemory: raise it, or choose a maxmemory-policy that evicts."
     else:
         advice = "Nothing unusual to report about memory."

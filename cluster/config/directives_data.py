@@ -171,7 +171,7 @@ REPLICATION = Section(
         Directive(name="replica-announce-port", alias="slave-announce-port", kind=PORT, default="0",
                   about="the port a replica says it has"),
         Directive(name="replica-ignore-maxmemory", alias="slave-ignore-maxmemory", kind=YesNo(), default="yes",
-                  effect=ACCEPTED, about="a replica always leaves eviction to its primary"),
+                  about="a replica leaves eviction to its primary"),
         Directive(name="replica-lazy-flush", alias="slave-lazy-flush", kind=YesNo(), default="no",
                   about="INFO counts what a full sync replaces as freed in the background"),
         Directive(name="rdb-del-sync-files", kind=YesNo(), default="no",

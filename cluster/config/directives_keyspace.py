@@ -32,11 +32,11 @@ MEMORY = Section(
         ),
         Directive(name="maxmemory-samples", kind=Integer(1), default="5", about="keys looked at to evict one"),
         Directive(
-            name="maxmemory-eviction-tenacity", kind=Integer(0, 100), default="10", effect=ACCEPTED,
-            about="eviction works until the memory fits",
+            name="maxmemory-eviction-tenacity", kind=Integer(0, 100), default="10",
+            about="how long evicting may hold up others at once: half a millisecond at 10, without limit at 100",
         ),
         Directive(name="lfu-log-factor", kind=Integer(), default="10", about="how fast access counters saturate"),
-        Directive(name="lfu-decay-time", kind=Integer(), default="1", about="minutes after which they are halved"),
+        Directive(name="lfu-decay-time", kind=Integer(), default="1", about="minutes after which they go down by one"),
         Directive(
             name="active-expire-effort", kind=Integer(1, 10), default="1", effect=ACCEPTED,
             about="the effort follows from how many keys have expired",

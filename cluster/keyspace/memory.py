@@ -1,12 +1,12 @@
-"""Memory: how much the data takes, and what has to go when maxmemory is reached.
+"""Memory: how much the data takes, whether that is more than maxmemory, and when each key was used.
 
 Python tells no allocator figure per value, so sizes are estimates from `sys.getsizeof`, collections by a sample of
 their elements. Nothing is counted while maxmemory is 0: the process's resident size is the figure then. When a
-limit is set, a pass over the keyspace (some keys a tick) sizes what is there; until it is through, the resident
-size stands in; from then on each change moves the sum.
+limit is set, a pass over the keyspace, in slices, sizes what is there; the keys it has not come to are taken for
+average ones. Each change moves the sum, and the one that crosses the limit is noticed at once, so that commands go
+their usual way, and ask nothing, for as long as the data fits.
 
-Eviction follows redis-server: sample `maxmemory-samples` keys, keep the best candidates in a small pool, evict the
-best, until the data fits. The access clocks exist only under an LRU or LFU policy.
+What has to go is eviction.py's. The access clocks exist only under an LRU or LFU policy.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from cluster.keyspace.database import Database
+from cluster.keyspace.eviction import Eviction
 from cluster.keyspace.expiring_hash import ExpiringHashValue
 from cluster.keyspace.flat_fields import FlatFields
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.list_value import ListValue
-from cluster.keyspace.sampling import KeySampler
 from cluster.keyspace.set_value import SetValue
 from cluster.keyspace.sorted_set import SortedSetValue
 from cluster.keyspace.stream import StreamValue
@@ -32,12 +32,14 @@ from cluster.keyspace.values import Value
 if TYPE_CHECKING:
     from cluster.server import Server
 
-KEY_OVERHEAD_BYTES = 90
-"""A dict entry, its hash-table share and the reference, measured over 1 M keys."""
-SIZED_PER_TICK = 5_000
-EVICTIONS_PER_TRY = 512
-"""Keys evicted before one command at most; the rest follows with the ticks."""
-POOL_SIZE = 16
+KEY_OVERHEAD_BYTES = 50
+"""A dict entry and its share of the table, measured over 0.1 to 0.7 M keys."""
+NOTED_BYTES = 80
+"""The size or the clock of a key, in a dict of them; measured as well."""
+SIZED_PER_LOOK = 64
+"""Keys sized without asking whether the time is over."""
+SIZED_AT_ONCE = 1_024
+"""Keys sized when a limit is set: enough to know about how much there is."""
 LFU_INITIAL = 5
 SHORT_FIELD_BYTES, LONG_FIELD_BYTES = 9, 20
 """For a field, and for its value: a place in a list, half a dict entry. Names are counted as if none were shared."""
@@ -101,17 +103,25 @@ def _sampled(elements: Iterator[bytes], count: int, samples: int, each: int) -> 
 
 
 class MemoryAccount:
-    """`used` is the process's memory as far as it is known, `limited_bytes` what maxmemory is compared with."""
+    """`used` is the process's memory as far as it is known, `limited_bytes` what maxmemory is compared with, and
+    `is_over` whether that is more. The server is told when it begins to be (`has_followups`) and when it ends."""
 
     def __init__(self, server: Server, resident_bytes: Callable[[], int]) -> None:
         self._server = server
         self.resident_bytes = resident_bytes
+        self.is_over = False
         self._sizes: list[dict[bytes, int]] = []
         self._sum = 0
         self._base = 0
         self._pass: Iterator[tuple[Database, bytes]] | None = None
-        self._pool: list[tuple[float, int, bytes]] = []
-        self._samplers: list[KeySampler] = []
+        self._unsized = 0  # keys that the pass has still to come to, about
+        self._had_keys: list[bool] = []  # by database: when the pass began
+        self._limit = 0
+        self._ceiling: float = math.inf
+        """What the sum may reach before it is too much, with the keys that are not in it yet."""
+        self._each = KEY_OVERHEAD_BYTES
+        self.eviction = Eviction(server, self)
+        self._over_since_us = 0
         self.clocked = ""
         """What the policy asks for: lru, lfu, or nothing."""
         self._clocked_since = server.ctx.now_ms // 1000
@@ -119,7 +129,7 @@ class MemoryAccount:
         """By database: key → seconds of the last use (LRU), or minutes << 8 | counter (LFU)."""
         self.startup_bytes = self.resident_bytes()
         self.peak_bytes = self.startup_bytes
-        self.configure()
+        self.count_anew()
 
     # -- accounting ------------------------------------------------------------------------------------------
 
@@ -128,24 +138,43 @@ class MemoryAccount:
         return self._server.config.maxmemory_policy
 
     def configure(self) -> None:
-        """maxmemory or its policy was set (or the whole dataset was replaced): begin anew, but for the clocks, unless
-        they are to show something else from now on."""
+        """maxmemory or its policy was set."""
+        clocked = self._clocked()
+        if bool(self._server.config.maxmemory) is not bool(self._limit) or clocked != self.clocked:
+            self.count_anew()
+        else:
+            self._limit = self._server.config.maxmemory
+            self.eviction.forget()
+            self._set_ceiling()
+
+    def count_anew(self) -> None:
+        """Size everything, with the limit that holds now: it was not done so far, or these are other data. The clocks
+        stay, unless they are to show something else."""
         server = self._server
         self._sizes = [{} for _ in server.databases]
         self._sum = 0
-        self._pool.clear()
-        self._samplers = [KeySampler() for _ in server.databases]
-        limited = bool(server.config.maxmemory)
-        self._pass = self._every_key() if limited else None
-        clocked = self.policy[-3:] if self.policy.endswith(("lru", "lfu")) else ""
+        self.eviction.forget()
+        self._limit = server.config.maxmemory
+        clocked = self._clocked()
         server.ctx.tracks_access = bool(clocked)
         if clocked != self.clocked:
             self.clocked = clocked
             self._clocked_since = server.ctx.now_ms // 1000
             self.clocks = [{} for _ in server.databases]
+        self._each = KEY_OVERHEAD_BYTES + NOTED_BYTES * (2 if clocked else 1)
         self._base = self.resident_bytes()
-        if limited:
-            self._size_some()
+        self._pass = None
+        self._unsized = 0
+        if self._limit:
+            counts = list(map(len, server.databases))
+            self._had_keys = list(map(bool, counts))
+            self._unsized = sum(counts)
+            self._pass = self._every_key()
+            self._size_some(SIZED_AT_ONCE)
+        self._set_ceiling()
+
+    def _clocked(self) -> str:
+        return self.policy[-3:] if self.policy.endswith(("lru", "lfu")) else ""
 
     def _every_key(self) -> Iterator[tuple[Database, bytes]]:
         for db in self._server.databases:
@@ -153,22 +182,54 @@ class MemoryAccount:
                 for key in list(db.spaces[slot]):
                     yield db, key
 
-    def _size_some(self) -> None:
-        """Go on with the first pass."""
-        if self._pass is None:
-            return
+    def _size_some(self, count: int) -> None:
+        """Go on with the pass."""
+        assert self._pass is not None
         looked = 0
-        for db, key in islice(self._pass, SIZED_PER_TICK):
+        for db, key in islice(self._pass, count):
             looked += 1
             if key not in self._sizes[db.index]:
                 self.measure(db, key)
-        if looked < SIZED_PER_TICK:
+        if looked < count:
             self._pass = None
+            self._unsized = 0
             self._base = max(0, self.resident_bytes() - self._sum)
+
+    def _set_ceiling(self) -> None:
+        self._ceiling = self._limit - self._unsized_bytes if self._limit else math.inf
+        self._look()
+
+    @property
+    def _unsized_bytes(self) -> int:
+        """About what the keys take that the pass has not come to."""
+        sized = sum(map(len, self._sizes))
+        return self._unsized * self._sum // sized if sized else 0
+
+    def _look(self) -> None:
+        """Notice that the data fits no more, or fits again."""
+        if (self._sum > self._ceiling) is self.is_over:
+            return
+        server = self._server
+        server.stats.eviction_exceeded_us += self.exceeding_us
+        self.is_over = not self.is_over
+        if self.is_over:
+            self._over_since_us = server.shell.clock_us()
+            server.has_followups = True
+        else:
+            server.refresh_road()
+
+    @property
+    def exceeding_us(self) -> int:
+        """For how long the data has not fitted by now."""
+        return max(0, self._server.shell.clock_us() - self._over_since_us) if self.is_over else 0
+
+    def holds_keys(self, db: Database) -> bool:
+        """Whether there may be keys in `db`; while a limit is set."""
+        return bool(self._sizes[db.index]) or (self._pass is not None and self._had_keys[db.index])
 
     @property
     def used(self) -> int:
-        if not self._server.config.maxmemory or self._pass is not None:
+        if not self._limit or self._pass is not None:
             used = self.resident_bytes()
         else:
             used = self._base + self._sum
@@ -177,63 +238,94 @@ class MemoryAccount:
 
     @property
     def limited_bytes(self) -> int:
-        """What maxmemory is compared with: what the process grew by. The empty interpreter and its empty slots are
-        tens of megabytes that no eviction could free."""
-        return max(0, self.used - self.startup_bytes)
+        """What maxmemory is compared with: the keys. The empty interpreter and its empty slots are tens of megabytes
+        that no eviction could free, and what has been freed may stay with the process."""
+        return self._sum + self._unsized_bytes
 
     @property
     def dataset_bytes(self) -> int:
         """What the keys take: the sum where it is kept, else what the process grew by."""
-        if self._server.config.maxmemory and self._pass is None:
-            return self._sum
+        if self._limit:
+            return self.limited_bytes
         return max(0, self.resident_bytes() - self.startup_bytes)
 
     def measure(self, db: Database, key: bytes) -> None:
         """`key` has changed, or is gone."""
         sizes = self._sizes[db.index]
         value = db.spaces[key_slot(key)].get(key)
+        known = sizes.get(key)
+        if known is None and self._unsized:
+            self._unsized -= 1
         if value is None:
-            self._sum -= sizes.pop(key, 0)
+            if known is not None:
+                del sizes[key]
+                self._sum -= known
             self.clocks[db.index].pop(key, None)
-            return
-        if not self._server.config.maxmemory:
-            return
-        size = KEY_OVERHEAD_BYTES + sys.getsizeof(key) + value_bytes(value)
-        self._sum += size - sizes.get(key, 0)
-        sizes[key] = size
+        elif self._limit:
+            size = self._each + sys.getsizeof(key)
+            size += sys.getsizeof(value) if type(value) is bytes else value_bytes(value)
+            self._sum += size - (known or 0)
+            sizes[key] = size
+        if (self._sum > self._ceiling) is not self.is_over:
+            self._look()
 
     def emptied(self, db: Database) -> None:
         """All keys of `db` are gone."""
         self._sum -= sum(self._sizes[db.index].values())
         self._sizes[db.index] = {}
         self.clocks[db.index] = {}
+        if self._pass is not None:
+            self.count_anew()
+        self._look()
 
     def swapped(self, first: int, second: int) -> None:
         """Two databases have exchanged their contents."""
         for kept in (self._sizes, self.clocks):
             kept[first], kept[second] = kept[second], kept[first]
-        self._pool.clear()
+        self.eviction.forget()
         if self._pass is not None:
-            self.configure()  # it may have passed over some
+            self.count_anew()  # it may have passed over some
 
     def replaced(self, clocks: list[dict[bytes, int]]) -> None:
         """The databases hold other data now, and `clocks` what is known of its use."""
         self.clocks = clocks
         self._clocked_since = self._server.ctx.now_ms // 1000
-        self.configure()
+        self.count_anew()
 
-    def tick(self, now_ms: int) -> None:
-        self._size_some()
-        if self._server.config.maxmemory and not self._server.is_replica and not self._server.loading:
+    # -- what is done in slices ------------------------------------------------------------------------------
+
+    @property
+    def is_busy(self) -> bool:
+        """There are keys to size, or to evict."""
+        return self._pass is not None or self.eviction.is_behind
+
+    def work(self, is_over: Callable[[], bool]) -> None:
+        """Go on with both; with the first until the time is over."""
+        while self._pass is not None and not is_over():
+            self._size_some(SIZED_PER_LOOK)
+        self._set_ceiling()
+        if self._server.may_evict:
             self.make_room()
+        else:
+            self.eviction.is_behind = False
+
+    def make_room(self) -> bool:
+        """Evict while the data does not fit, as long as that may take; False when there is nothing to evict."""
+        fits = self.eviction.make_room()
+        if self.eviction.is_behind:
+            self._server.shell.hurry_cron()
+        return fits
 
     # -- access clocks ---------------------------------------------------------------------------------------
 
     def touch(self, key: bytes) -> None:
-        """`key` of the context's database was used."""
+        """`key` of the context's database was used; not when its client's reads are not to count."""
+        if not self._server.ctx.client.no_touch:
+            self.used_now(key)
+
+    def used_now(self, key: bytes) -> None:
+        """`key` of the context's database was used, whoever it was."""
         server = self._server
-        if server.ctx.client.no_touch:
-            return
         clocks = self.clocks[server.ctx.db.index]
         if self.clocked == "lru":
             clocks[key] = server.ctx.now_ms // 1000
@@ -286,66 +378,3 @@ class MemoryAccount:
         if self.clocked != "lru":
             return 0
         return max(0, self._server.ctx.now_ms // 1000 - self.clocks[db.index].get(key, self._clocked_since))
-
-    # -- eviction --------------------------------------------------------------------------------------------
-
-    def make_room(self) -> bool:
-        """Evict until `used` fits maxmemory; False when it cannot."""
-        server = self._server
-        limit = server.config.maxmemory
-        if not limit or self.limited_bytes <= limit:
-            return True
-        if self.policy == "noeviction":
-            return False
-        for _ in range(EVICTIONS_PER_TRY):
-            victim = self._victim()
-            if victim is None:
-                return self.limited_bytes <= limit
-            db, key, slot = victim
-            server.evict_now(db, key, slot)
-            if self.limited_bytes <= limit:
-                return True
-        return True
-
-    def _victim(self) -> tuple[Database, bytes, int] | None:
-        if self.policy.endswith("random"):
-            databases = list(self._server.databases)
-            self._server.rng.shuffle(databases)
-            return next(((db, key, slot) for db in databases for slot, key in self._sample(db, 1)), None)
-        self._fill_pool()
-        while self._pool:
-            _, index, key = self._pool.pop()
-            db, slot = self._server.databases[index], key_slot(key)
-            if key in self._tables(db)[slot]:
-                return db, key, slot
-        return None
-
-    def _fill_pool(self) -> None:
-        """Add a sample to the pool, which stays sorted: the best victim is last."""
-        known = {(index, key) for _, index, key in self._pool}
-        score = self._score()
-        for db in self._server.databases:
-            for _, key in self._sample(db, self._server.config.maxmemory_samples):
-                if (db.index, key) not in known:
-                    known.add((db.index, key))
-                    self._pool.append((score(db, key), db.index, key))
-        self._pool.sort()
-        del self._pool[:-POOL_SIZE]
-
-    def _sample(self, db: Database, count: int) -> list[tuple[int, bytes]]:
-        """(slot, key) of some keys that may be evicted."""
-        if self._pass is None and not self._sizes[db.index]:
-            return []  # empty: looking for a key in it would pass over all its slots
-        return self._samplers[db.index].sample(self._tables(db), count, self._server.rng)
-
-    def _tables(self, db: Database) -> list[dict[bytes, int]] | list[dict[bytes, Value]]:
-        return db.deadlines if self.policy.startswith("volatile") else db.spaces
-
-    def _score(self) -> Callable[[Database, bytes], float]:
-        """The higher, the sooner evicted."""
-        if self.policy.endswith("ttl"):
-            return lambda db, key: -float(db.deadline(key) or math.inf)
-        if self.clocked == "lru":
-            return lambda db, key: -float(self.clocks[db.index].get(key, 0))
-        return lambda db, key: -float(self.frequency(db, key))
-

@@ -233,6 +233,7 @@ class Session:
                     if server.has_followups:
                         server.follow_up()
                         ctx.bind(self)
+                        fast = _NO_COMMANDS if self.unusual or server.unusual else server.table.fast
                 if command.road != ROAD_KEY:
                     ctx.one_slot = False
                     if command.road == ROAD_NO_KEY:  # it may have changed how the next ones run (MULTI, ASKING)
@@ -398,7 +399,7 @@ class Session:
         writes = WRITE in flags or (command.name == "exec" and self.transaction is not None and self.transaction.writes)
         if not self.is_primary_link:
             server.route(self, command, arguments)
-            if DENYOOM in flags or (self.transaction is not None and self.transaction.grows and command.name == "exec"):
+            if DENYOOM in flags or (self.transaction is not None and self.transaction.takes_memory(command)):
                 server.ensure_memory()
             if writes or MAY_REPLICATE in flags:
                 server.check_write_allowed(self, writes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from cluster.commands.registry import DENYOOM, PUBSUB, WRITE, Command
 from cluster.protocol.requests import ARGUMENT_BYTES
 
+_GIVES_UP = frozenset({"discard", "quit", "reset"})
+
 
 class Transaction:
     """`failed` after an error while queueing: EXEC answers EXECABORT. `held_bytes`: what the queue takes in memory."""
@@ -26,6 +28,10 @@ class Transaction:
             for command, arguments in self.commands
             for position in command.key_positions(arguments)
         ]
+
+    def takes_memory(self, command: Command) -> bool:
+        """What is queued does, whatever it is; EXEC if anything that was queued does; what gives up never."""
+        return self.grows if command.name == "exec" else command.name not in _GIVES_UP
 
     def queue(self, command: Command, arguments: list[bytes]) -> None:
         self.commands.append((command, arguments))

@@ -99,7 +99,7 @@ class Persistence:
                 db.store(entry.key, entry.value, entry.deadline_ms)
                 server.memory.set_clock(db, entry.key, server.memory.clock_of(entry.idle_seconds, entry.frequency))
                 self._loaded += 1
-        server.memory.configure()
+        server.memory.count_anew()
         server.replication.restore(aux)
         server.flush_journal()
 

@@ -52,7 +52,8 @@ class Client:
         server.start_batch()
         self.session.receive(b"".join(request([as_bytes(one) for one in command]) for command in commands))
         self.node.end_batch()
-        if self.session in server.unfinished:  # it took its time, and is asked whether there is more
+        while self.session in server.unfinished:  # it took its time, and is asked whether there is more
+            del server.unfinished[self.session]
             self.session.resume()
             self.node.end_batch()
         return self.received()
