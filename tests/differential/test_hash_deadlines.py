@@ -180,7 +180,7 @@ def newer_listeners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listen
     listeners = Listeners(pair)
     yield listeners
     listeners.theirs.close()
-    pair.oracle.close()
+    pair.close()
 
 
 @pytest.mark.parametrize("line", EVENTS)
