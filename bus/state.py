@@ -150,6 +150,10 @@ class Doubt:
     proven: set[str] = field(default_factory=set)
 
 
+BLACKLIST_MS = 60_000
+"""How long a forgotten node stays unknown although others still speak of it."""
+
+
 class State:
     def __init__(self, config: BusConfig, rng: random.Random, me: Peer, now_ms: int) -> None:
         self.config = config
@@ -170,6 +174,7 @@ class State:
         self.voted_for = ""
         self.cluster_id = ""
         self.blacklist: dict[str, int] = {}
+        self.joining_until = 0  # it was alone, and an operator has it join a cluster
         self.handshakes: dict[str, Handshake] = {}
         self.links: dict[LinkId, Link] = {}
         self.election: Election | None = None
@@ -197,6 +202,11 @@ class State:
         self.reminded_at = 0
 
     # -- who -------------------------------------------------------------------------------------------------
+
+    def join(self) -> None:
+        """An operator has brought this node and another together."""
+        if len(self.peers) == 1:
+            self.joining_until = self.now + BLACKLIST_MS
 
     def others(self) -> Iterator[Peer]:
         return (peer for peer in self.peers.values() if peer is not self.me)
