@@ -213,20 +213,22 @@ def _met(s: State, link_id: LinkId, node_id: str, one: Handshake) -> None:
         # A node that was reset, or another cluster's, may be found where a member was: nobody asked it in.
         _close(s, link_id)
         return
+    # A node that joins asks each member to take it in: the others may have been told to forget it a moment ago.
+    meet = one.invite or s.now < s.joining_until
     if known is None:
         known = s.add(Peer(node_id, one.ip, one.port, one.bus_port, shard_id=node_id, fresh=True))
         s.blacklist.pop(node_id, None)
-        known.invited = one.invite
+        known.invited = meet
         s.log("notice", f"Met node {node_id} at {one.ip}:{one.port}.")
     elif one.invite and (known.ip, known.bus_port) != (one.ip, one.bus_port):
         known.ip, known.port, known.bus_port = one.ip, one.port, one.bus_port
         s.touch()
     known.wrong_address = False
     if known.link is not None:
-        s.reply(link_id, s.announcement(meet=one.invite))
+        s.reply(link_id, s.announcement(meet=meet))
         _close(s, link_id)
         return
-    _linked(s, known, link_id, meet=one.invite)
+    _linked(s, known, link_id, meet=meet)
 
 
 def _linked(s: State, peer: Peer, link_id: LinkId, *, meet: bool = False) -> None:
@@ -322,6 +324,7 @@ def on_announcement(s: State, link_id: LinkId, node_id: str, message: Announceme
     if peer is None:
         if not message.meet or not _may_merge(s, message):
             return
+        s.join()
         peer = s.add(Peer(
             node_id, message.ip or link.address, message.port, message.bus_port, shard_id=message.shard_id
         ))

@@ -24,10 +24,7 @@ from bus.events import (
     SetSlot,
 )
 from bus.slots import ALL_SLOTS, bits_of_slots
-from bus.state import Handshake, Peer, State, random_id
-
-BLACKLIST_MS = 60_000
-"""How long a forgotten node stays unknown although others still speak of it."""
+from bus.state import BLACKLIST_MS, Handshake, Peer, State, random_id
 
 
 class Refused(Exception):
@@ -76,6 +73,7 @@ def _meet(s: State, event: Meet) -> str:
     if not s.cluster_id:
         s.cluster_id = random_id(s.rng)
         s.touch(announce=True)
+    s.join()
     gossip.start_handshake(s, Handshake(event.ip, event.port, event.bus_port, s.now))
     return "OK"
 

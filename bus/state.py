@@ -175,6 +175,8 @@ class Listening:
     told_everything: bool = False
     version: int = 0
     whole_at: int = 0
+BLACKLIST_MS = 60_000
+"""How long a forgotten node stays unknown although others still speak of it."""
 
 
 class State:
@@ -197,6 +199,7 @@ class State:
         self.voted_for = ""
         self.cluster_id = ""
         self.blacklist: dict[str, int] = {}
+        self.joining_until = 0  # it was alone, and an operator has it join a cluster
         self.handshakes: dict[str, Handshake] = {}
         self.links: dict[LinkId, Link] = {}
         self.election: Election | None = None
@@ -227,6 +230,11 @@ class State:
         self.recent_bytes = 0
 
     # -- who -------------------------------------------------------------------------------------------------
+
+    def join(self) -> None:
+        """An operator has brought this node and another together."""
+        if len(self.peers) == 1:
+            self.joining_until = self.now + BLACKLIST_MS
 
     def others(self) -> Iterator[Peer]:
         return (peer for peer in self.peers.values() if peer is not self.me)

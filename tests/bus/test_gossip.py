@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from bus import events
 from bus.core import BusConfig
 from bus.messages import (
@@ -14,6 +16,7 @@ from bus.messages import (
     Member,
     Members,
 )
+from bus.state import BLACKLIST_MS
 from tests.bus.driver import BUS_PORT, CLUSTER, PORT, TIMEOUT_MS, Driver, cluster, node_id
 from tests.simulation.simulator import Simulation
 
@@ -165,6 +168,42 @@ def test_an_operator_meets_whoever_is_at_an_address_that_members_have_another_na
     (connect,) = driver.came(events.Connect)
     driver.step(events.LinkUp(STRANGER_LINK, node_id("e"), "10.0.0.50", True, connect.target, "10.0.0.1"))
     assert driver.knows("e")
+
+
+def met_by_gossip(driver: Driver, name: str) -> bool:
+    """Have a member tell of another, link to that, and see whether it is asked to take us in."""
+    driver.clear()
+    driver.hear("b", Members((Member(node_id(name), "10.0.0.50", PORT, BUS_PORT),)))
+    (connect,) = driver.came(events.Connect)
+    link = STRANGER_LINK + int(name, 16)
+    driver.links[name] = link, link
+    driver.step(events.LinkUp(link, node_id(name), "10.0.0.50", True, connect.target, "10.0.0.1"))
+    [announcement] = driver.sent(Announcement, name)
+    return announcement.meet
+
+
+@pytest.mark.parametrize("invited", [False, True])
+def test_who_joins_a_cluster_asks_every_member_to_take_it_in(*, invited: bool) -> None:
+    """Else one that was forgotten and comes back would wait for a minute, and redis-cli --cluster add-node with it."""
+    alone = Driver("a", {"a": cluster("a")["a"]})
+    alone.links["b"] = STRANGER_LINK, STRANGER_LINK
+    if invited:
+        stranger(alone, alone.announcement("b", meet=True), "b")
+    else:
+        alone.ask(events.Meet("10.0.0.2", PORT, BUS_PORT))
+        (connect,) = alone.came(events.Connect)
+        alone.step(events.LinkUp(STRANGER_LINK, node_id("b"), "10.0.0.2", True, connect.target, "10.0.0.1"))
+    assert alone.knows("b")
+    assert met_by_gossip(alone, "d")
+    alone.nodes["b"] = cluster("ab")["b"]
+    alone.tick(BLACKLIST_MS + 100, alive="b")
+    assert not met_by_gossip(alone, "e")
+
+
+def test_a_member_of_a_cluster_asks_nobody_but_whom_an_operator_names() -> None:
+    driver = Driver()
+    driver.ask(events.Meet("10.0.0.60", PORT, BUS_PORT))
+    assert not met_by_gossip(driver, "d")
 
 
 # -- keeping in touch --------------------------------------------------------------------------------------------
