@@ -175,6 +175,8 @@ class Listening:
     told_everything: bool = False
     version: int = 0
     whole_at: int = 0
+
+
 BLACKLIST_MS = 60_000
 """How long a forgotten node stays unknown although others still speak of it."""
 

@@ -188,8 +188,8 @@ def test_messages_go_only_where_somebody_listens(three: Cluster) -> None:
             one.call("PUBLISH", "here", number)
             one.call("PUBLISH", f"nobody:{number}", number)
         assert [client.receive() for _ in range(20)] == [["message", "here", str(number)] for number in range(20)]
-        assert received(third) == before[1]
-        assert received(other) - before[0] <= 21, "one of the other channels may share a slot with these"
+        assert received(third) - before[1] <= 1, "one of the questions before may have been on its way"
+        assert received(other) - before[0] <= 22, "one of the other channels may share a slot with these"
 
 
 def _idle(three: Cluster) -> bool:
