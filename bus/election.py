@@ -128,6 +128,8 @@ def _ask(s: State, primary: Peer, election: Election, manual: bool) -> None:
     s.current_epoch += 1
     election.epoch = s.current_epoch
     election.asked = True
+    # Its own vote is given: once it has won it is a voter, and the same epoch must not be won by another with its help.
+    s.last_vote_epoch, s.voted_for = election.epoch, s.me.node_id
     s.touch(durable=True)
     s.log("notice", f"Starting a failover election for epoch {election.epoch}.")
     _send_requests(s, primary, election, manual)

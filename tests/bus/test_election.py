@@ -53,6 +53,24 @@ def test_one_vote_an_epoch() -> None:
     assert driver.sent(Vote) == [Vote(4)]
 
 
+def test_who_stood_in_an_epoch_itself_has_no_vote_left_in_it() -> None:
+    """It is a voter once it has won, and with its vote another could win the same epoch."""
+    driver = Driver("d", cluster("abc", {"d": "b", "e": "c"}))
+    driver.hear("a", Fail(node_id("b")))
+    driver.tick(500, alive="ace")
+    (asked,) = driver.sent(VoteRequest, "a")
+    driver.hear("a", Vote(asked.epoch))
+    driver.hear("c", Vote(asked.epoch))
+    assert driver.node("d").role == "primary"
+    driver.hear("a", Fail(node_id("c")))
+    driver.clear()
+    slots = driver.nodes["c"].slots
+    driver.hear("e", VoteRequest(asked.epoch, 3, slots))
+    assert driver.sent(Vote) == []
+    driver.hear("e", VoteRequest(asked.epoch + 1, 3, slots))
+    assert driver.sent(Vote, "e") == [Vote(asked.epoch + 1)]
+
+
 def test_a_vote_that_was_lost_with_its_link_is_given_again_to_the_same() -> None:
     driver = voter()
     driver.hear("d", request(4))

@@ -75,7 +75,8 @@ class Safety:
 
     def _check_said(self, node: SimNode, config_epoch: int) -> None:
         saved = node.durable_disk
-        if config_epoch and (saved is None or saved.nodes[node.node_id].config_epoch != config_epoch):
+        # What is on disk may be newer: the message was written before the collision that came up in the same step.
+        if config_epoch and (saved is None or saved.nodes[node.node_id].config_epoch < config_epoch):
             self.violations.append(f"{node.node_id} speaks of config epoch {config_epoch} before that is on disk")
 
     def _check_winner(self, node: SimNode) -> None:
