@@ -17,13 +17,14 @@ from tests.differential.resp import Reply, decode
 ME, SECOND, FIRST_REPLICA, SECOND_REPLICA, FAILED = ("1" * 40, "2" * 40, "3" * 40, "4" * 40, "5" * 40)
 NODES_CONF = f"""\
 {ME} :0@0,one.example myself,master - 0 0 3 connected 0-5460 [6000-<-{SECOND}] [5->-{SECOND}]
-{SECOND} 10.255.255.1:7001@17001,two.example master - 0 1700000000000 4 connected 5461-10921 10925
-{FIRST_REPLICA} 10.255.255.2:7002@17002 slave {ME} 0 1700000000000 3 connected
-{SECOND_REPLICA} 10.255.255.3:7003@17003 slave,fail {SECOND} 1700000000000 1700000000000 4 connected
-{FAILED} 10.255.255.4:7004@17004 master,fail,nofailover - 1700000000000 1700000000000 5 connected 10922-10924 16383
+{SECOND} 127.255.255.1:7001@17001,two.example master - 0 1700000000000 4 connected 5461-10921 10925
+{FIRST_REPLICA} 127.255.255.2:7002@17002 slave {ME} 0 1700000000000 3 connected
+{SECOND_REPLICA} 127.255.255.3:7003@17003 slave,fail {SECOND} 1700000000000 1700000000000 4 connected
+{FAILED} 127.255.255.4:7004@17004 master,fail,nofailover - 1700000000000 1700000000000 5 connected 10922-10924 16383
 vars currentEpoch 9 lastVoteEpoch 7
 """
-"""A replica of each kind: one in good health, that has not said yet how much data it has, and one that failed."""
+"""A replica of each kind: one in good health, that has not said yet how much data it has, and one that failed. All have
+addresses of this machine, since redis-server calls them: a test sends nothing elsewhere."""
 
 
 class Views:
@@ -33,7 +34,7 @@ class Views:
         (directory / "nodes.conf").write_text(NODES_CONF)
         options = {
             "cluster-enabled": "yes", "cluster-node-timeout": "1000000", "cluster-preferred-endpoint-type": preferred,
-            "cluster-announce-hostname": "one.example", "cluster-announce-ip": "10.255.255.0",
+            "cluster-announce-hostname": "one.example", "cluster-announce-ip": "127.255.255.0",
         }
         self.node = WholeNode(directory, *options.items(), nodes_conf=NODES_CONF)
         bus_port = free_port()
