@@ -4,7 +4,8 @@ The others replace a primary they have not heard for the node timeout. A process
 machine, a long command) cannot tell from its own sockets: what lies in them is from before. So a ping carries a serial
 that its pong gives back, and a node knows of each peer when that one heard it at the earliest. Where no majority is
 known to have heard this node within the node timeout, it asks all voters anew, and serves nothing until a majority has
-answered with nothing in the answer that speaks against it.
+answered with nothing in the answer that speaks against it. One that starts again asks everybody; when all have
+answered so, there is nothing to wait for, and else it waits for two seconds.
 
 A false alarm is cheap: for the round trip that this takes, clients wait. Only when the answers stay away, or one of
 them says that this node has failed or lost its slots, are they told that the cluster is down.
@@ -17,6 +18,8 @@ from bus.events import HoldClients, ReleaseClients
 from bus.messages import CONTESTED, Heartbeat
 from bus.state import Doubt, Peer, State
 
+WRITABLE_DELAY_MS = 2_000
+"""A primary that comes back waits so long for a word against it, or until everybody it knows has spoken for it."""
 STALL_MS = 250
 """A longer gap between two events means that this process stood still: there is a tick every 100 ms."""
 MIN_HOLD_MS = 500
@@ -77,7 +80,7 @@ def begin(s: State) -> None:
 
 def _ask(s: State) -> None:
     assert s.doubt is not None
-    for peer in s.voters():
+    for peer in s.others() if s.returning else s.voters():
         if peer is not s.me and peer.node_id not in s.doubt.proven and gossip.may_probe(s, peer):
             gossip.ping(s, peer)
 
@@ -111,11 +114,19 @@ def settle(s: State) -> None:
     if doubt is None:
         return
     proven = 1 + sum(one.node_id in doubt.proven for one in s.voters())
-    if not _serves(s) or proven >= s.quorum:
+    if not _serves(s) or (proven >= s.quorum and not _waits_for_everybody(s, doubt)):
         s.doubt = None
         _stop_holding(s, doubt, trusted=_serves(s))
     elif s.now >= doubt.held_until:
         _stop_holding(s, doubt, trusted=False)
+
+
+def _waits_for_everybody(s: State, doubt: Doubt) -> bool:
+    """Whether a node that comes back may still hear of an election: of one that a replica is about to ask votes for,
+    too, which a majority may know nothing of yet."""
+    if not s.returning or s.now - s.started_at >= WRITABLE_DELAY_MS:
+        return False
+    return any(one.node_id not in doubt.proven for one in s.others())
 
 
 def _stop_holding(s: State, doubt: Doubt, *, trusted: bool) -> None:

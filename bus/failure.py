@@ -1,8 +1,9 @@
 """Failure detection: from 'I cannot reach it' (PFAIL) to 'the majority cannot' (FAIL), and back.
 
 Silence counts after the node timeout. A refused connection counts at once (unless cluster-fast-failover is off): a
-process that is gone will not answer later. Either way a majority of the primaries has to say so. Source: the Redis
-Cluster specification, 'Failure detection'.
+process that is gone will not answer later. Either way a majority of the primaries has to say so. Only silence counts
+of a node with which there was no link since this one started: it may be starting itself, as all do when a cluster is
+brought up again. Source: the Redis Cluster specification, 'Failure detection'.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def link_down(s: State, peer: Peer, reason: DownReason) -> None:
     if reason != "refused" or not s.config.fast_failover:
         return
     peer.refused = True
-    if peer.reachable:
+    if peer.reachable and peer.was_there:
         _suspect(s, peer, "connection refused")
 
 

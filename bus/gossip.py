@@ -180,6 +180,8 @@ def link_up(
     s: State, link_id: LinkId, node_id: str, address: str, outbound: bool, target: str, local_address: str
 ) -> None:
     s.links[link_id] = Link(node_id, outbound, address, local_address, s.now)
+    if node_id in s.peers:
+        s.peers[node_id].was_there = True
     if not s.me.ip and not s.config.announce_ip and local_address:
         s.me.ip = local_address
         s.touch()
@@ -232,6 +234,7 @@ def _met(s: State, link_id: LinkId, node_id: str, one: Handshake) -> None:
 
 
 def _linked(s: State, peer: Peer, link_id: LinkId, *, meet: bool = False) -> None:
+    peer.was_there = True
     if peer.link is not None and peer.link != link_id:
         _close(s, peer.link)
     peer.link = link_id

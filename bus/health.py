@@ -7,8 +7,6 @@ from bus.events import ClusterStateChanged
 from bus.slots import ALL_SLOTS
 from bus.state import State
 
-WRITABLE_DELAY_MS = 2_000
-"""A primary that comes back first listens for what happened meanwhile. (A new node has missed nothing.)"""
 MIN_REJOIN_MS = 500
 MAX_REJOIN_MS = 5_000
 
@@ -18,7 +16,7 @@ def update(s: State) -> None:
     if s.doubt is not None and s.doubt.held_until:
         return  # the clients wait for what comes of it
     if s.returning:
-        if s.me.is_primary and (s.doubt is not None or s.now - s.started_at < WRITABLE_DELAY_MS):
+        if s.me.is_primary and (s.doubt is not None or _may_learn_more(s)):
             return
         s.returning = False
     reason = _reason(s)
@@ -40,6 +38,13 @@ def update(s: State) -> None:
         s.state_ok = ok
         s.log("notice" if ok else "warning", f"Cluster state changed: {'ok' if ok else 'fail'}")
         s.out.append(ClusterStateChanged(ok))
+
+
+def _may_learn_more(s: State) -> bool:
+    """Whether somebody may still be about to say what this node has missed."""
+    if s.now - s.started_at >= doubt.WRITABLE_DELAY_MS:
+        return False
+    return not all(peer.digest for peer in s.others())  # what each announced since our start
 
 
 def _reason(s: State) -> str:

@@ -75,6 +75,7 @@ class Peer:
     serial: int = 0  # of the last ping that asked for it back
     probed_at: int = 0  # when that one was sent, while its pong is awaited
     heard_us_at: int = 0  # it had heard this node at that time, by its pong
+    was_there: bool = False  # there was a link with it since this node started
     refused: bool = False
     pfail: bool = False
     fail: bool = False

@@ -113,6 +113,17 @@ def test_a_refused_connection_is_suspected_at_once() -> None:
     assert driver.flags("c") == {"fail"}
 
 
+def test_who_was_never_there_since_our_start_may_be_starting_too() -> None:
+    """All nodes of a cluster that is brought up again start at once, and none has failed because it is the last."""
+    driver = Driver("a", linked=False)
+    driver.step(events.LinkDown(None, "refused", node_id("c")))
+    assert driver.flags("c") == set()
+    driver.tick(TIMEOUT_MS)
+    assert driver.flags("c") == set()
+    driver.tick(200)
+    assert driver.flags("c") == {"pfail"}, "silence counts as ever"
+
+
 def test_without_fast_failover_a_refused_connection_is_but_silence() -> None:
     driver = Driver(config=config(fast_failover=False))
     refuse(driver, "c")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import pytest
+
 from bus import events
 from bus.core import BusConfig, BusCore
 from bus.messages import Fail
@@ -30,6 +32,28 @@ def test_a_primary_that_starts_listens_first() -> None:
     driver.tick(200, alive="bcd")
     assert driver.view.state_ok
     assert driver.came(events.ClusterStateChanged) == [events.ClusterStateChanged(True)]
+
+
+def test_a_primary_that_starts_waits_for_nothing_when_everybody_has_spoken_for_it() -> None:
+    driver = Driver("a", SHARD)
+    for name in "bcd":
+        driver.hear(name, driver.announcement(name, primary="b" if name == "d" else ""))
+    driver.tick(200, alive="bc")
+    assert not driver.view.state_ok, "d may know of an election, and have told nobody yet"
+    driver.tick(600, alive="bcd")
+    assert driver.view.state_ok
+
+
+@pytest.mark.parametrize("silent", ["b", "d"])
+def test_where_one_is_missing_or_speaks_against_it_a_primary_that_starts_waits(silent: str) -> None:
+    driver = Driver("a", SHARD)
+    others = [name for name in "bcd" if name != silent]
+    for name in others:
+        driver.hear(name, driver.announcement(name, primary="b" if name == "d" else ""))
+    driver.tick(1_900, alive=others)
+    assert not driver.view.state_ok
+    driver.tick(200, alive=others)
+    assert driver.view.state_ok
 
 
 def test_a_primary_that_starts_in_a_minority_serves_nothing() -> None:

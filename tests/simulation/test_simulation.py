@@ -45,8 +45,13 @@ def started(seed: int = 5, nodes: int = 6) -> tuple[Simulation, Safety]:
     safety = Safety(by_vote_only=True)
     sim.observers.append(safety)
     sim.prepare(3)
-    assert sim.run_until(lambda: not disagreements(sim), 10_000)
+    assert sim.run_until(lambda: not disagreements(sim) and _in_step(sim), 10_000)
     return sim, safety
+
+
+def _in_step(sim: Simulation) -> bool:
+    """Whether every replica has its primary's data, without which none may take its place."""
+    return all(node.following is None or node.synced_at is not None for node in sim.nodes)
 
 
 def test_a_crashed_primary_is_replaced_and_comes_back_as_a_replica() -> None:
@@ -57,6 +62,21 @@ def test_a_crashed_primary_is_replaced_and_comes_back_as_a_replica() -> None:
     old.start()
     assert sim.run_until(lambda: not disagreements(sim), 10_000), disagreements(sim)
     assert old.info.primary_id == successor.node_id
+    assert safety.violations == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_cluster_that_is_brought_up_again_is_there_at_once_and_as_it_was(seed: int) -> None:
+    sim, safety = started(seed)
+    roles = [node.info.role for node in sim.nodes]
+    for node in sim.nodes:
+        node.crash()
+    sim.run(2_000)
+    for node in sim.nodes:
+        sim.run(sim.rng.randrange(200))
+        node.start()
+    assert sim.run_until(lambda: not disagreements(sim), 800), disagreements(sim)
+    assert [node.info.role for node in sim.nodes] == roles
     assert safety.violations == []
 
 
