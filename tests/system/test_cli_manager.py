@@ -44,6 +44,16 @@ def test_create_gives_each_primary_a_replica(harness: Harness) -> None:
     assert "is not empty" in refused
 
 
+def test_what_create_made_takes_writes_at_once(harness: Harness) -> None:
+    servers = [harness.server() for _ in range(3)]
+    redis_cli("--cluster", "create", *[server.address for server in servers], "--cluster-yes")
+    answers = []
+    for server in servers:
+        with server.client() as client:
+            answers += client.pipeline(("SET", "key", "v"))
+    assert sorted(str(answer).partition(" ")[0] for answer in answers) == ["MOVED", "MOVED", "OK"]
+
+
 def test_check_info_and_call(cluster: Cluster) -> None:
     check = cluster.cli("check", "@")
     assert "[OK] All nodes agree about slots configuration." in check
