@@ -157,7 +157,9 @@ def _memory(directory: Path, options: argparse.Namespace, report: Report) -> Res
 
 
 def _structures(directory: Path, options: argparse.Namespace, report: Report) -> Result:
-    operations, stalls = measure_structures(directory, options.families, options.elements, report)
+    operations, stalls = measure_structures(
+        directory, options.families, options.elements, options.rounds, report
+    )
     figures: dict[str, object] = {
         "operations": [asdict(row) for row in operations], "stalls": [asdict(row) for row in stalls]
     }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,11 +30,11 @@ PER_COMMAND = 500
 """Elements that one command of a filling brings."""
 PING_EVERY_S = 0.0005
 BEFORE_S = 0.2
-WATCHED_S = 2.0
+WATCHED_S = 1.0
 SETTLED_AFTER_S = 0.5
 EXPIRING = 100_000
-EXPIRING_AFTER_S = 15.0
-EXPIRY_WATCHED_S = 5.0
+EXPIRING_AFTER_S = 10.0
+EXPIRY_WATCHED_S = 4.0
 KEY = "large"
 
 
@@ -122,24 +123,24 @@ class StallRow:
 
 
 def measure_structures(
-    directory: Path, families: Sequence[str], elements: int, report: Callable[[str], None]
+    directory: Path, families: Sequence[str], elements: int, rounds: int, report: Callable[[str], None]
 ) -> tuple[list[OperationRow], list[StallRow]]:
     """The rows of some of FAMILIES."""
     operations: dict[str, OperationRow] = {}
     stalls: dict[str, StallRow] = {}
     for kind in KINDS:
         with running_cluster(kind, directory, 1, 0) as cluster, cluster.first.connect(120) as client:
-            stalls.setdefault("nothing", StallRow("nothing")).ms[kind] = _at_rest(cluster)
+            stalls.setdefault("nothing", StallRow("nothing")).ms[kind] = _at_rest(cluster, rounds)
             for family in (one for one in families if one in FILL):
                 report(f"{family} of {elements}, {kind}")
                 for name, us in _costs(client, family, elements):
                     operations.setdefault(name, OperationRow(name)).us[kind] = us
-                for what, ms in _stalls(cluster, client, family, elements):
+                for what, ms in _stalls(cluster, client, family, elements, rounds):
                     stalls.setdefault(what, StallRow(what)).ms[kind] = ms
             if EXPIRY in families:
                 report(f"expiry of {EXPIRING} keys, {kind}")
                 what = f"expiry of {EXPIRING // 1000} k strings"
-                stalls.setdefault(what, StallRow(what)).ms[kind] = _expiry(cluster, client)
+                stalls.setdefault(what, StallRow(what)).ms[kind] = _expiry(cluster, client, rounds)
     return list(operations.values()), list(stalls.values())
 
 
@@ -221,33 +222,46 @@ def _worst(latencies: list[float]) -> tuple[float, float]:
     return latencies[math.ceil(len(latencies) * 0.999) - 1], latencies[-1]
 
 
-def _at_rest(cluster: BenchCluster) -> tuple[float, float]:
-    with _watched(cluster, WATCHED_S) as latencies:
-        pass
-    return _worst(latencies)
+def _median(rounds: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.median(one[0] for one in rounds), statistics.median(one[1] for one in rounds)
+
+
+def _at_rest(cluster: BenchCluster, rounds: int) -> tuple[float, float]:
+    found = []
+    for _ in range(rounds):
+        with _watched(cluster, WATCHED_S) as latencies:
+            pass
+        found.append(_worst(latencies))
+    return _median(found)
 
 
 def _stalls(
-    cluster: BenchCluster, client: RespClient, family: str, elements: int
+    cluster: BenchCluster, client: RespClient, family: str, elements: int, rounds: int
 ) -> Iterator[tuple[str, tuple[float, float]]]:
     for blow in (("DEL", KEY), ("UNLINK", KEY), ("FLUSHALL", "ASYNC"), ("FLUSHALL", "SYNC")):
+        found = []
+        for _ in range(rounds):
+            client.call("FLUSHALL")
+            send_all(client, FILL[family](KEY, elements))
+            time.sleep(SETTLED_AFTER_S)
+            with _watched(cluster, WATCHED_S) as latencies:
+                client.call(*blow)
+            found.append(_worst(latencies))
+        yield f"{' '.join(blow).replace(KEY, '').strip()} of a {family.replace('-', ' ')}", _median(found)
+
+
+def _expiry(cluster: BenchCluster, client: RespClient, rounds: int) -> tuple[float, float]:
+    found = []
+    for _ in range(rounds):
         client.call("FLUSHALL")
-        send_all(client, FILL[family](KEY, elements))
-        time.sleep(SETTLED_AFTER_S)
-        with _watched(cluster, WATCHED_S) as latencies:
-            client.call(*blow)
-        yield f"{' '.join(blow).replace(KEY, '').strip()} of a {family.replace('-', ' ')}", _worst(latencies)
-
-
-def _expiry(cluster: BenchCluster, client: RespClient) -> tuple[float, float]:
-    client.call("FLUSHALL")
-    moment = time.time() + EXPIRING_AFTER_S
-    at = int(moment * 1000)
-    send_all(client, (("SET", f"expiring:{number}", "x" * 32, "PXAT", at) for number in range(EXPIRING)))
-    time.sleep(max(0.0, moment - time.time() - BEFORE_S))
-    with _watched(cluster, EXPIRY_WATCHED_S) as latencies:
-        pass
-    left = client.call("DBSIZE")
-    if left:
-        raise RuntimeError(f"{left} of {EXPIRING} keys are still there {EXPIRY_WATCHED_S} s after their time")
-    return _worst(latencies)
+        moment = time.time() + EXPIRING_AFTER_S
+        at = int(moment * 1000)
+        send_all(client, (("SET", f"expiring:{number}", "x" * 32, "PXAT", at) for number in range(EXPIRING)))
+        time.sleep(max(0.0, moment - time.time() - BEFORE_S))
+        with _watched(cluster, EXPIRY_WATCHED_S) as latencies:
+            pass
+        left = client.call("DBSIZE")
+        if left:
+            raise RuntimeError(f"{left} of {EXPIRING} keys are still there {EXPIRY_WATCHED_S} s after their time")
+        found.append(_worst(latencies))
+    return _median(found)
