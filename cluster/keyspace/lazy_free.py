@@ -22,8 +22,8 @@ AT_ONCE_LIMIT = 512
 """Elements of a value that is freed then and there: some tens of microseconds."""
 COUNTED_ABOVE = 64
 """redis-server frees a value with fewer elements at once, even when it is to be freed in the background."""
-ELEMENTS_PER_LOOK = 512
-"""Freed between two looks at the clock."""
+ELEMENTS_PER_LOOK = 128
+"""Freed between two looks at the clock. With the last of them whole regions go back to the system, one by one."""
 
 _EMPTY_TABLE = 1
 """What passing over one counts for, in elements."""

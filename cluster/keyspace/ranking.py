@@ -250,6 +250,8 @@ class LongRanking(BucketMap[float]):
 
     def take_apart(self) -> Iterator[int]:
         """Let go of all members bit by bit: how many there were in each bit that is gone."""
+        self._top_scores.clear()
+        self._top_members.clear()
         while self._members:
             self._scores.pop()
             yield len(self._members.pop())

@@ -119,6 +119,7 @@ class StreamValue:
 
     def take_apart(self) -> Iterator[int]:
         """Let go of everything bit by bit: how much there was in each bit that is gone."""
+        self.starts.clear()  # ids that would keep the memory around them from being given back bit by bit
         while self.blocks:
             yield len(self.blocks.pop().ids)
         while self.groups:
