@@ -16,6 +16,7 @@ import trio
 
 from cluster.keyspace.expiry import ExpiryCycle
 from cluster.keyspace.field_expiry import FieldExpiryCycle
+from cluster.process import give_way
 
 if TYPE_CHECKING:
     from cluster.network.reactor import Reactor
@@ -28,6 +29,8 @@ SLICE_NS = 1_000_000
 """How long keys that have expired are deleted, and fields, and large values freed, before others have a turn."""
 BACKGROUND_SHARE = 0.25
 """The share of the time that each may take while there is more to do, as redis-server's expiry cycle."""
+QUIET_BYTES_PER_S = 4096
+"""A replica whose clients send less is there to be a copy: it can wait for a processor."""
 _PAUSE_S = SLICE_NS / 1e9 / BACKGROUND_SHARE
 
 
@@ -41,6 +44,7 @@ class Cron:
         self._last_sample_ms = 0
         self._client_cursor = 0
         self._commands = server.table.every()
+        self._gives_way = False
         server.shell.hurry_cron = self.hurry
 
     def hurry(self) -> None:
@@ -153,6 +157,14 @@ class Cron:
         stats.commands_rate.sample(now, sum([one.calls for one in self._commands]))
         stats.input_rate.sample(now, stats.input_bytes)
         stats.output_rate.sample(now, stats.output_bytes)
+        self._give_way(self._server.is_replica and stats.input_rate.per_second < QUIET_BYTES_PER_S)
+
+    def _give_way(self, yielding: bool) -> None:
+        """A replica of a busy primary wakes thousands of times a second, each time for some writes. Where it pushes
+        aside who runs on its processor, its primary or a client most of the time, these get a third less done."""
+        if yielding != self._gives_way:
+            self._gives_way = yielding
+            give_way(yielding)
 
 
 def _slice_is_over() -> Callable[[], bool]:

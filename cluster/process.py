@@ -1,4 +1,4 @@
-"""What the operating system knows of this process: memory and processor time."""
+"""What the operating system knows of this process: memory, processor time, and how it is to be scheduled."""
 
 from __future__ import annotations
 
@@ -26,3 +26,18 @@ def cpu_seconds(who: int) -> tuple[float, float]:
     """(system, user) of resource.RUSAGE_SELF, RUSAGE_CHILDREN or RUSAGE_THREAD."""
     usage = resource.getrusage(who)
     return usage.ru_stime, usage.ru_utime
+
+
+def give_way(yielding: bool) -> bool:
+    """Let this thread, when it wakes, wait for a processor that is free (Linux's SCHED_BATCH), or again push aside who
+    runs there. Whether that could be done: not where there is no such thing, or somebody else has set it up."""
+    try:
+        wanted, found = os.SCHED_BATCH, os.SCHED_OTHER
+        if not yielding:
+            wanted, found = found, wanted
+        if os.sched_getscheduler(0) != found:
+            return False
+        os.sched_setscheduler(0, wanted, os.sched_param(0))
+    except (AttributeError, OSError):
+        return False
+    return True

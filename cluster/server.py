@@ -397,7 +397,7 @@ class Server:
             if self.served[key_slot(key)] == SERVED:
                 continue
             for wait in list(waits):
-                command = wait.client.last_command
+                command = wait.command
                 try:
                     self.router.check_waiting(wait.client, key, reads=command is not None and not command.writes)
                 except CommandError as error:

@@ -5,6 +5,8 @@ Outside cluster mode, where REPLICAOF joins any two servers and there are severa
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from cluster.bringup.client import Argument, ReplyError, RespClient
@@ -376,3 +378,27 @@ def test_a_restart_of_either_over_its_file_is_a_partial_sync(new_pair: Pair) -> 
     new_pair.catch_up()
     assert new_pair.primary.info("stats")["sync_full"] == "0"
     assert new_pair.primary.info("stats")["sync_partial_ok"] == "1"
+
+
+def test_a_replica_that_nobody_reads_from_gives_way(harness: Harness) -> None:
+    """Its writes wake it thousands of times a second: it is not to push aside its primary, or a client, each time."""
+    if harness.kind == "redis":
+        pytest.skip("redis-server does not")
+    pair = Pair(harness.server(ALONE), harness.server(ALONE))
+
+    def wait_for(policy: int, what: str) -> None:
+        wait_until(lambda: os.sched_getscheduler(pair.replica.pid) == policy, DEADLINE_S, lambda: what)
+
+    pair.join()
+    wait_for(os.SCHED_BATCH, "it gives way")
+    assert os.sched_getscheduler(pair.primary.pid) == os.SCHED_OTHER
+    with pair.replica.client() as client:
+
+        def is_like_any_other() -> bool:
+            client.pipeline(*[("GET", "key") for _ in range(1000)])
+            return os.sched_getscheduler(pair.replica.pid) == os.SCHED_OTHER
+
+        wait_until(is_like_any_other, DEADLINE_S, lambda: "who serves clients is like any other")
+    wait_for(os.SCHED_BATCH, "it gives way again")
+    pair.replica.call("REPLICAOF", "NO", "ONE")
+    wait_for(os.SCHED_OTHER, "a primary does not")
