@@ -65,7 +65,8 @@ class BusCore:
         self._s.wall = wall_ms
         if state is not None:
             _restore(self._s, state)
-        self._s.unsaved = state is None
+        if state is None:
+            self._s.saving.ask(at_once=True)
         self._configure(config)
 
     def start(self) -> list[Effect]:
@@ -139,7 +140,7 @@ class BusCore:
             case ConfigChanged():
                 self._configure(event.config)
             case Shutdown():
-                s.unsaved = True
+                s.saving.ask(at_once=True)
             case _:
                 try:
                     reply = Reply(text=operators.apply(s, event))
@@ -260,16 +261,14 @@ class BusCore:
     def _finish(self, reply: Reply | None) -> list[Effect]:
         """What goes to disk first; the view before those who waited go on; the reply last."""
         s = self._s
-        if s.unannounced:
-            s.unannounced = False
+        if s.announcing.take(s.now):
             s.digest = b""
             s.my_digest()
             s.broadcast(s.announcement())
         out: list[Effect] = []
-        if s.unsaved:
-            s.unsaved = False
-            out.append(Persist(s.persistent(), s.durable))
-            s.durable = False
+        durable = s.saving.at_once
+        if s.saving.take(s.now):
+            out.append(Persist(s.persistent(), durable))
         late = [effect for effect in s.out if isinstance(effect, ResumeWrites | ReleaseClients)]
         out += [effect for effect in s.out if effect not in late] if late else s.out
         if s.changed:

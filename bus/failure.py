@@ -39,7 +39,7 @@ def link_down(s: State, peer: Peer, reason: DownReason) -> None:
 
 def _suspect(s: State, peer: Peer, why: str) -> None:
     peer.pfail = True
-    s.touch(save=False)
+    s.changed = True
     s.log("verbose", f"*** NODE {peer.node_id} possibly failing ({why})")
     if s.me.is_primary and s.me.slot_count:
         for other in s.others():
@@ -54,7 +54,7 @@ def heard(s: State, peer: Peer) -> None:
     if peer.pfail:
         peer.pfail = False
         peer.refused = False
-        s.touch(save=False)
+        s.changed = True
     if peer.fail:
         _clear_fail(s, peer)
 

@@ -58,7 +58,7 @@ def apply(s: State, event: OperatorEvent) -> str:
             bumped = ownership.bump_epoch(s)
             return f"{'BUMPED' if bumped else 'STILL'} {s.me.config_epoch}"
         case SaveConfig():
-            s.unsaved = s.durable = True
+            s.saving.ask(at_once=True)
             return "OK"
 
 
@@ -91,6 +91,7 @@ def _forget(s: State, event: Forget) -> str:
     s.blacklist[peer.node_id] = s.now + BLACKLIST_MS
     gossip.drop_link(s, peer)
     s.remove(peer)
+    s.touch(durable=True)
     return "OK"
 
 
@@ -173,7 +174,6 @@ def _assign(s: State, event: SetSlot) -> str:
     if imported:
         # The slot changed hands by an operator's word, without an election: only a greater epoch makes others agree.
         ownership.bump_epoch(s)
-        s.touch(announce=True)
     elif mine and node is not me and me.slot_count == 0 and s.config.allow_replica_migration:
         s.log("notice", f"Lost my last slot during slot migration. Reconfiguring myself as a replica of {node.node_id}")
         ownership.follow(s, node)
@@ -232,7 +232,7 @@ def _reset(s: State, event: Reset) -> str:
         s.current_epoch = s.last_vote_epoch = me.config_epoch = 0
         s.voted_for = ""
         _rename_me(s, random_id(s.rng))
-    s.touch(announce=True)
+    s.touch(announce=True, durable=True)
     return "OK"
 
 

@@ -130,7 +130,7 @@ def follow(s: State, primary: Peer) -> None:
         me.offset, s.data_age_ms = 0, None
     if s.manual is not None:
         end_manual(s)
-    s.touch(announce=True)
+    s.touch(announce=True, durable=True)
     s.out.append(FollowNode(primary.node_id, primary.ip, primary.port, same_data))
 
 

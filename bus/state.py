@@ -1,7 +1,7 @@
 """The mutable state of the core, and the few operations every part of it needs.
 
 The parts (gossip, failure, election, ownership, operators, migration, health) are functions over one `State`. They
-append effects to `out` and set `changed`, `unsaved` or `unannounced`; the core turns these into effects once a step.
+append effects to `out`, set `changed`, and ask for saving or announcing; the core turns these into effects once a step.
 """
 
 from __future__ import annotations
@@ -178,8 +178,37 @@ class Listening:
     whole_at: int = 0
 
 
+@dataclass(slots=True)
+class Due:
+    """Something that is done when it was asked for: at once, or once in `period_ms` at most."""
+
+    period_ms: int
+    wanted: bool = False
+    at_once: bool = False
+    done_at: int | None = None
+
+    def ask(self, *, at_once: bool) -> None:
+        self.wanted = True
+        self.at_once = self.at_once or at_once
+
+    def take(self, now: int) -> bool:
+        """Whether it is to be done now; then it is held to be done."""
+        early = self.done_at is not None and now - self.done_at < self.period_ms
+        if not self.wanted or (early and not self.at_once):
+            return False
+        self.wanted = self.at_once = False
+        self.done_at = now
+        return True
+
+
 BLACKLIST_MS = 60_000
 """How long a forgotten node stays unknown although others still speak of it."""
+
+SAVE_PERIOD_MS = 100
+"""What need not survive a crash of the machine is saved at once, but once in this time: replacing a file takes
+milliseconds, and an operator who moves slots changes something thousands of times."""
+ANNOUNCE_PERIOD_MS = 100
+"""Once in this time the slots of this node are announced, when they have changed; a new role or epoch at once."""
 
 
 class State:
@@ -219,9 +248,9 @@ class State:
         self.stats_received: dict[str, int] = {}
         self.out: list[Effect] = []
         self.changed = True
-        self.unsaved = False
-        self.durable = True  # what is unsaved must survive a crash of the machine
-        self.unannounced = True
+        self.saving = Due(SAVE_PERIOD_MS)  # at once: it must survive a crash of the machine, too
+        self.announcing = Due(ANNOUNCE_PERIOD_MS)
+        self.announcing.ask(at_once=True)
         self.digest = b""
         self.members_digest = b""
         self.version = 0
@@ -260,12 +289,12 @@ class State:
     def quorum(self) -> int:
         return self.size // 2 + 1
 
-    def touch(self, *, save: bool = True, announce: bool = False, durable: bool = False) -> None:
+    def touch(self, *, announce: bool = False, durable: bool = False) -> None:
         """Something others may see has changed."""
         self.changed = True
-        self.durable = self.durable or durable
-        self.unsaved = self.unsaved or save
-        self.unannounced = self.unannounced or announce
+        self.saving.ask(at_once=durable)
+        if announce:
+            self.announcing.ask(at_once=True)
 
     def add(self, peer: Peer) -> Peer:
         peer.heard_at = self.now
@@ -315,7 +344,9 @@ class State:
         if owner is not self.me and self.migrating:
             for slot in slots_of_bits(slots & bits_of_slots(self.migrating)):
                 del self.migrating[slot]
-        self.touch(announce=mine)
+        self.touch()
+        if mine:
+            self.announcing.ask(at_once=False)
 
     def release(self, peer: Peer) -> None:
         """`peer` owns nothing any more."""

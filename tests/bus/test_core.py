@@ -5,6 +5,7 @@ from __future__ import annotations
 from bus import events
 from bus.core import TICK_MS, BusConfig
 from bus.messages import Announcement, Fail, ManualFailoverStart, Update, Vote
+from bus.state import ANNOUNCE_PERIOD_MS, SAVE_PERIOD_MS
 from tests.bus.driver import BUS_PORT, PORT, TIMEOUT_MS, Driver, cluster, node_id
 
 SHARD = cluster("abc", {"d": "a"})
@@ -14,6 +15,7 @@ def test_a_node_that_starts_again_knows_what_it_knew() -> None:
     driver = Driver("a", SHARD)
     driver.ask(events.BumpEpoch())
     driver.hear("b", Fail(node_id("c")))
+    driver.tick()
     again = Driver("a", SHARD, state=driver.disk, linked=False)
     assert again.node("a").config_epoch == again.view.current_epoch == 4
     assert again.flags("c") == {"fail"}
@@ -29,6 +31,37 @@ def test_a_replica_that_starts_follows_its_primary_and_all_are_connected_to() ->
     assert events.FollowNode(node_id("a"), "10.0.0.11", PORT) in effects
     driver.tick(200)
     assert {effect.target for effect in driver.came(events.Connect)} <= {node_id(name) for name in "abc"}
+
+
+def test_many_small_changes_are_saved_together_and_announced_together() -> None:
+    """Replacing the file takes milliseconds; an operator who moves slots changes something thousands of times."""
+    driver = Driver("c", SHARD)
+    driver.tick(2 * SAVE_PERIOD_MS)
+    taken = range(100)
+    for slot in taken:
+        driver.ask(events.SetSlot(slot, "importing", node_id("a")))
+    (first,) = driver.came(events.Persist)
+    assert list(first.state.importing) == [0], "a single change is saved at once"
+    driver.tick(SAVE_PERIOD_MS)
+    assert len(driver.came(events.Persist)) == 2
+    assert list(driver.disk.importing) == [*taken]
+
+    driver.tick(ANNOUNCE_PERIOD_MS)
+    driver.clear()
+    for slot in taken:
+        driver.ask(events.SetSlot(slot, "node", node_id("c")))
+    assert len(driver.sent(Announcement, "a")) == 1
+    driver.tick(ANNOUNCE_PERIOD_MS)
+    (_, last) = driver.sent(Announcement, "a")
+    assert last.slots[0] == (0, 99)
+
+
+def test_a_change_in_a_burst_is_saved_when_the_node_ends() -> None:
+    driver = Driver("a", SHARD)
+    for slot in range(3):
+        driver.ask(events.SetSlot(slot, "migrating", node_id("b")))
+    driver.step(events.Shutdown())
+    assert list(driver.disk.migrating) == [0, 1, 2]
 
 
 def test_time_alone_changes_nothing_that_is_saved() -> None:

@@ -10,7 +10,7 @@ from tests.system.harness import Harness, Server
 from tests.system.waiting import wait_until
 
 AGREE_DEADLINE_S = 40.0
-_CLI_DEADLINE_S = 100.0
+_CLI_DEADLINE_S = 60.0
 
 
 class CliFailure(AssertionError):
