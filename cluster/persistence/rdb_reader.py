@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
-
-import lzf
+from typing import BinaryIO, NamedTuple
 
 from cluster.keyspace.flat_fields import NamePool
 from cluster.keyspace.hash_value import HashValue
@@ -25,18 +22,12 @@ from cluster.keyspace.values import Value
 from cluster.persistence import rdb_format as rdb
 from cluster.persistence.encodings import decode_intset, decode_listpack, decode_ziplist, decode_zipmap
 from cluster.persistence.hash_encoding import of_rows, of_triples
+from cluster.persistence.rdb_fields import SHORT_STRING, Fields
 from cluster.persistence.rdb_format import RdbError
 from cluster.persistence.stream_encoding import decode_block
 
-PIECE_BYTES = 1 << 20
-"""Long strings are read in pieces, so that a wrong length costs no more than that."""
-LZF_MOST_EXPANSION = 100
-"""LZF cannot make more than about 88 bytes of one."""
 FOOTER_BYTES = 10
-_DOUBLE = struct.Struct("<d")
 _ID_BYTES = 16
-_SHORT_STRING = 64
-"""Lengths below it are one byte."""
 
 __all__ = ["Entry", "RdbError", "Reader", "load_payload", "load_rdb"]
 
@@ -52,99 +43,12 @@ class Entry(NamedTuple):
     frequency: int | None
 
 
-class Reader:
-    """Takes bytes from `read(n)`, which may give fewer only at the end; counts the offset and the checksum."""
+class Reader(Fields):
+    """Takes values, too. `names`: for the fields of short hashes."""
 
-    def __init__(self, read: Callable[[int], bytes], *, checks: bool = False, names: NamePool | None = None) -> None:
-        self._read = read
-        self._checks = checks
+    def __init__(self, source: BinaryIO, *, checks: bool = False, names: NamePool | None = None) -> None:
+        super().__init__(source, checks=checks)
         self._names = names
-        self.offset = 0
-        self.checksum = 0
-
-    def fail(self, cause: str) -> RdbError:
-        return RdbError(f"{cause} (at offset {self.offset})")
-
-    def take(self, count: int) -> bytes:
-        if count <= PIECE_BYTES:
-            data = self._read(count)
-        else:
-            pieces = []
-            left = count
-            while left:
-                piece = self._read(min(left, PIECE_BYTES))
-                if not piece:
-                    break
-                pieces.append(piece)
-                left -= len(piece)
-            data = b"".join(pieces)
-        if len(data) < count:
-            raise self.fail("Unexpected end of the data")
-        self.offset += count
-        if self._checks:
-            self.checksum = rdb.CRC.calc(data, self.checksum)
-        return data
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def length(self) -> int:
-        count, encoded = self._length()
-        if encoded:
-            raise self.fail("A special encoding where a length is expected")
-        return count
-
-    def _length(self) -> tuple[int, bool]:
-        """(length, False) or (kind of encoding, True)"""
-        first = self.byte()
-        kind = first >> 6
-        if kind == rdb.LENGTH_6:
-            return first & 0x3F, False
-        if kind == rdb.LENGTH_14:
-            return (first & 0x3F) << 8 | self.byte(), False
-        if kind == rdb.LENGTH_ENCODED:
-            return first & 0x3F, True
-        if first == rdb.LENGTH_32:
-            return int.from_bytes(self.take(4), "big"), False
-        if first == rdb.LENGTH_64:
-            return int.from_bytes(self.take(8), "big"), False
-        raise self.fail(f"Unknown length encoding {first:#x}")
-
-    def string(self) -> bytes:
-        size, encoded = self._length()
-        if not encoded:
-            return self.take(size)
-        if size in (rdb.ENCODED_INT8, rdb.ENCODED_INT16, rdb.ENCODED_INT32):
-            return b"%d" % int.from_bytes(self.take(1 << size), "little", signed=True)
-        if size != rdb.ENCODED_LZF:
-            raise self.fail(f"Unknown string encoding {size}")
-        packed_size, full_size = self.length(), self.length()
-        if full_size > packed_size * LZF_MOST_EXPANSION:
-            raise self.fail("A compressed string with an impossible length")
-        packed = self.take(packed_size)
-        try:
-            value = lzf.decompress(packed, full_size)
-        except ValueError:
-            value = None
-        if value is None or len(value) != full_size:
-            raise self.fail("A compressed string that cannot be read")
-        return bytes(value)
-
-    def double(self) -> float:
-        """A binary double."""
-        value: float = _DOUBLE.unpack(self.take(8))[0]
-        return value
-
-    def old_double(self) -> float:
-        """A double as text, its length before it; three lengths mean nan, inf and -inf."""
-        size = self.byte()
-        special = {253: math.nan, 254: math.inf, 255: -math.inf}.get(size)
-        if special is not None:
-            return special
-        try:
-            return float(self.take(size))
-        except ValueError:
-            raise self.fail("A score that is no number") from None
 
     def value(self, kind: int) -> Value:
         """A value of the type that its type byte names."""
@@ -387,12 +291,11 @@ def load_payload(payload: bytes, names: NamePool | None = None) -> Value:
     """The value in a payload that is whole. `names`: for the fields of short hashes. Raises RdbError."""
     if not payload[1:2] or len(payload) <= FOOTER_BYTES:
         raise RdbError("An empty payload")
-    if payload[0] == rdb.STRING and payload[1] == len(payload) - FOOTER_BYTES - 2 < _SHORT_STRING:
+    if payload[0] == rdb.STRING and payload[1] == len(payload) - FOOTER_BYTES - 2 < SHORT_STRING:
         return payload[2:-FOOTER_BYTES]  # most of what MIGRATE moves, without a reader
-    body = io.BytesIO(payload[:-FOOTER_BYTES])
-    reader = Reader(body.read, names=names)
+    reader = Reader(io.BytesIO(payload[:-FOOTER_BYTES]), names=names)
     value = reader.value(reader.byte())
-    if body.read(1):
+    if reader.offset < len(payload) - FOOTER_BYTES:
         raise reader.fail("Bytes behind the value")
     return value
 
@@ -401,13 +304,14 @@ def load_payload(payload: bytes, names: NamePool | None = None) -> Value:
 
 
 def load_rdb(
-    read: Callable[[int], bytes], on_aux: Callable[[str, str], None] | None = None, names: NamePool | None = None
+    source: BinaryIO, on_aux: Callable[[str, str], None] | None = None, names: NamePool | None = None
 ) -> Iterator[Entry]:
-    """Every key of an RDB; its AUX fields go to `on_aux`. Raises RdbError, also for a wrong checksum at the end.
+    """Every key of an RDB; its AUX fields go to `on_aux`. Raises RdbError, also for a wrong checksum at the end. What
+    follows it in `source` is left there.
 
     names: for the fields of short hashes.
     """
-    reader = Reader(read, checks=True, names=names)
+    reader = Reader(source, checks=True, names=names)
     if reader.take(5) != rdb.MAGIC:
         raise reader.fail("Wrong signature trying to load DB from file")
     version = reader.take(4)
@@ -419,6 +323,7 @@ def load_rdb(
         stored = int.from_bytes(reader.take(8), "little")
         if stored not in (0, expected):
             raise reader.fail("Wrong RDB checksum")
+    reader.close()
 
 
 def _entries(reader: Reader, on_aux: Callable[[str, str], None] | None) -> Iterator[Entry]:
@@ -427,7 +332,12 @@ def _entries(reader: Reader, on_aux: Callable[[str, str], None] | None) -> Itera
     idle: int | None = None
     frequency: int | None = None
     while (code := reader.byte()) != rdb.EOF:
-        if code == rdb.EXPIRE_MS:
+        if code < rdb.FIRST_OPCODE:
+            key = reader.string()
+            value = reader.string() if code == rdb.STRING else reader.value(code)
+            yield Entry(db, key, value, deadline, idle, frequency)
+            deadline = idle = frequency = None
+        elif code == rdb.EXPIRE_MS:
             deadline = int.from_bytes(reader.take(8), "little", signed=True)
         elif code == rdb.EXPIRE_S:
             deadline = int.from_bytes(reader.take(4), "little", signed=True) * 1000
@@ -449,9 +359,5 @@ def _entries(reader: Reader, on_aux: Callable[[str, str], None] | None) -> Itera
                 reader.length()
         elif code == rdb.FUNCTION_2:
             reader.string()
-        elif code in (rdb.MODULE_AUX, rdb.FUNCTION_EARLY):
-            raise reader.fail("Data of a module, or of functions before Redis 7.0")
         else:
-            key = reader.string()
-            yield Entry(db, key, reader.value(code), deadline, idle, frequency)
-            deadline = idle = frequency = None
+            raise reader.fail("Data of a module, or of functions before Redis 7.0")

@@ -86,7 +86,7 @@ class Persistence:
         self._loaded = self._loaded_expired = 0
         now = server.clock_ms()
         with path.open("rb") as file:
-            for entry in load_rdb(file.read, aux.__setitem__, server.field_names):
+            for entry in load_rdb(file, aux.__setitem__, server.field_names):
                 if entry.db >= len(server.databases):
                     raise RdbError(f"{path}: the file has database {entry.db}, this server has {len(server.databases)}")
                 if not keep_deadlines and entry.deadline_ms is not None and entry.deadline_ms <= now:

@@ -36,7 +36,7 @@ async def load_snapshot(server: Server, path: Path, still_here: Callable[[], Awa
     snapshot = Snapshot([Database(db.index) for db in server.databases], [{} for _ in server.databases])
     said_ms = 0
     with path.open("rb") as file:
-        for count, entry in enumerate(load_rdb(file.read, snapshot.aux.__setitem__, server.field_names)):
+        for count, entry in enumerate(load_rdb(file, snapshot.aux.__setitem__, server.field_names)):
             if entry.db >= len(snapshot.databases):
                 raise RdbError(f"the master has a database {entry.db}, we have {len(snapshot.databases)}")
             snapshot.databases[entry.db].store(entry.key, entry.value, entry.deadline_ms)

@@ -24,10 +24,12 @@ from cluster.version import VERSION
 from scripts.benchmark.bus_bytes import SIZES, measure_bus
 from scripts.benchmark.gaps import measure_gaps
 from scripts.benchmark.memory import measure_memory
+from scripts.benchmark.persistence import measure_persistence
 from scripts.benchmark.report import (
     cluster_table,
     memory_table,
     operations_table,
+    persistence_table,
     show,
     stalls_table,
     throughput_table,
@@ -117,6 +119,10 @@ def _parse() -> argparse.Namespace:
         "--families", type=_several(FAMILIES), default=list(FAMILIES), metavar="A,B", help=f"of {','.join(FAMILIES)}"
     )
     group.add_argument("--elements", type=int, default=1_000_000, metavar="N", help="of each (default: 1000000)")
+    group.add_argument(
+        "--persistence", dest="what", action="store_const", const=_persistence,
+        help="append-only files, snapshots, full syncs and a replica's lag instead",
+    )  # fmt: skip
     return parser.parse_args()
 
 
@@ -164,6 +170,11 @@ def _structures(directory: Path, options: argparse.Namespace, report: Report) ->
         "operations": [asdict(row) for row in operations], "stalls": [asdict(row) for row in stalls]
     }
     return [operations_table(operations, options.elements), stalls_table(stalls, options.elements)], figures
+
+
+def _persistence(directory: Path, options: argparse.Namespace, report: Report) -> Result:
+    rows = measure_persistence(directory, options.keys, options.requests, options.rounds, report)
+    return [persistence_table(rows)], {"persistence": [{**asdict(row), "ratio": row.ratio} for row in rows]}
 
 
 def _about() -> dict[str, object]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from scripts.benchmark.bus_bytes import BusRow
 from scripts.benchmark.gaps import GapRow
 from scripts.benchmark.memory import MemoryRow
+from scripts.benchmark.persistence import PersistenceRow
 from scripts.benchmark.resharding import ReshardRow
 from scripts.benchmark.servers import KINDS
 from scripts.benchmark.structures import FEW, OperationRow, StallRow
@@ -60,6 +61,18 @@ def memory_table(rows: Sequence[MemoryRow]) -> Table:
     for row in rows:
         table.add_row(
             row.what, f"{row.keys:,}", f"{row.ours_bytes:,.0f}", f"{row.redis_bytes:,.0f}", f"{row.ratio:.2f} ×"
+        )
+    return table
+
+
+def persistence_table(rows: Sequence[PersistenceRow]) -> Table:
+    table = _table("keeping data: append-only files, snapshots, replicas")
+    for heading in ("what", "", "cluster-node", "redis", "ratio"):
+        table.add_column(heading, justify="left" if heading in ("what", "") else "right")
+    for row in rows:
+        digits = 1 if row.ours < 1000 else 0
+        table.add_row(
+            row.what, row.unit, f"{row.ours:,.{digits}f}", f"{row.redis:,.{digits}f}", f"{row.ratio:.2f} ×"
         )
     return table
 

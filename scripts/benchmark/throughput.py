@@ -108,11 +108,12 @@ def _one_round(cluster: BenchCluster, test: str, pipeline: int, count: int, figu
             for _ in range(0, count, PUSHED_AT_ONCE):
                 client.call("RPUSH", POPPED_KEY, *["xxx"] * PUSHED_AT_ONCE)
     before = cpu_seconds(pid)
-    figures.per_second.append(_redis_benchmark(node.plan.port, test, pipeline, count))
+    figures.per_second.append(redis_benchmark(node.plan.port, test, pipeline, count))
     figures.cpu_us.append((cpu_seconds(pid) - before) / count * 1e6)
 
 
-def _redis_benchmark(port: int, test: str, pipeline: int, count: int) -> float:
+def redis_benchmark(port: int, test: str, pipeline: int, count: int) -> float:
+    """Requests a second."""
     # Not with --cluster, for which one primary is too few: this one serves every slot.
     command = [
         "redis-benchmark", "-p", str(port), "-c", str(CONNECTIONS), "-n", str(count), "-P", str(pipeline),

@@ -103,4 +103,4 @@ def test_a_file_of_a_cluster_tells_of_its_slots() -> None:
     data = file_of(sample())
     at = data.index(bytes((rdb.RESIZE_DB,)))
     told = data[:at] + bytes((rdb.SLOT_INFO, 0x40, 0xFF, 2, 0)) + data[at:-8] + bytes(8)
-    assert {entry.key for entry in load_rdb(io.BytesIO(told).read)} == {b"h", b"s"}
+    assert {entry.key for entry in load_rdb(io.BytesIO(told))} == {b"h", b"s"}

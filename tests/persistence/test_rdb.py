@@ -167,7 +167,7 @@ def test_a_snapshot_comes_back_as_it_was(
 ) -> None:
     data = b"".join(write_rdb([database(first), database(second, 7)], config, {"redis-ver": "7.2.4"}))
     aux: dict[str, str] = {}
-    loaded = list(load_rdb(io.BytesIO(data).read, aux.__setitem__))
+    loaded = list(load_rdb(io.BytesIO(data), aux.__setitem__))
     assert aux == {"redis-ver": "7.2.4"}
     assert {(one.db, one.key): (content(one.value), one.deadline_ms) for one in loaded} == {
         (db, key): (content(value), deadline)
@@ -226,7 +226,7 @@ MEMORY_LIMIT_BYTES = 8 << 20
 
 
 def load_all(data: bytes) -> int:
-    return sum(1 for _ in load_rdb(io.BytesIO(data).read))
+    return sum(1 for _ in load_rdb(io.BytesIO(data)))
 
 
 def refusal(data: bytes) -> str:

@@ -40,7 +40,7 @@ def parse_full_sync(data: bytes) -> Snapshot:
     assert size.startswith(b"$")
     aux: dict[str, str] = {}
     file = io.BytesIO(rest[: int(size[1:])])
-    entries = list(load_rdb(file.read, aux.__setitem__))
+    entries = list(load_rdb(file, aux.__setitem__))
     assert file.read() == b""
     return Snapshot(replid, int(offset), entries, aux, rest[int(size[1:]) :])
 
