@@ -50,16 +50,23 @@ class Journal:
         return taken
 
     def encode(self, entries: list[Entry]) -> bytes:
-        """RESP of `entries`, a SELECT before each change of the database."""
-        parts: list[bytes] = []
-        for db, arguments in entries:
-            if db != self.selected:
-                self.selected = db
-                parts.append(request([b"SELECT", b"%d" % db]))
-            if len(arguments) == 3:  # most writes; the general form costs twice as much
-                name, key, value = arguments
-                if len(key) < HEADED_BYTES and len(value) < HEADED_BYTES:
-                    parts += (b"*3", HEADERS[len(name)], name, HEADERS[len(key)], key, HEADERS[len(value)], value, _END)
-                    continue
-            parts.append(request(arguments))
-        return b"".join(parts)
+        """`entries` as the replicas get them."""
+        data, self.selected = encode(entries, self.selected)
+        return data
+
+
+def encode(entries: list[Entry], selected: int) -> tuple[bytes, int]:
+    """(RESP of `entries`, a SELECT before each change of the database; the database in which it ends), where the stream
+    stands in the database `selected` so far."""
+    parts: list[bytes] = []
+    for db, arguments in entries:
+        if db != selected:
+            selected = db
+            parts.append(request([b"SELECT", b"%d" % db]))
+        if len(arguments) == 3:  # most writes; the general form costs twice as much
+            name, key, value = arguments
+            if len(key) < HEADED_BYTES and len(value) < HEADED_BYTES:
+                parts += (b"*3", HEADERS[len(name)], name, HEADERS[len(key)], key, HEADERS[len(value)], value, _END)
+                continue
+        parts.append(request(arguments))
+    return b"".join(parts), selected

@@ -1,8 +1,8 @@
 """A node: the parts put together in one nursery. The only file that knows them all.
 
-Order of the start: the configuration, the lock on nodes.conf, the data from disk, the listening sockets, the bus,
-and only then 'Ready to accept connections'. Order of the stop: no new clients, the paused writes reach the
-replicas, the last save, the sockets.
+Order of the start: the configuration, the lock on nodes.conf, the listening sockets, the data from disk (clients hear
+LOADING meanwhile), the bus, and only then 'Ready to accept connections'. Order of the stop: no new clients, the paused
+writes reach the replicas, the last save, the sockets.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from cluster.log import PRIMARY, REPLICA, Log
 from cluster.network.listeners import ListenError, open_listeners
 from cluster.network.migrator import Migrator
 from cluster.network.reactor import Reactor
+from cluster.persistence.aof_directory import AofError
 from cluster.persistence.rdb_reader import RdbError
 from cluster.persistence.snapshot import Persistence
 from cluster.process import resident_bytes
@@ -76,6 +77,7 @@ class Node:
         shell.request_shutdown = self._request_shutdown
         shell.abort_shutdown = self._abort_shutdown
         shell.crash = lambda: os.kill(os.getpid(), signal.SIGKILL)
+        shell.exit = os._exit
         shell.stall = time.sleep
         shell.process_id = os.getpid()
         log.role = lambda: REPLICA if server.is_replica else PRIMARY
@@ -109,8 +111,7 @@ class Node:
             if self.bridge is not None:
                 await self.bridge.listen()
             self._take_role()
-            self.server.persistence.load()
-        except (ListenError, BusListenError, StorageError, RdbError, OSError) as error:
+        except (ListenError, BusListenError, StorageError, OSError) as error:
             log("warning", str(error))
             return 1
         try:
@@ -136,10 +137,14 @@ class Node:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_signals)
+                nursery.start_soon(self.reactor.run)
+                status = await self._load()
+                if status is not None:
+                    nursery.cancel_scope.cancel()
+                    return status
                 if self.bridge is not None:
                     await nursery.start(self.bridge.run)
                     self.bridge.take_loaded_keys()
-                nursery.start_soon(self.reactor.run)
                 nursery.start_soon(self.cron.run)
                 nursery.start_soon(self.server.replication.run)
                 nursery.start_soon(self.server.migrator.run)
@@ -151,8 +156,22 @@ class Node:
                 nursery.cancel_scope.cancel()
         finally:
             self.server.persistence.stop_background_save()
+            self.server.persistence.aof.close()
             self._remove_files()
         return status
+
+    async def _load(self) -> int | None:
+        """The data from disk, while clients are told to wait. The process's exit status if it has to end."""
+        try:
+            for _ in self.server.persistence.load_in_slices():
+                await trio.lowlevel.checkpoint()
+                if self._stop.is_set():
+                    self.log("warning", "User requested shutdown...")
+                    return 0
+        except (AofError, RdbError, OSError) as error:
+            self.log("warning", str(error))
+            return 1
+        return None
 
     async def _watch_signals(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -169,6 +188,8 @@ class Node:
         """Bring everything to rest; the exit status, or None when the shutdown was called off."""
         server, how = self.server, self._how
         self.log("warning", "User requested shutdown...")
+        if server.persistence.aof.refuses_shutdown(forced="force" in how):
+            return None
         if self.bridge is not None:
             self.bridge.leave(True)
         if not await self._let_replicas_catch_up():

@@ -30,9 +30,14 @@ def write_safely(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644, temp
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_directory(path.parent)
+    return written
+
+
+def sync_directory(path: Path) -> None:
+    """Have the names in a directory on disk. Raises OSError."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
-    return written

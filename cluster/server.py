@@ -443,14 +443,16 @@ class Server:
         return sessions
 
     def flush_journal(self) -> None:
-        messages = self.journal.messages
-        entries: list[Entry] = self.journal.take()
+        journal = self.journal
+        messages, selected = journal.messages, journal.selected
+        entries: list[Entry] = journal.take()
+        replication = getattr(self, "replication", None)
+        encoded = replication.feed(entries) if replication is not None else None
         persistence = getattr(self, "persistence", None)
         if persistence is not None:
             persistence.dirty += len(entries) - messages
-        replication = getattr(self, "replication", None)
-        if replication is not None:
-            replication.feed(entries)
+            if persistence.aof.is_open:
+                persistence.aof.feed(entries, messages, encoded if selected == persistence.aof.selected else None)
 
     # -- observing commands ----------------------------------------------------------------------------------
 

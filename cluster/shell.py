@@ -39,6 +39,8 @@ class Shell:
     """Whether a shutdown was under way, and is no more."""
     crash: Callable[[], None] = _nothing
     """End the process at once."""
+    exit: Callable[[int], None] = _nothing
+    """End the process at once, with that status: what has not been sent must not be sent."""
     stall: Callable[[float], None] = _nothing
     """Block the whole process for some seconds."""
     purge_memory: Callable[[], None] = _nothing

@@ -184,7 +184,11 @@ def _reload(ctx: Context, *options: bytes) -> bytes:
 
 
 def _loadaof(ctx: Context) -> bytes:
-    raise CommandError("ERR The append-only file is not enabled.")
+    if not ctx.server.persistence.aof.is_open:
+        raise CommandError("ERR The append-only file is not enabled.")
+    if not ctx.server.persistence.reload_append_only():
+        raise CommandError("ERR Error trying to load the AOF files, check server logs")
+    return replies.OK
 
 
 def _set_active_expire(ctx: Context, value: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""SAVE, BGSAVE, LASTSAVE."""
+"""SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE."""
 
 from __future__ import annotations
 
@@ -33,9 +33,35 @@ def bgsave(ctx: Context, *options: bytes) -> bytes:
             raise CommandError(_BUSY)
         persistence.schedule_background_save()
         return replies.simple("Background saving scheduled")
+    if persistence.aof.rewrite.is_running or not ctx.allows_blocking:
+        if not options and ctx.allows_blocking:
+            raise CommandError(
+                "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to "
+                "schedule a BGSAVE whenever possible."
+            )
+        persistence.schedule_background_save()
+        return replies.simple("Background saving scheduled")
     if not persistence.start_background_save():
         raise CommandError("ERR Can't save in background: check the server's log")
     return replies.simple("Background saving started")
+
+
+@command("BGREWRITEAOF", arity=1, flags={ADMIN, NOSCRIPT, NO_ASYNC_LOADING}, group="server", since="1.0.0",
+         summary="Writes the append-only file anew in the background.")
+def bgrewriteaof(ctx: Context) -> bytes:
+    persistence = ctx.server.persistence
+    rewrite = persistence.aof.rewrite
+    if rewrite.is_running:
+        raise CommandError("ERR Background append only file rewriting already in progress")
+    rewrite.failures = 0  # who asks for it need not wait for the end of a pause
+    if persistence.in_background or not ctx.allows_blocking:
+        rewrite.scheduled = True
+        return replies.simple("Background append only file rewriting scheduled")
+    if not rewrite.start():
+        raise CommandError(
+            "ERR Can't execute an AOF background rewriting. Please check the server logs for more information."
+        )
+    return replies.simple("Background append only file rewriting started")
 
 
 @command("LASTSAVE", arity=1, flags={LOADING, STALE, FAST}, group="server", since="1.0.0", categories=("admin",

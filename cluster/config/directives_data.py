@@ -9,7 +9,6 @@ from cluster.config.values import INT_MAX, INT_MIN, LONG_MAX, Choice, Integer, M
 
 SMALLEST_BACKLOG = 16 * 1024
 PORT = Integer(0, 65535)
-_AOF = "append-only files"
 
 SNAPSHOTS = Section(
     "Snapshots",
@@ -43,7 +42,7 @@ SNAPSHOTS = Section(
         ),
         Directive(
             name="loading-process-events-interval-bytes", kind=Integer(1024), default="2097152", hidden=True,
-            effect=ACCEPTED, about="clients are not looked at while a snapshot is read",
+            about="bytes of a snapshot between two looks at the clients while it is loaded at the start",
         ),
     ],
 )  # fmt: skip
@@ -51,48 +50,48 @@ SNAPSHOTS = Section(
 APPEND_ONLY = Section(
     "Append-only file",
     [
-        Directive(name="appendonly", kind=YesNo(), default="no", missing=_AOF, about="every write is logged"),
+        Directive(name="appendonly", kind=YesNo(), default="no", about="every write is logged"),
         Directive(
             name="appendfilename", kind=Text(file_name_check("appendfilename")), default="appendonly.aof",
-            immutable=True, missing=_AOF, about="the beginning of the names of its files",
+            immutable=True, about="the beginning of the names of its files",
         ),
         Directive(
             name="appenddirname", kind=Text(file_name_check("appenddirname", what="dirname")), default="appendonlydir",
-            immutable=True, missing=_AOF, about="the directory of its files",
+            immutable=True, about="the directory of its files",
         ),
         Directive(
-            name="appendfsync", kind=Choice(("everysec", "always", "no")), default="everysec", missing=_AOF,
+            name="appendfsync", kind=Choice(("everysec", "always", "no")), default="everysec",
             about="when it is synced",
         ),
         Directive(
-            name="no-appendfsync-on-rewrite", kind=YesNo(), default="no", missing=_AOF,
+            name="no-appendfsync-on-rewrite", kind=YesNo(), default="no",
             about="no fsync while a rewrite is at work",
         ),
         Directive(
             name="auto-aof-rewrite-percentage", kind=Integer(), default="100",
-            missing=_AOF, about="growth that starts a rewrite; 0: none",
+            about="growth that starts a rewrite; 0: none",
         ),
         Directive(
-            name="auto-aof-rewrite-min-size", kind=Memory(), default="64mb", missing=_AOF,
+            name="auto-aof-rewrite-min-size", kind=Memory(), default="64mb",
             about="size from which it may start",
         ),
         Directive(
-            name="aof-load-truncated", kind=YesNo(), default="yes", missing=_AOF,
+            name="aof-load-truncated", kind=YesNo(), default="yes",
             about="a torn end is cut off at the start",
         ),
         Directive(
-            name="aof-use-rdb-preamble", kind=YesNo(), default="yes", missing=_AOF,
+            name="aof-use-rdb-preamble", kind=YesNo(), default="yes",
             about="a rewrite begins with a snapshot",
         ),
         Directive(
-            name="aof-timestamp-enabled", kind=YesNo(), default="no", missing=_AOF, about="the file has timestamps",
+            name="aof-timestamp-enabled", kind=YesNo(), default="no", about="the file has timestamps",
         ),
         Directive(
             name="aof-rewrite-incremental-fsync", kind=YesNo(), default="yes", effect=ACCEPTED,
             about="one fsync at the end",
         ),
         Directive(
-            name="aof-disable-auto-gc", kind=YesNo(), default="no", missing=_AOF, about="old files of it are kept",
+            name="aof-disable-auto-gc", kind=YesNo(), default="no", about="old files of it are kept",
         ),
     ],
 )  # fmt: skip

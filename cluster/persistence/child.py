@@ -29,16 +29,23 @@ class SnapshotChild:
     """The parent's view of one child. A caller polls until it hears how the child ended, or stops it."""
 
     def __init__(
-        self, path: Path, chunks: Callable[[], Iterable[bytes]], log: Callable[[str, str], None]
+        self,
+        path: Path,
+        chunks: Callable[[], Iterable[bytes]],
+        log: Callable[[str, str], None],
+        scratch: str = "temp-{pid}.rdb",
     ) -> None:
-        """Fork; the child writes `chunks()` to `path`, as a whole or not at all. Raises OSError if it can't be."""
+        """Fork; the child writes `chunks()` to `path`, as a whole or not at all. Raises OSError if it can't be.
+
+        scratch: the name of the file meanwhile, with the child's process id.
+        """
         self._log = log
         parent = os.getpid()
         prctl = _prctl()
         self.pid = os.fork()
         self.exit_code: int | None = None
         """As of subprocess: 0 after success, -N after signal N; None while it is at work."""
-        self._temporary = path.with_name(f"temp-{self.pid or os.getpid()}.rdb")
+        self._temporary = path.with_name(scratch.format(pid=self.pid or os.getpid()))
         if self.pid == 0:
             status = 1
             try:

@@ -1,5 +1,7 @@
 """Snapshots: the dataset as an RDB file, in place (SAVE) or from a forked child (BGSAVE), and its way back.
 
+`Persistence` also holds the append-only file (`aof`), and says what the data are loaded from at the start.
+
 The parent looks for its child with every tick. A child's picture of the data is older than any save that comes after
 it, so the child is ended before there is one: its file must not take the place of the newer.
 """
@@ -12,8 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster.persistence.aof import AppendOnly
+from cluster.persistence.aof_directory import AofError
 from cluster.persistence.child import SnapshotChild
-from cluster.persistence.rdb_reader import RdbError, load_rdb
+from cluster.persistence.loading import Loader, Slices
+from cluster.persistence.rdb_reader import RdbError
 from cluster.persistence.rdb_writer import Usage, frequency_part, idle_part, write_rdb
 from cluster.safe_file import write_safely
 from cluster.version import REDIS_VERSION
@@ -46,8 +51,8 @@ class Persistence:
         self._last_seconds = -1
         self._scheduled = False
         self._saves = 0
-        self._loaded = 0
-        self._loaded_expired = 0
+        self.loader = Loader(server)
+        self.aof = AppendOnly(server)
 
     @property
     def path(self) -> Path:
@@ -60,48 +65,60 @@ class Persistence:
 
     @property
     def refuses_writes(self) -> bool:
+        return self._refuses_for_want_of_snapshots or self.aof.refusal is not None
+
+    @property
+    def _refuses_for_want_of_snapshots(self) -> bool:
         config = self._server.config
         return not self._last_ok and config.stop_writes_on_bgsave_error and bool(config.save)
 
-    refusal = MISCONF
+    @property
+    def refusal(self) -> str:
+        """The error that writes are answered with when they are refused."""
+        return self.aof.refusal or MISCONF
 
     # -- loading ---------------------------------------------------------------------------------------------
 
     def load(self) -> None:
-        """Fill the databases from the file, if there is one. Raises RdbError, OSError."""
+        """Fill the databases with what is there at the start. Raises AofError, RdbError, OSError."""
+        for _ in self.load_in_slices():
+            pass
+
+    def load_in_slices(self) -> Slices:
+        """The same, for a caller that has clients to look after."""
+        server, aof = self._server, self.aof
+        if server.config.appendonly:
+            aof.directory.read()
+            if aof.directory.manifest.to_load:
+                yield from aof.load(self.loader)
+            else:  # it was turned on in the configuration only: what there is of data is in the snapshot
+                yield from self._load_rdb()
+            aof.open_at_start()
+        else:
+            yield from self._load_rdb()
+
+    def _load_rdb(self) -> Slices:
+        """From the file, if there is one."""
         if not self.path.exists():
             return
         started = time.monotonic()
-        self.load_file(self.path, keep_deadlines=self._server.is_replica)
-        seconds = time.monotonic() - started
-        self._server.log(
-            "notice", f"Done loading RDB, keys loaded: {self._loaded}, keys expired: {self._loaded_expired}."
-        )
-        self._server.log("notice", f"DB loaded from disk: {seconds:.3f} seconds")
+        self.loader.begin(self.path.stat().st_size)
+        try:
+            yield from self._load_file(self.path, keep_deadlines=self._server.is_replica)
+        finally:
+            self.loader.end()
+        log, loader = self._server.log, self.loader
+        log("notice", f"Done loading RDB, keys loaded: {loader.keys}, keys expired: {loader.expired}.")
+        log("notice", f"DB loaded from disk: {time.monotonic() - started:.3f} seconds")
 
-    def load_file(self, path: Path, *, keep_deadlines: bool, merge: bool = True) -> None:
+    def _load_file(self, path: Path, *, keep_deadlines: bool, merge: bool = True) -> Slices:
         """Add what `path` holds. `keep_deadlines`: take expired keys too (a replica waits for its primary's word)."""
         server = self._server
         aux: dict[str, str] = {}
-        self._loaded = self._loaded_expired = 0
-        now = server.clock_ms()
-        with path.open("rb") as file:
-            for entry in load_rdb(file, aux.__setitem__, server.field_names):
-                if entry.db >= len(server.databases):
-                    raise RdbError(f"{path}: the file has database {entry.db}, this server has {len(server.databases)}")
-                if not keep_deadlines and entry.deadline_ms is not None and entry.deadline_ms <= now:
-                    self._loaded_expired += 1
-                    server.journal.append(entry.db, [b"DEL", entry.key])  # for replicas that continue our stream
-                    continue
-                db = server.databases[entry.db]
-                if not merge and db.get(entry.key) is not None:
-                    raise RdbError(f"{path}: the key {entry.key!r} is there already")
-                db.store(entry.key, entry.value, entry.deadline_ms)
-                server.memory.set_clock(db, entry.key, server.memory.clock_of(entry.idle_seconds, entry.frequency))
-                self._loaded += 1
+        yield from self.loader.rdb(path, aux, keep_deadlines=keep_deadlines, merge=merge)
         server.memory.count_anew()
         server.replication.restore(aux)
-        server.flush_journal()
+        server.flush_journal()  # what had expired is deleted, for replicas that continue our stream
 
     def reload(self, *, save: bool, flush: bool, merge: bool) -> bool:
         """DEBUG RELOAD: to disk and back."""
@@ -110,15 +127,30 @@ class Persistence:
         if flush:
             self._server.flush(self._server.databases)
         try:
-            self.load_file(self.path, keep_deadlines=self._server.is_replica, merge=merge or flush)
+            for _ in self._load_file(self.path, keep_deadlines=self._server.is_replica, merge=merge or flush):
+                pass
         except (RdbError, OSError) as error:
             self._server.log("warning", f"Error trying to load the RDB dump: {error}")
             return False
         return True
 
+    def reload_append_only(self) -> bool:
+        """DEBUG LOADAOF: the dataset as the append-only file has it."""
+        server = self._server
+        server.flush_journal()
+        self.aof.flush(at_once=True)
+        server.flush(server.databases)
+        try:
+            for _ in self.aof.load(self.loader):
+                pass
+        except AofError as error:
+            server.log("warning", str(error))
+            return False
+        return True
+
     # -- saving ----------------------------------------------------------------------------------------------
 
-    def chunks(self, databases: list[Database]) -> Iterator[bytes]:
+    def chunks(self, databases: list[Database], *, is_aof_base: bool = False) -> Iterator[bytes]:
         """The RDB of `databases`, as it stands now."""
         server = self._server
         aux = {
@@ -126,8 +158,8 @@ class Persistence:
             "redis-bits": "64",
             "ctime": str(server.clock_ms() // 1000),
             "used-mem": str(server.memory.resident_bytes()),
-            **server.replication.aux(),
-            "aof-base": "0",
+            **({} if is_aof_base else server.replication.aux()),
+            "aof-base": str(int(is_aof_base)),
         }
         return write_rdb(databases, server.config, aux, usage=self._usage())
 
@@ -202,9 +234,12 @@ class Persistence:
 
     def tick(self, now_ms: int) -> None:
         """Look for the child; start a save when a save point is reached."""
+        self.aof.tick(now_ms)
         if self._child is not None:
             if self._child.poll():
                 self._child_ended(self._child)
+            return
+        if self.aof.rewrite.is_running:  # one child at a time
             return
         now = now_ms // 1000
         if self._scheduled:
@@ -254,13 +289,7 @@ class Persistence:
         yield "rdb_current_bgsave_time_sec", running
         yield "rdb_saves", self._saves
         yield "rdb_last_cow_size", 0
-        yield "rdb_last_load_keys_expired", self._loaded_expired
-        yield "rdb_last_load_keys_loaded", self._loaded
-        yield "aof_enabled", 0
-        yield "aof_rewrite_in_progress", 0
-        yield "aof_rewrite_scheduled", 0
-        yield "aof_last_rewrite_time_sec", -1
-        yield "aof_current_rewrite_time_sec", -1
-        yield "aof_last_bgrewrite_status", "ok"
-        yield "aof_last_write_status", "ok"
-        yield "aof_last_cow_size", 0
+        yield "rdb_last_load_keys_expired", self.loader.expired
+        yield "rdb_last_load_keys_loaded", self.loader.keys
+        yield from self.aof.info()
+        yield from self.loader.info()

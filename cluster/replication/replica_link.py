@@ -241,6 +241,7 @@ class ReplicaLink:
         replication.stand_in(snapshot.aux.get("repl-stream-db", ""))
         replication.disconnect_replicas()
         server.log("notice", "MASTER <-> REPLICA sync: Finished with success")
+        server.persistence.aof.dataset_replaced()
 
     async def _snapshot_pieces(self, stream: trio.SocketStream) -> AsyncIterator[bytes]:
         """The RDB's bytes, in either framing: a length before them, or a mark of 40 bytes behind them."""

@@ -59,11 +59,15 @@ class Replication:
 
     # -- the stream ------------------------------------------------------------------------------------------
 
-    def feed(self, entries: list[Entry]) -> None:
-        """A batch's effects. A replica has passed on its primary's own bytes already."""
-        if entries and self.backlog is not None and self.link is None:
-            self.stream(self._server.journal.encode(entries))
-            self._written = self.offset
+    def feed(self, entries: list[Entry]) -> bytes | None:
+        """A batch's effects. A replica has passed on its primary's own bytes already. The bytes of the stream, if there
+        is one."""
+        if not entries or self.backlog is None or self.link is not None:
+            return None
+        encoded = self._server.journal.encode(entries)
+        self.stream(encoded)
+        self._written = self.offset
+        return encoded
 
     def stream(self, data: bytes) -> None:
         """Append to the stream: to the backlog, and to every replica."""

@@ -66,7 +66,6 @@ def test_every_directive_is_documented() -> None:
 READ_WITHOUT_EFFECT = {
     "aclfile": "not together with user",
     "user": "not together with aclfile",
-    "appenddirname": "the bring-up's --fresh removes it",
     "sentinel": "the switch of the same name is refused",
     "tls-cluster": "refused",
     "tls-port": "refused",

@@ -1,0 +1,203 @@
+"""Files → the dataset, in slices between which clients have a turn: RDB files, and append-only files.
+
+A slice ends where a generator yields. Whoever goes through it decides what happens then: at the start the node serves
+clients, who hear LOADING or look at INFO; DEBUG's commands go straight on.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from cluster.persistence.aof_directory import RDB_MAGIC, AofError
+from cluster.persistence.aof_reader import AofFormatError, AofReader, scan
+from cluster.persistence.aof_replay import Replay
+from cluster.persistence.rdb_reader import RdbError, load_rdb
+
+if TYPE_CHECKING:
+    from cluster.server import Server
+
+CHUNK_BYTES = 64 * 1024
+"""Of commands: some milliseconds."""
+KEYS_PER_LOOK = 64
+Slices = Generator[None, None, None]
+
+
+class Loader:
+    """Counts what it loads: `keys` and `expired` of the last RDB, and bytes of all files that are on the list."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.keys = 0
+        self.expired = 0
+        self._started_ms = 0
+        self._total_bytes = 0
+        self._done_bytes = 0
+        self._file: BinaryIO | None = None
+
+    def begin(self, total_bytes: int) -> None:
+        """From now on the server is loading, so many bytes."""
+        self._started_ms = self._server.clock_ms()
+        self._total_bytes, self._done_bytes = total_bytes, 0
+        self._server.loading = True
+        self._server.refresh_road()
+
+    def end(self) -> None:
+        self._server.loading = False
+        self._server.refresh_road()
+
+    def info(self) -> Iterator[tuple[str, object]]:
+        """The fields of INFO persistence while it is at work."""
+        if not self._server.loading:
+            return
+        loaded = self._done_bytes
+        if self._file is not None:
+            loaded += self._file.tell()
+        share = loaded / max(1, self._total_bytes)
+        elapsed = (self._server.clock_ms() - self._started_ms) / 1000
+        yield "loading_start_time", self._started_ms // 1000
+        yield "loading_total_bytes", self._total_bytes
+        yield "loading_rdb_used_mem", 0
+        yield "loading_loaded_bytes", loaded
+        yield "loading_loaded_perc", f"{100 * share:.2f}"
+        yield "loading_eta_seconds", round(elapsed / share - elapsed) if share else 1
+
+    # -- RDB -------------------------------------------------------------------------------------------------
+
+    def rdb(self, path: Path, aux: dict[str, str], *, keep_deadlines: bool, merge: bool = True) -> Slices:
+        """Add what the file holds; its AUX fields go to `aux`. Raises RdbError, OSError.
+
+        keep_deadlines: take expired keys too. Otherwise their deletion is journaled, when all is loaded.
+        """
+        with path.open("rb") as file:
+            yield from self._rdb(file, path, aux, keep_deadlines=keep_deadlines, merge=merge)
+            self._done_bytes += file.tell()
+
+    def _rdb(
+        self, file: BinaryIO, path: Path, aux: dict[str, str], *, keep_deadlines: bool, merge: bool
+    ) -> Slices:
+        server = self._server
+        memory = server.memory
+        interval = server.config.loading_process_events_interval_bytes
+        self._file = file
+        self.keys = self.expired = 0
+        now = server.clock_ms()
+        gone: list[tuple[int, list[bytes]]] = []
+        seen = file.tell()
+        for entry in load_rdb(file, aux.__setitem__, server.field_names):
+            if entry.db >= len(server.databases):
+                raise RdbError(f"{path}: the file has database {entry.db}, this server has {len(server.databases)}")
+            if not keep_deadlines and entry.deadline_ms is not None and entry.deadline_ms <= now:
+                self.expired += 1
+                gone.append((entry.db, [b"DEL", entry.key]))
+                continue
+            db = server.databases[entry.db]
+            if not merge and db.get(entry.key) is not None:
+                raise RdbError(f"{path}: the key {entry.key!r} is there already")
+            db.store(entry.key, entry.value, entry.deadline_ms)
+            memory.set_clock(db, entry.key, memory.clock_of(entry.idle_seconds, entry.frequency))
+            self.keys += 1
+            if self.keys % KEYS_PER_LOOK == 0 and file.tell() - seen >= interval:
+                seen = file.tell()
+                yield
+        self._file = None
+        server.journal.entries += gone
+
+    # -- append-only files -----------------------------------------------------------------------------------
+
+    def aof(self, path: Path, *, is_base: bool, is_last: bool) -> Slices:
+        """Run what the file holds. Raises AofError; a torn end is cut off if it may be, and it is the last file."""
+        started = time.monotonic()
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise AofError(f"Fatal error: can't open the append log file {path.name} for reading: {error.strerror}"
+                           ) from None
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            if file.read(len(RDB_MAGIC)) == RDB_MAGIC:
+                file.seek(0)
+                yield from self._rdb_of_aof(file, path)
+            else:
+                file.seek(0)
+            self._file = file
+            try:
+                yield from self._commands(file, path, is_last=is_last)
+            except OSError as error:
+                raise AofError(f"Unrecoverable error reading the append only file {path.name}: {error.strerror}"
+                               ) from None
+            finally:
+                self._file = None
+        self._done_bytes += size
+        if size:
+            kind = "base" if is_base else "incr"
+            self._server.log("notice", f"DB loaded from {kind} file {path.name}: {time.monotonic() - started:.3f} "
+                                       "seconds")
+
+    def _rdb_of_aof(self, file: BinaryIO, path: Path) -> Slices:
+        self._server.log("notice", "Reading RDB base file on AOF loading...")
+        try:
+            yield from self._rdb(file, path, {}, keep_deadlines=True, merge=True)
+        except (RdbError, OSError) as error:
+            raise AofError(f"Error reading the RDB base file {path.name}, AOF loading aborted: {error}") from None
+
+    def _commands(self, file: BinaryIO, path: Path, *, is_last: bool) -> Slices:
+        replay = Replay(self._server, path.name)
+        reader = AofReader(file.tell())
+        opened = reader.offset  # a transaction that is open began behind this
+        try:
+            while data := file.read(max(CHUNK_BYTES, reader.wanted_bytes)):
+                if replay.transaction is None:
+                    opened = reader.offset
+                replay.run(reader.feed(data))
+                yield
+            while reader.pending and (rest := reader.feed(b"")):
+                replay.run(rest)
+        except AofFormatError as error:
+            raise AofError(f"Bad file format reading the append only file {path.name}: make a backup of your AOF file, "
+                           f"then use ./redis-check-aof --fix <filename.manifest> ({error})") from None
+        if replay.transaction is not None:
+            self._server.log("warning", f"Revert incomplete MULTI/EXEC transaction in AOF file {path.name}")
+            self._cut(path, _last_multi(file, opened), is_last=is_last)
+        elif reader.pending:
+            self._cut(path, reader.offset, is_last=is_last)
+
+    def _cut(self, path: Path, valid_bytes: int, *, is_last: bool) -> None:
+        """The file is good up to `valid_bytes` only."""
+        log, name = self._server.log, path.name
+        if not is_last:
+            raise AofError(f"Fatal error: the truncated file is not the last file ({name} ends within a command, at "
+                           f"offset {valid_bytes})")
+        if self._server.config.aof_load_truncated:
+            log("warning", f"!!! Warning: short read while loading the AOF file {name}!!!")
+            log("warning", f"!!! Truncating the AOF {name} at offset {valid_bytes} !!!")
+            try:
+                os.truncate(path, valid_bytes)
+            except OSError as error:
+                log("warning", f"Error truncating the AOF file {name}: {error.strerror}")
+            else:
+                log("warning", f"AOF {name} loaded anyway because aof-load-truncated is enabled")
+                return
+        raise AofError(
+            f"Unexpected end of file reading the append only file {name}. You can: 1) Make a backup of your AOF file, "
+            "then use ./redis-check-aof --fix <filename.manifest>. 2) Alternatively you can set the "
+            "'aof-load-truncated' configuration option to yes and restart the server."
+        )
+
+
+def _last_multi(file: BinaryIO, offset: int) -> int:
+    """Where the transaction begins that the file ends in; it does so behind `offset`."""
+    file.seek(offset)
+    start = offset
+    opened: int | None = None
+    for end, arguments in scan(file.read(), offset):
+        name = arguments[0].upper() if arguments else b""
+        if name == b"EXEC":
+            opened = None
+        elif name == b"MULTI" and opened is None:
+            opened = start
+        start = end
+    return start if opened is None else opened
