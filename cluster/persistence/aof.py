@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cluster.config.values import BadValue
@@ -40,10 +41,11 @@ class AppendOnly:
     """`is_open`: there is a file that writes go to. `selected`: the database in which it stands, -1 before the first
     SELECT. `appended` and `synced` count bytes since the start of the process: what was given, what is safe."""
 
-    def __init__(self, server: Server, disk: Disk | None = None) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
+        self.disk = Disk()
         self.syncer = Syncer()
-        self.directory = AofDirectory(server.config, server.log, self.syncer, disk or Disk())
+        self.directory = AofDirectory(server.config, server.log, self.syncer, self.disk)
         self.rewrite = Rewrite(server, self)
         self.state = OFF
         self.is_open = False
@@ -383,7 +385,8 @@ class AppendOnly:
         self.rewrite.scheduled = False
         self._sync_and_close()
         if self.state == WAITING:
-            self.directory.temporary_increment.unlink(missing_ok=True)
+            with suppress(OSError):  # it is in nobody's way
+                self.directory.temporary_increment.unlink()
         self.state = OFF
         self._buffer.clear()
         self._other_bytes = 0

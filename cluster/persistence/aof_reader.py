@@ -126,11 +126,9 @@ def _command(buffer: bytes, at: int, offset: int) -> tuple[Arguments, int] | Non
         if header is None:
             return None
         length, start = header
-        at = start + length + 2
+        at = start + length + 2  # what ends an argument is not looked at, here as by hiredis and redis-server
         if at > len(buffer):
             return None
-        if buffer[at - 2 : at] != b"\r\n":
-            raise AofFormatError(offset + at - 2)
         arguments.append(buffer[start : at - 2])
     return arguments, at
 
