@@ -78,7 +78,7 @@ def test_the_one_file_of_old_is_a_base() -> None:
     assert old_file("appendonly.aof").render() == "file appendonly.aof seq 1 type b\n"
 
 
-NAMES = st.text(st.characters(blacklist_characters="/\x00", blacklist_categories=["Cs"]), min_size=1, max_size=20)
+NAMES = st.text("ab.-# \"'\\\n\r\t\x01é€", min_size=1, max_size=20)
 
 
 @given(NAMES, st.booleans(), st.integers(0, 3), st.integers(0, 2))

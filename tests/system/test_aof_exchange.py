@@ -1,4 +1,4 @@
-"""Append-only files between this node and a real redis-server, both ways, with every type; redis-check-aof reads ours."""
+"""Append-only files between this node and a real redis-server, both ways, every type; redis-check-aof reads ours."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_what_only_a_newer_redis_has_comes_back(harness: Harness) -> None:
         shown = ours.call("HPEXPIRETIME", "h", "FIELDS", 3, "f", "g", "e")
         ours.kill()
         for kind in ("newer", "ours"):
-            server = harness.server(LOGGED, kind=kind, start=False)  # type: ignore[arg-type]
+            server = harness.server(LOGGED, kind=kind, start=False)
             shutil.copytree(ours.directory / "appendonlydir", server.directory / "appendonlydir")
             server.start()
             assert server.call("HPEXPIRETIME", "h", "FIELDS", 3, "f", "g", "e") == shown
