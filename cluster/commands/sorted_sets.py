@@ -14,6 +14,7 @@ from cluster.keyspace.events import DEL, Event
 from cluster.keyspace.numbers import parse_float
 from cluster.keyspace.values import SortedSetValue
 from cluster.protocol import replies
+from cluster.protocol.doubles import format_double
 
 SCORE_ADD = Event("z", "zadd")
 SCORE_INCREMENT = Event("z", "zincr")
@@ -232,7 +233,6 @@ def scored_reply(items: list[tuple[float, bytes]], resp: int, *, with_scores: bo
     """(score, member) as a range command answers them."""
     if not with_scores:
         return replies.bulk_array([member for _, member in items])
-    format_double = replies.format_double
     if resp == 2:
         return replies.bulk_array([part for score, member in items for part in (member, format_double(score))])
     return replies.array([
@@ -250,17 +250,18 @@ def zrandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
     )
 
 
-def _with_score(value: SortedSetValue, member: bytes) -> tuple[bytes, ...]:
-    score = value.score(member)
-    return () if score is None else (member, replies.format_double(score))
-
-
 @command("ZSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="2.8.0", tips=_RANDOM,
          summary="Goes through the members and scores, some at a time.",
          complexity="O(1) for each call, O(N) for all of them until the cursor is back at 0",
          syntax="key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]")
 def zscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
+    def with_score(value: SortedSetValue, member: bytes) -> tuple[bytes, ...]:
+        score = value.score(member)
+        if score is None:
+            return ()
+        # Scores in a skiplist are printed here as nowhere else.
+        return member, format_double(score) if is_listpack(ctx, value) else b"%.17g" % score
+
     return scan_members(
-        ctx, key, cursor, options, kind=SortedSetValue, members=SortedSetValue.members,
-        shown=_with_score,
+        ctx, key, cursor, options, kind=SortedSetValue, members=SortedSetValue.members, shown=with_score
     )

@@ -6,10 +6,10 @@ What differs between RESP2 and RESP3 takes the protocol version (`resp`, 2 or 3)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import cast
+
+from cluster.protocol.doubles import format_double
 
 OK = b"+OK\r\n"
 PONG = b"+PONG\r\n"
@@ -28,13 +28,6 @@ HEADED_BYTES = 1024
 """Lengths below it have their header at hand in `HEADERS`."""
 HEADERS = [b"\r\n$%d\r\n" % length for length in range(HEADED_BYTES)]
 """The header of a bulk string behind another element: a table, since formatting costs three times as much."""
-
-_WHOLE_LIMIT = 2.0**62
-"""Doubles below it that are whole are printed as integers."""
-_PLAIN_ZEROS = 7
-_PLAIN_EXPONENT = 4
-_PLAIN_FROM, _PLAIN_BELOW = 0.001, 10_000.0
-"""Between these no number has an exponent."""
 
 
 def bulk(value: bytes | bytearray) -> bytes:
@@ -126,44 +119,6 @@ def boolean(value: bool, resp: int) -> bytes:
     if resp == 3:
         return b"#t\r\n" if value else b"#f\r\n"
     return ONE if value else ZERO
-
-
-def format_double(value: float) -> bytes:
-    """A double as Redis 7.2 prints it: the shortest text that reads back the same, whole numbers without a point."""
-    text = repr(value)
-    whole, _, fraction = text.partition(".")
-    if fraction == "0":
-        return whole.encode()
-    # Python lays most numbers out as `_shortest` does, at a tenth of the cost.
-    if fraction.isdigit() and (len(fraction) < _PLAIN_ZEROS or _PLAIN_FROM <= abs(value) < _PLAIN_BELOW):
-        return text.encode()
-    if math.isinf(value):
-        return b"inf" if value > 0 else b"-inf"
-    if math.isnan(value):
-        return b"nan"
-    if abs(value) < _WHOLE_LIMIT and value == int(value):
-        return b"%d" % int(value)
-    return _shortest(value)
-
-
-def _shortest(value: float) -> bytes:
-    """Digits as Python's repr finds them, laid out by the rules of Grisu's printer in Redis: plain as long as that
-    takes few zeros, else one digit, a point and an exponent."""
-    sign, mantissa, exponent = Decimal(repr(value)).normalize().as_tuple()
-    assert isinstance(exponent, int)
-    digits = "".join(map(str, mantissa))
-    count = len(digits)
-    scientific = abs(exponent + count - 1)
-    minus = "-" if sign else ""
-    if exponent >= 0 and scientific < count + _PLAIN_ZEROS:
-        text = digits + "0" * exponent
-    elif exponent < 0 and (exponent > -_PLAIN_ZEROS or scientific < _PLAIN_EXPONENT):
-        point = count + exponent
-        text = f"{digits[:point]}.{digits[point:]}" if point > 0 else f"0.{'0' * -point}{digits}"
-    else:
-        fraction = f".{digits[1:]}" if count > 1 else ""
-        text = f"{digits[0]}{fraction}e{'+' if exponent + count > 0 else '-'}{scientific}"
-    return (minus + text).encode()
 
 
 def double(value: float, resp: int) -> bytes:

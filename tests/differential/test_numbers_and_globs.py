@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from hypothesis import given, settings
@@ -53,11 +54,39 @@ def test_integers_are_parsed_alike(pair: Pair, text: bytes) -> None:
 @given(text=number_texts)
 def test_doubles_are_parsed_alike(pair: Pair, text: bytes) -> None:
     pair.oracle(b"DEL", b"scores")
-    theirs = pair.oracle(b"ZADD", b"scores", b"INCR", text, b"member")
+    theirs = pair.oracle(b"ZINCRBY", b"scores", text, b"member")
     if theirs.kind != "-":
         assert isinstance(theirs.value, bytes)
         theirs = Reply("$", repr(float(theirs.value)).encode())
     assert answer(lambda: Reply("$", repr(parse_float(text)).encode())) == theirs
+
+
+doubles = st.one_of(
+    st.floats(allow_nan=False), st.floats(-1e300, 1e300).map(lambda number: math.fmod(number, 1e6)),
+    st.floats(-1e6, 1e6).flatmap(lambda number: st.integers(1, 9).map(lambda places: round(number, places))),
+    st.floats(allow_nan=False, width=32), st.integers(-(2**64), 2**64).map(float),
+)  # fmt: skip
+
+
+@SETTINGS
+@given(numbers=st.lists(doubles, min_size=1, max_size=140))
+def test_doubles_are_printed_alike(newer_pair: Pair, numbers: list[float]) -> None:
+    """More than 128 members are a skiplist, and up to it they are a listpack."""
+    newer_pair.begin(3)
+    pairs = [part for at, number in enumerate(numbers) for part in (b"%r" % number, b"%d" % at)]
+    newer_pair.both([b"ZADD", b"z", *pairs])
+    for command in ([b"ZRANGE", b"z", b"0", b"-1", b"WITHSCORES"], [b"ZADD", b"z", b"INCR", b"0", b"0"]):
+        ours, theirs = newer_pair.both(command)
+        assert ours == theirs
+    ours, theirs = newer_pair.both([b"ZSCAN", b"z", b"0", b"COUNT", b"1000"])
+    assert _scanned(ours) == _scanned(theirs)
+
+
+def _scanned(reply: Reply) -> list[tuple[object, object]]:
+    assert isinstance(reply.value, tuple)
+    flat = reply.value[1].value
+    assert isinstance(flat, tuple)
+    return sorted(zip([item.value for item in flat[::2]], [item.value for item in flat[1::2]], strict=True), key=repr)
 
 
 globs = st.text("ab*?[]^-\\AB", max_size=10).map(str.encode)
