@@ -339,6 +339,7 @@ class Server:
                 self.announce(self.databases[index], key, Event("g", "swapdb"))
         one.spaces, other.spaces = other.spaces, one.spaces
         one.deadlines, other.deadlines = other.deadlines, one.deadlines
+        one.used_ms, other.used_ms = other.used_ms, one.used_ms
         one.may_expire, other.may_expire = other.may_expire, one.may_expire
         one.fields.exchange(other.fields)
         self.scan_cache.clear()

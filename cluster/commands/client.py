@@ -316,6 +316,7 @@ def client_no_evict(ctx: Context, mode: bytes) -> bytes:
          summary="Keeps this connection's reads from counting as use of the keys.", syntax="(ON | OFF)")
 def client_no_touch(ctx: Context, mode: bytes) -> bytes:
     ctx.client.no_touch = _on_off(mode)
+    ctx.bind(ctx.client)
     return replies.OK
 
 

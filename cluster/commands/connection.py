@@ -159,5 +159,5 @@ def reset(ctx: Context) -> bytes:
     client.select(ctx.server.databases[0])
     client.refresh()
     ctx.server.refresh_road()
-    ctx.set_resp(2)
+    ctx.bind(client)
     return b"+RESET\r\n"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from cluster.errors import WrongType
 from cluster.keyspace.database import Database
 from cluster.keyspace.events import DEL, KEY_MISS, Event
-from cluster.keyspace.hashing import key_slot
+from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.values import (
     ExpiringHashValue,
     HashValue,
@@ -43,8 +43,8 @@ _Typed = TypeVar("_Typed", ListValue, HashValue, SetValue, SortedSetValue, Strea
 class Context:
     __slots__ = (
         "allows_blocking", "client", "command", "config", "db", "deadlines", "dirty", "field_deadlines", "hits",
-        "misses", "now_ms", "null", "null_array", "obeys_primary", "observed", "one_slot", "resp", "rng", "routed",
-        "server", "slot", "spaces", "tracks_access",
+        "ignored_ms", "misses", "no_touch", "now_ms", "null", "null_array", "obeys_primary", "observed", "one_slot",
+        "resp", "rng", "routed", "server", "slot", "spaces", "tracks_access", "used_ms",
     )
 
     def __init__(self, server: Server, config: Configuration, rng: random.Random) -> None:
@@ -62,6 +62,8 @@ class Context:
         self.routed: bytes | None = None
         self.slot = 0
         self.one_slot = False  # all keys of the command at hand lie in `slot`
+        self.no_touch = False  # what the client uses does not count as used
+        self.ignored_ms = [0] * SLOT_COUNT  # where that is noted instead
         self.command: Command | None = None
         self.client: Session = cast("Session", None)
         self.bind_database(server.databases[0])
@@ -78,7 +80,8 @@ class Context:
         self.one_slot = False
         if self.obeys_primary is not client.is_primary_link:
             self.obeys_primary = client.is_primary_link
-        if self.db is not client.db:
+        if self.db is not client.db or self.no_touch is not client.no_touch:
+            self.no_touch = client.no_touch
             self.bind_database(client.db)
         if self.resp != client.resp:
             self.set_resp(client.resp)
@@ -93,6 +96,7 @@ class Context:
         self.spaces = db.spaces
         self.deadlines = db.deadlines
         self.field_deadlines = db.fields.deadlines
+        self.used_ms = self.ignored_ms if self.no_touch else db.used_ms
         self.routed = None
 
     # -- looking up ------------------------------------------------------------------------------------------
@@ -109,6 +113,7 @@ class Context:
             self.missed(key)
             return None
         self.hits += 1
+        self.used_ms[slot] = self.now_ms
         if self.tracks_access:
             self.server.memory.touch(key)
         return value
@@ -122,6 +127,7 @@ class Context:
         deadlines = self.deadlines[slot]
         if deadlines and key in deadlines and self.is_expired(key, slot):
             return None
+        self.used_ms[slot] = self.now_ms
         if self.tracks_access:
             self.server.memory.touch(key)
         return value
@@ -210,6 +216,9 @@ class Context:
             old = space[key]
             if type(old) is not bytes and old is not value:
                 self.server.lazy_free.take(old, counted=self.config.lazyfree_lazy_server_del)
+            self.used_ms[slot] = self.now_ms
+        else:
+            self.db.used_ms[slot] = self.now_ms
         space[key] = value
         if not keep_deadline:
             deadlines = self.deadlines[slot]
@@ -220,7 +229,7 @@ class Context:
         if self.server.blocked_keys:
             self.server.key_ready(self.db, key)
         if self.tracks_access:
-            self.server.memory.stored(key)
+            self.server.memory.stored(key, in_place=keep_deadline)
 
     def adopt(self, key: bytes, value: Value, deadline_ms: int | None) -> None:
         """`put` a value that was made elsewhere, with the key's deadline; its fields may bring theirs."""

@@ -93,7 +93,7 @@ def _restore(
     elif freq is not None:
         usage = (b"FREQ", b"%d" % freq)
     if usage:
-        ctx.server.memory.set_clock(ctx.db, key, ctx.server.memory.clock_of(idle, freq))
+        ctx.server.memory.restored(ctx.db, key, idle, freq)
     ctx.changed(key, RESTORED)
     ctx.propagate(b"RESTORE", key, b"%d" % (deadline or 0), payload, b"ABSTTL", b"REPLACE", *usage)
     return replies.OK

@@ -12,6 +12,7 @@ from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.errors import CommandError, NoSuchKey, SyntaxFault
 from cluster.keyspace.database import Database
 from cluster.keyspace.events import Event
+from cluster.keyspace.hashing import key_slot
 from cluster.keyspace.numbers import parse_int32, parse_integer
 from cluster.keyspace.values import Value, type_name
 from cluster.protocol import replies
@@ -82,9 +83,11 @@ def exists(ctx: Context, *keys: bytes) -> bytes:
          syntax="key...")
 def touch(ctx: Context, *keys: bytes) -> bytes:
     found = [key for key in keys if ctx.find(key) is not None]
-    if ctx.client.no_touch and ctx.tracks_access:  # that is about reading, and this is more
+    if ctx.no_touch:  # that is about reading, and this is more
         for key in found:
-            ctx.server.memory.used_now(key)
+            ctx.db.used_ms[key_slot(key)] = ctx.now_ms
+            if ctx.tracks_access:
+                ctx.server.memory.used_now(key)
     return replies.integer(len(found))
 
 

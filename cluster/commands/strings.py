@@ -62,9 +62,11 @@ def _set_with_options(ctx: Context, key: bytes, value: bytes, options: tuple[byt
     words, unit, time = _set_options(options)
     deadline = None if unit is None else positive_deadline(ctx, time, *UNITS[unit], "set")
     old_reply = _get_string(ctx, key) if b"GET" in words else None
-    if b"NX" in words or b"XX" in words:
-        exists = ctx.find_for_write(key) is not None
-        if exists if b"NX" in words else not exists:
+    if words & {b"NX", b"XX", b"KEEPTTL"}:
+        # The look lets a key die whose time is up, and its deadline with it. It is use of the key once: `put` counts
+        # it where the value does not stay in its place.
+        exists = ctx.exists(key) if words & {b"XX", b"KEEPTTL"} == {b"XX"} else ctx.find_for_write(key) is not None
+        if exists if b"NX" in words else b"XX" in words and not exists:
             return ctx.null if old_reply is None else old_reply
     if deadline is not None:
         _set_until(ctx, key, value, deadline)
@@ -230,16 +232,17 @@ def mset(ctx: Context, *pairs: bytes) -> bytes:
         raise wrong_arity("mset")
     rest = iter(pairs)
     both = zip(rest, rest, strict=True)
-    if ctx.observed or ctx.tracks_access or ctx.field_deadlines or ctx.server.blocked_keys:
+    if ctx.observed or ctx.tracks_access or ctx.no_touch or ctx.field_deadlines or ctx.server.blocked_keys:
         for key, value in both:
             ctx.put(key, value)
             ctx.changed(key, SET)
         return replies.OK
     # What `put` and `changed` come to when nobody has to hear of it, without a call for each key.
-    spaces, deadlines = ctx.spaces, ctx.deadlines
+    spaces, deadlines, used_ms, now_ms = ctx.spaces, ctx.deadlines, ctx.used_ms, ctx.now_ms
     for key, value in both:
         slot = ctx.slot if ctx.one_slot else key_slot(key)
         spaces[slot][key] = value
+        used_ms[slot] = now_ms
         if deadlines[slot]:
             deadlines[slot].pop(key, None)
     ctx.dirty += len(pairs) // 2

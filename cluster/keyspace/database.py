@@ -25,9 +25,10 @@ class Database:
 
     `may_expire`: there may be deadlines. Whoever sets one sets it; the expire cycle takes it back when it has met none.
     `fields`: which of the hashes have fields with deadlines.
+    `used_ms[slot]`: when a key of the slot was used last, in milliseconds since the epoch; 0: not since the start.
     """
 
-    __slots__ = ("deadlines", "fields", "index", "may_expire", "spaces")
+    __slots__ = ("deadlines", "fields", "index", "may_expire", "spaces", "used_ms")
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -35,6 +36,7 @@ class Database:
         self.deadlines: list[dict[bytes, int]] = [{} for _ in range(SLOT_COUNT)]
         self.may_expire = False
         self.fields = FieldDeadlines(index)
+        self.used_ms = [0] * SLOT_COUNT
 
     def __len__(self) -> int:
         return sum(map(len, self.spaces))

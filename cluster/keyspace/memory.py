@@ -125,6 +125,7 @@ class MemoryAccount:
         self.clocked = ""
         """What the policy asks for: lru, lfu, or nothing."""
         self._clocked_since = server.ctx.now_ms // 1000
+        self._there_since = self._clocked_since  # the data, as far as nobody has used it
         self.clocks: list[dict[bytes, int]] = [{} for _ in server.databases]
         """By database: key → seconds of the last use (LRU), or minutes << 8 | counter (LFU)."""
         self.startup_bytes = self.resident_bytes()
@@ -289,7 +290,9 @@ class MemoryAccount:
     def replaced(self, clocks: list[dict[bytes, int]]) -> None:
         """The databases hold other data now, and `clocks` what is known of its use."""
         self.clocks = clocks
-        self._clocked_since = self._server.ctx.now_ms // 1000
+        self._clocked_since = self._there_since = self._server.ctx.now_ms // 1000
+        for db in self._server.databases:
+            db.used_ms[:] = [0] * SLOT_COUNT
         self.count_anew()
 
     # -- what is done in slices ------------------------------------------------------------------------------
@@ -333,11 +336,13 @@ class MemoryAccount:
             minutes = server.ctx.now_ms // 60_000
             clocks[key] = minutes << 8 | self._counted(self.frequency(server.ctx.db, key))
 
-    def stored(self, key: bytes) -> None:
-        """`key` of the context's database was given a value. For a new one that is no use yet."""
-        if self.clocked == "lfu" and key not in self.clocks[self._server.ctx.db.index]:
-            self.set_clock(self._server.ctx.db, key, self.clock_of(None, LFU_INITIAL))
-        else:
+    def stored(self, key: bytes, *, in_place: bool) -> None:
+        """`key` of the context's database was given a value. For a new one that is no use yet; `in_place`: of one that
+        was there it has been counted when it was found."""
+        is_new = key not in self.clocks[self._server.ctx.db.index]
+        if is_new:
+            self.set_clock(self._server.ctx.db, key, self.clock_of(0, LFU_INITIAL))
+        elif not in_place:
             self.touch(key)
 
     def clock(self, db: Database, key: bytes) -> int | None:
@@ -374,7 +379,18 @@ class MemoryAccount:
         return max(0, (known & 255) - (passed // decay if decay else 0))
 
     def idle_seconds(self, db: Database, key: bytes) -> int:
-        """Seconds since the last use (OBJECT IDLETIME), or since it is looked for; 0 where it is not."""
-        if self.clocked != "lru":
-            return 0
-        return max(0, self._server.ctx.now_ms // 1000 - self.clocks[db.index].get(key, self._clocked_since))
+        """Seconds since the last use (OBJECT IDLETIME). Each key's is noted under an LRU policy only; else it is known
+        of the slot when one of its keys was used last, so that this is the least it can be."""
+        known = self.clocks[db.index].get(key) if self.clocked == "lru" else None
+        if known is None:
+            known = db.used_ms[key_slot(key)] // 1000 or self._there_since
+            if self.clocked:
+                known = min(known, self._clocked_since)
+        return max(0, self._server.ctx.now_ms // 1000 - known)
+
+    def restored(self, db: Database, key: bytes, idle_seconds: int | None, frequency: int | None) -> None:
+        """Somebody says how `key` was used before it came here."""
+        self.set_clock(db, key, self.clock_of(idle_seconds, frequency))
+        slot = key_slot(key)
+        if not self.clocked and idle_seconds is not None and len(db.spaces[slot]) == 1:
+            db.used_ms[slot] = self._server.ctx.now_ms - 1000 * idle_seconds

@@ -91,3 +91,11 @@ def test_while_the_data_are_loaded_nothing_expires(node: InProcessNode) -> None:
     node.server.loading = True
     node.server.ctx.now_ms = node.now_ms
     assert node.server.ctx.exists(b"a")
+
+
+@pytest.mark.parametrize("words", ["KEEPTTL", "XX KEEPTTL", "KEEPTTL GET", "NX KEEPTTL"])
+def test_a_deadline_that_has_passed_is_not_kept(node: InProcessNode, words: str) -> None:
+    node("SET", "a", "1", "PX", 100)
+    node.advance(101)
+    node("SET", "a", "2", *words.split())
+    assert (node("GET", "a"), node("TTL", "a")) == ((None, -2) if "XX" in words else (b"2", -1))

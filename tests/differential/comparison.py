@@ -239,8 +239,7 @@ RULES: dict[bytes, Same] = {
     b"EXPIRETIME": _about(2),
     b"PTTL": _about(CLOCK_SLACK_MS),
     b"PEXPIRETIME": _about(CLOCK_SLACK_MS),
-    # The seconds since the last use are kept under an LRU policy only.
-    b"OBJECT": lambda ours, theirs: ours.kind == theirs.kind and (ours.kind == ":" or ours == theirs),
+    b"OBJECT": _about(2),
 }
 
 
