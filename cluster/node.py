@@ -33,7 +33,13 @@ from cluster.persistence.aof_directory import AofError
 from cluster.persistence.rdb_reader import RdbError
 from cluster.persistence.snapshot import Persistence
 from cluster.process import resident_bytes
-from cluster.reconfigure import answer_for_what_is_missing, follow_configuration, rename_commands, without_effect
+from cluster.reconfigure import (
+    answer_for_what_is_missing,
+    follow_configuration,
+    keep_encodings,
+    rename_commands,
+    without_effect,
+)
 from cluster.replication.role import Replication
 from cluster.server import Server
 from cluster.version import VERSION
@@ -69,6 +75,7 @@ class Node:
         self.bridge = BusBridge(server, rng) if config.cluster_enabled else None
         rename_commands(server)
         follow_configuration(server, self.reactor, log)
+        keep_encodings(server)
         answer_for_what_is_missing(config, log)
         self._how: frozenset[str] = frozenset()
         self._stop = trio.Event()

@@ -16,6 +16,7 @@ from cluster.config.files import change_directory, rewrite_configuration
 from cluster.config.store import Configuration
 from cluster.config.values import BadValue
 from cluster.descriptors import provide
+from cluster.keyspace import encodings
 from cluster.network.listeners import ListenError, listen_tcp, open_listeners
 
 if TYPE_CHECKING:
@@ -93,6 +94,19 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     config.on_change(["port", "bind"], partial(_listen_anew, reactor))
     config.on_change(["repl-backlog-size"], backlog)
     config.on_change([one.name for one in DIRECTIVES if one.name.startswith(_CLUSTER_PREFIX)], cluster)
+
+
+def keep_encodings(server: Server) -> None:
+    """See to it that a change of thresholds (`hash-max-listpack-entries` …) leaves what is there as it is."""
+    config = server.config
+    thresholds = encodings.picture(config)
+
+    def changed(_config: Configuration) -> None:
+        nonlocal thresholds
+        before, thresholds = thresholds, encodings.picture(config)
+        encodings.settle(server.databases, before)
+
+    config.on_change([name.replace("_", "-") for name in encodings.Picture._fields], changed)
 
 
 def answer_for_what_is_missing(config: Configuration, log: Log) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from cluster.commands.connection import allows
 from cluster.commands.context import Context
-from cluster.commands.object_commands import encoding
 from cluster.commands.registry import ADMIN, LOADING, NOSCRIPT, STALE, command
 from cluster.errors import CommandError, NoSuchKey, NotAnInteger, SyntaxFault, wrong_subcommand
 from cluster.keyspace import digest, glob
+from cluster.keyspace.encodings import encoding
 from cluster.keyspace.events import Event
 from cluster.keyspace.memory import value_bytes
 from cluster.keyspace.numbers import parse_float, parse_integer
@@ -49,7 +49,7 @@ def _object(ctx: Context, key: bytes, *_options: bytes) -> bytes:
     value = ctx.peek(key)
     if value is None:
         raise NoSuchKey
-    shown = encoding(ctx, value)
+    shown = encoding(value, ctx.config)
     size = len(dump_value(value, ctx.config)) - 1
     idle = ctx.server.memory.idle_seconds(ctx.db, key)
     clock = ctx.now_ms // 1000 & 0xFFFFFF
@@ -88,7 +88,7 @@ def _listpack(ctx: Context, key: bytes) -> bytes:
     value = ctx.peek(key)
     if value is None:
         raise NoSuchKey
-    if encoding(ctx, value) not in ("listpack", "listpackex"):
+    if encoding(value, ctx.config) not in ("listpack", "listpackex"):
         raise CommandError("ERR Not a listpack encoded object.")
     return replies.simple("Listpack structure printed on stdout")
 

@@ -11,6 +11,7 @@ from cluster.commands.keys import ALL_REMOVED, KeySpec, first_key
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.errors import CommandError, NoSuchKey, SyntaxFault
 from cluster.keyspace.database import Database
+from cluster.keyspace.encodings import encoding, impose
 from cluster.keyspace.events import Event
 from cluster.keyspace.hashing import key_slot
 from cluster.keyspace.numbers import parse_int32, parse_integer
@@ -200,9 +201,11 @@ def copy(ctx: Context, key: bytes, new_key: bytes, *options: bytes) -> bytes:
     if value is None or (_live_in(ctx, target, new_key) and not replace):
         return replies.ZERO
     deadline = ctx.deadline(key)
+    copied = copy_value(value)
+    impose(copied, encoding(value, ctx.config))
     with _within(ctx, target):
         ctx.clear(new_key)
-        ctx.adopt(new_key, copy_value(value), deadline)
+        ctx.adopt(new_key, copied, deadline)
         ctx.changed(new_key, COPY_TO)
     return replies.ONE
 

@@ -14,6 +14,7 @@ from cluster.commands.random_elements import random_pairs
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.commands.scan_commands import scan_members
 from cluster.errors import CommandError, NotAFloat, NotAnInteger, wrong_arity
+from cluster.keyspace.encodings import impose
 from cluster.keyspace.events import Event
 from cluster.keyspace.numbers import INT64_MAX, INT64_MIN, incremented, parse_integer, parse_long_double
 from cluster.keyspace.values import ExpiringHashValue, HashValue, Value
@@ -62,6 +63,8 @@ def _set_pairs(ctx: Context, key: bytes, pairs: tuple[bytes, ...], name: str) ->
     if len(pairs) == 2:
         added = int(value.set(pairs[0], pairs[1]))
     else:
+        if len(pairs) // 2 > ctx.config.hash_max_listpack_entries:
+            impose(value, "hashtable")
         rest = iter(pairs)
         added = sum([value.set(field, content) for field, content in zip(rest, rest, strict=True)])
     if ctx.field_deadlines:

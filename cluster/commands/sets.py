@@ -12,6 +12,7 @@ from cluster.commands.random_elements import parse_count, sample
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.commands.scan_commands import scan_members
 from cluster.errors import SyntaxFault, WrongType
+from cluster.keyspace.encodings import expect_members, set_encoding
 from cluster.keyspace.events import Event
 from cluster.keyspace.values import SetValue
 from cluster.protocol import replies
@@ -29,7 +30,7 @@ def members_reply(members: list[bytes], resp: int) -> bytes:
 
 def shown(ctx: Context, value: SetValue) -> Iterable[bytes]:
     """The members in the order redis-server shows small sets in: integers by size, others as they came."""
-    if value.was_integers and value.peak_count <= ctx.config.set_max_intset_entries:
+    if set_encoding(value, ctx.config) == "intset":
         return sorted(value.members, key=int)
     return value.members
 
@@ -44,6 +45,8 @@ def sadd(ctx: Context, key: bytes, *members: bytes) -> bytes:
     if len(members) == 1:
         added = int(value.add(members[0]))
     else:
+        if len(members) > ctx.config.set_max_listpack_entries or len(members) > ctx.config.set_max_intset_entries:
+            expect_members(value, members[0], len(members), ctx.config)
         added = sum(map(value.add, members))
     if added:
         ctx.changed(key, SET_ADD, added)

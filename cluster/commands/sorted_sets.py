@@ -10,6 +10,7 @@ from cluster.commands.random_elements import random_pairs
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.commands.scan_commands import scan_members
 from cluster.errors import CommandError, SyntaxFault, wrong_arity
+from cluster.keyspace.encodings import impose, is_compact_sorted_set
 from cluster.keyspace.events import DEL, Event
 from cluster.keyspace.numbers import parse_float
 from cluster.keyspace.values import SortedSetValue
@@ -43,15 +44,8 @@ def _move(ctx: Context, value: SortedSetValue, member: bytes, old: float, new: f
 
 def settle_zeros(ctx: Context, value: SortedSetValue) -> None:
     """In a listpack redis-server keeps a score of -0 as the integer 0; in a skiplist it stays what it is."""
-    if is_listpack(ctx, value):
+    if is_compact_sorted_set(value, ctx.config):
         value.drop_zero_signs()
-
-
-def is_listpack(ctx: Context, value: SortedSetValue) -> bool:
-    """Whether redis-server would still have the set in its compact encoding."""
-    config = ctx.config
-    small = value.peak_count <= config.zset_max_listpack_entries
-    return small and value.peak_bytes <= config.zset_max_listpack_value
 
 
 @command("ZADD", arity=-4, flags={WRITE, DENYOOM, FAST}, keys=FIRST, group="sorted-set", since="1.2.0",
@@ -89,6 +83,11 @@ def _add_with_options(ctx: Context, key: bytes, arguments: tuple[bytes, ...]) ->
     if b"INCR" in words:
         return _increment(ctx, key, members[0], scores[0], words)
     value = ctx.typed_for_write(key, SortedSetValue)
+    if len(members) > ctx.config.zset_max_listpack_entries and (value is not None or b"XX" not in words):
+        if value is None:
+            value = SortedSetValue()
+            ctx.put(key, value)
+        impose(value, "skiplist")
     added = updated = 0
     for member, score in zip(members, scores, strict=True):
         old = None if value is None else value.score(member)
@@ -260,7 +259,7 @@ def zscan(ctx: Context, key: bytes, cursor: bytes, *options: bytes) -> bytes:
         if score is None:
             return ()
         # Scores in a skiplist are printed here as nowhere else.
-        return member, format_double(score) if is_listpack(ctx, value) else b"%.17g" % score
+        return member, format_double(score) if is_compact_sorted_set(value, ctx.config) else b"%.17g" % score
 
     return scan_members(
         ctx, key, cursor, options, kind=SortedSetValue, members=SortedSetValue.members, shown=with_score

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import lzf
 
 from cluster.keyspace.database import Database
+from cluster.keyspace.encodings import is_compact_hash, is_compact_sorted_set, set_encoding
 from cluster.keyspace.expiring_hash import NEVER, ExpiringHashValue
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
@@ -115,7 +116,7 @@ def _string(value: bytes, compress: bool) -> Iterator[bytes]:
 
 
 def _hash(value: HashValue, config: Configuration, compress: bool) -> Iterator[bytes]:
-    small = value.peak_count <= config.hash_max_listpack_entries and value.peak_bytes <= config.hash_max_listpack_value
+    small = is_compact_hash(value, config)
     if isinstance(value, ExpiringHashValue) and value.next_ms != NEVER:
         yield from _expiring_hash(value, small, compress)
         return
@@ -177,7 +178,7 @@ def _list_nodes(items: Iterable[bytes], limit: int) -> Iterator[bytes]:
 
 
 def _set(value: SetValue, config: Configuration, compress: bool) -> Iterator[bytes]:
-    if value.was_integers and value.peak_count <= config.set_max_intset_entries:
+    if set_encoding(value, config) == "intset":
         numbers = sorted(int(member) for member in value)
         yield _typed(rdb.SET_INTSET, raw_string(encode_intset(numbers), compress=compress))
         return
@@ -188,7 +189,7 @@ def _set(value: SetValue, config: Configuration, compress: bool) -> Iterator[byt
 
 def _sorted_set(value: SortedSetValue, config: Configuration, compress: bool) -> Iterator[bytes]:
     pairs = list(value.items())
-    if value.peak_count <= config.zset_max_listpack_entries and value.peak_bytes <= config.zset_max_listpack_value:
+    if is_compact_sorted_set(value, config):
         flat = [part for member, score in pairs for part in (member, _score_text(score))]
         yield _typed(rdb.ZSET_LISTPACK, raw_string(encode_listpack(flat), compress=compress))
         return

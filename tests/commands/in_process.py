@@ -15,6 +15,7 @@ from cluster.keyspace.hashing import SLOT_COUNT
 from cluster.keyspace.memory import MemoryAccount
 from cluster.network.session import Session
 from cluster.protocol.replies import request
+from cluster.reconfigure import keep_encodings
 from cluster.server import Server
 
 START_MS = 1_700_000_000_000
@@ -104,6 +105,7 @@ class InProcessNode:
             log=lambda level, text: self.logged.append((level, text)), run_id="0" * 40,
         )
         self.server.memory = MemoryAccount(self.server, lambda: 0)
+        keep_encodings(self.server)
         if config.cluster_enabled:
             self.server.router.update(view_of_one())
         self.effects: list[list[bytes]] = []
