@@ -141,10 +141,12 @@ def slowlog_help(_ctx: Context) -> bytes:
          complexity="O(N) in the number of samples", syntax="key [SAMPLES count:integer]")
 def memory_usage(ctx: Context, key: bytes, *options: bytes) -> bytes:
     samples = _USAGE_SAMPLES
-    if options:
-        if len(options) != 2 or options[0].upper() != b"SAMPLES":
+    rest = iter(options)
+    for option in rest:
+        count = next(rest, None)
+        if option.upper() != b"SAMPLES" or count is None:
             raise SyntaxFault
-        samples = parse_integer(options[1])
+        samples = parse_integer(count)
         if samples < 0:
             raise SyntaxFault
     value = ctx.peek(key)

@@ -8,10 +8,12 @@ from typing import NamedTuple
 from cluster.commands.context import Context
 from cluster.commands.keys import KeySpec, Keyword
 from cluster.commands.registry import DENYOOM, READONLY, WRITE, command
+from cluster.commands.sets import shown
 from cluster.errors import CommandError, NotAFloat, SyntaxFault, WrongType
 from cluster.keyspace.events import Event
 from cluster.keyspace.expiring_hash import ExpiringHashValue
 from cluster.keyspace.hash_value import HashValue
+from cluster.keyspace.hashing import key_slot
 from cluster.keyspace.list_value import ListValue
 from cluster.keyspace.numbers import parse_float, parse_integer
 from cluster.keyspace.set_value import SetValue
@@ -33,20 +35,18 @@ Collection = ListValue | SetValue | SortedSetValue
 
 
 class SortOptions(NamedTuple):
+    """unsorted: there was a BY without '*', which means to leave them as they come, even if another BY follows."""
+
     descending: bool = False
     alphabetic: bool = False
     limit: tuple[int, int] = (0, -1)
     by: bytes | None = None
     gets: tuple[bytes, ...] = ()
     store: bytes | None = None
-
-    @property
-    def unsorted(self) -> bool:
-        """BY a pattern without '*' means: leave them as they come."""
-        return self.by is not None and b"*" not in self.by
+    unsorted: bool = False
 
 
-def sort_options(ctx: Context, arguments: tuple[bytes, ...], *, may_store: bool) -> SortOptions:
+def sort_options(ctx: Context, key: bytes, arguments: tuple[bytes, ...], *, may_store: bool) -> SortOptions:
     options = SortOptions()
     gets: list[bytes] = []
     rest = list(reversed(arguments))
@@ -61,20 +61,30 @@ def sort_options(ctx: Context, arguments: tuple[bytes, ...], *, may_store: bool)
         elif word == b"STORE" and rest and may_store:
             options = options._replace(store=rest.pop())
         elif word == b"BY" and rest:
-            options = options._replace(by=rest.pop())
-            if options.by is not None and b"*" in options.by:
-                _refuse_in_cluster(ctx, "BY")
+            by = rest.pop()
+            options = options._replace(by=by, unsorted=options.unsorted or b"*" not in by)
+            if b"*" in by:
+                _check_slot(ctx, "BY", by, key)
         elif word == b"GET" and rest:
-            _refuse_in_cluster(ctx, "GET")
             gets.append(rest.pop())
+            if gets[-1] != b"#":
+                _check_slot(ctx, "GET", gets[-1], key)
         else:
             raise SyntaxFault
     return options._replace(gets=tuple(gets))
 
 
-def _refuse_in_cluster(ctx: Context, option: str) -> None:
-    if ctx.config.cluster_enabled:
-        raise CommandError(f"ERR {option} option of SORT denied in Cluster mode.")
+def _check_slot(ctx: Context, option: str, pattern: bytes, key: bytes) -> None:
+    """In a cluster, what a pattern finds must lie with the key for certain: by a hash tag before the '*'."""
+    if not ctx.config.cluster_enabled:
+        return
+    head, star, _ = pattern.partition(b"*")
+    tagged = b"}" in head.partition(b"{")[2][1:]
+    if (star and not tagged) or key_slot(head) != key_slot(key):
+        raise CommandError(
+            f"ERR {option} option of SORT denied in Cluster mode when keys formed by the pattern may be in different "
+            "slots."
+        )
 
 
 @command("SORT", arity=-2, flags={WRITE, DENYOOM}, keys=(_SORTED, _UNKNOWN, _STORED), group="generic", since="1.0.0",
@@ -84,7 +94,7 @@ def _refuse_in_cluster(ctx: Context, option: str) -> None:
          syntax="key [BY pattern:pattern#1] [LIMIT (offset:integer count:integer)] [GET pattern:pattern#1]... [ASC | "
                 "DESC] [ALPHA] [STORE destination:key#2]")
 def sort(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
-    options = sort_options(ctx, arguments, may_store=True)
+    options = sort_options(ctx, key, arguments, may_store=True)
     rows = _sorted_rows(ctx, key, options)
     return _answer(ctx, rows) if options.store is None else _store(ctx, options.store, rows)
 
@@ -96,7 +106,7 @@ def sort(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
          syntax="key [BY pattern:pattern#1] [LIMIT (offset:integer count:integer)] [GET pattern:pattern#1]... [ASC | "
                 "DESC] [ALPHA]")
 def sort_ro(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
-    return _answer(ctx, _sorted_rows(ctx, key, sort_options(ctx, arguments, may_store=False)))
+    return _answer(ctx, _sorted_rows(ctx, key, sort_options(ctx, key, arguments, may_store=False)))
 
 
 def _answer(ctx: Context, rows: list[bytes | None]) -> bytes:
@@ -133,13 +143,12 @@ def _window(limit: tuple[int, int], length: int) -> tuple[int, int]:
 
 def _elements(ctx: Context, value: Collection, options: SortOptions) -> list[bytes]:
     """All elements in the order asked for."""
+    elements = list(shown(ctx, value)) if isinstance(value, SetValue) else list(value)
     if options.unsorted:
         if isinstance(value, SetValue):
             # A set has no order of its own, and what is stored must be the same on every replica.
-            return sorted(value, reverse=options.descending) if options.store is not None else list(value)
-        found = list(value)
-        return found[::-1] if options.descending else found
-    elements = list(value)
+            return sorted(elements, reverse=options.descending) if options.store is not None else elements
+        return elements[::-1] if options.descending else elements
     if options.alphabetic and options.by is None:
         return sorted(elements, reverse=options.descending)
     if options.by is None:

@@ -202,6 +202,11 @@ def _some(ours: Reply, theirs: Reply) -> bool:
     return ours.kind == theirs.kind and (ours.value is None) == (theirs.value is None)
 
 
+def _some_bytes(ours: Reply, theirs: Reply) -> bool:
+    """Either takes memory its own way."""
+    return ours.kind == theirs.kind == ":" and ours.value != b"0"
+
+
 def _is_help(reply: Reply) -> bool:
     return isinstance(reply.value, tuple) and all(item.kind == "+" for item in reply.value) and len(reply.value) > 2
 
@@ -240,6 +245,7 @@ RULES: dict[bytes, Same] = {
     b"PTTL": _about(CLOCK_SLACK_MS),
     b"PEXPIRETIME": _about(CLOCK_SLACK_MS),
     b"OBJECT": _about(2),
+    b"MEMORY": _some_bytes,
 }
 
 

@@ -73,6 +73,7 @@ GENERIC = st.one_of(
     cmd("SCAN", cursors, options(words("MATCH", patterns), words("COUNT", integers), "COUNT", words("TYPE", "string"))),
     cmd("OBJECT", st.sampled_from([b"REFCOUNT", b"FREQ", b"IDLETIME", b"encodin"]), keys),
     cmd("OBJECT", "HELP"),
+    cmd("MEMORY", "USAGE", keys, options(words("SAMPLES", integers), words("SAMPLES", small), "SAMPLES", "x")),
 )
 
 EXPIRY = st.one_of(
@@ -113,7 +114,9 @@ SORTING = st.one_of(
     # Without ALPHA: elements of equal text weight stand as redis-server's unstable sort happens to leave them.
     cmd("SORT", ordered, "BY", sort_patterns, windows),
     cmd("SORT", ordered, windows, "STORE", ordered),
+    cmd("SORT", ordered, "BY", sort_patterns, "BY", sort_patterns, "ALPHA"),
     cmd("SORT", "d", "BY", "nosort", "STORE", ordered),
+    cmd("SORT", "d", "BY", "nosort", options("DESC", "ALPHA", words("LIMIT", small, small), words("GET", "#"))),
     cmd("SORT_RO", keys, options("DESC", words("LIMIT", integers, integers), words("GET", sort_patterns), "STORE")),
     cmd("SORT_RO", keys, "ALPHA", options("ASC", words("LIMIT", small, small), words("GET", sort_patterns))),
     cmd("SORT_RO", ordered, "BY", sort_patterns, windows),

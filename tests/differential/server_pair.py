@@ -15,14 +15,14 @@ from tests.system.waiting import wait_until
 class ServerPair:
     """`both` sends a command to both. In cluster mode each serves every slot."""
 
-    def __init__(self, directory: Path, *, cluster: bool) -> None:
+    def __init__(self, directory: Path, *, cluster: bool, program: str | None = None) -> None:
         ours, theirs = directory / "ours", directory / "theirs"
         ours.mkdir()
         theirs.mkdir()
         self.cluster = cluster
         self.node = WholeNode(ours, *([("cluster-enabled", "yes")] if cluster else []))
         options = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())] if cluster else []
-        self.oracle = Oracle(theirs, *options)
+        self.oracle = Oracle(theirs, *options, program=program)
         if cluster:
             self.node.serve_all()
             self.oracle(b"CLUSTER", b"ADDSLOTSRANGE", b"0", b"16383")
