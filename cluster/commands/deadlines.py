@@ -5,6 +5,8 @@ Effects always carry the absolute time, so that a replica or a log replayed late
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from cluster.commands.context import Context
 from cluster.errors import CommandError
 from cluster.keyspace.numbers import INT64_MAX, INT64_MIN, parse_integer
@@ -34,6 +36,18 @@ def any_deadline(ctx: Context, text: bytes, unit_ms: int, relative: bool, comman
     if scaled < INT64_MIN or deadline > INT64_MAX:
         raise invalid_expire_time(command)
     return deadline
+
+
+def allows(conditions: Collection[bytes], current: int | None, deadline_ms: int) -> bool:
+    """Whether NX, XX, GT and LT, those that are there, allow to go from `current` to `deadline_ms`. No deadline counts
+    as an endless one."""
+    if b"NX" in conditions:
+        return current is None
+    if b"XX" in conditions and current is None:
+        return False
+    if b"GT" in conditions:
+        return current is not None and deadline_ms > current
+    return b"LT" not in conditions or current is None or deadline_ms < current
 
 
 def is_past(ctx: Context, deadline_ms: int) -> bool:

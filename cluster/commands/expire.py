@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster.commands.context import Context
-from cluster.commands.deadlines import SECOND_MS, any_deadline, deletion, is_past
+from cluster.commands.deadlines import SECOND_MS, allows, any_deadline, deletion, is_past
 from cluster.commands.generic import look
 from cluster.commands.keys import FIRST_READ, first_key
 from cluster.commands.registry import FAST, READONLY, WRITE, command
@@ -49,7 +49,7 @@ def _expire(
 ) -> bytes:
     words = _conditions(conditions) if conditions else ()
     deadline = any_deadline(ctx, time, unit_ms, relative, name)
-    if ctx.find_for_write(key) is None or (words and not _holds(words, ctx.deadline(key), deadline)):
+    if ctx.find_for_write(key) is None or (words and not allows(words, ctx.deadline(key), deadline)):
         return replies.ZERO
     if is_past(ctx, deadline):
         ctx.remove(key, DEL, lazily=ctx.config.lazyfree_lazy_expire)
@@ -71,17 +71,6 @@ def _conditions(options: tuple[bytes, ...]) -> tuple[bytes, ...]:
     if b"GT" in words and b"LT" in words:
         raise CommandError("ERR GT and LT options at the same time are not compatible")
     return words
-
-
-def _holds(words: tuple[bytes, ...], current: int | None, deadline: int) -> bool:
-    """Whether the conditions allow to go from `current` to `deadline`. No deadline counts as an endless one."""
-    if b"NX" in words:
-        return current is None
-    if b"XX" in words and current is None:
-        return False
-    if b"GT" in words:
-        return current is not None and deadline > current
-    return b"LT" not in words or current is None or deadline < current
 
 
 @command("PERSIST", arity=2, flags=_CHANGES, keys=_KEY, group="generic", since="2.2.0",

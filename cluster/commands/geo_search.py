@@ -234,6 +234,17 @@ def geosearchstore(ctx: Context, destination: bytes, source: bytes, *options: by
     return search.answer(ctx)
 
 
+_PLACE_SYNTAX = (
+    "key longitude:double latitude:double radius:double (M | KM | FT | MI) [WITHCOORD] [WITHDIST] [WITHHASH] "
+    "[COUNT count:integer [ANY]@6.2.0] [ASC | DESC]"
+)
+_MEMBER_SYNTAX = (
+    "key member radius:double (M | KM | FT | MI) [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer [ANY]] "
+    "[ASC | DESC]"
+)
+_STORE_SYNTAX = "[STORE key] [STOREDIST key]"
+
+
 def _radius_keys(options_at: int) -> Keys:
     stored = (Keyword(word, options_at, flags=REPLACE) for word in (b"STORE", b"STOREDIST"))
     return (*first_key(*READ), *stored)
@@ -260,8 +271,7 @@ def _around_member(ctx: Context, key: bytes, where: tuple[bytes, ...], options: 
 
 @command("GEORADIUS", arity=-6, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_radius_keys(6), group="geo", since="3.2.0",
          complexity=_COMPLEXITY, summary="Answers or stores the members within a distance from a place.",
-         syntax="key longitude:double latitude:double radius:double (M | KM | FT | MI) [WITHCOORD] [WITHDIST] "
-                "[WITHHASH] [COUNT count:integer [ANY]@6.2.0] [ASC | DESC] [STORE key] [STOREDIST key]",
+         syntax=f"{_PLACE_SYNTAX} {_STORE_SYNTAX}",
          deprecated=("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument"))
 def georadius(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _around_place(ctx, key, arguments[:4], arguments[4:], "radius")
@@ -269,9 +279,7 @@ def georadius(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
 
 @command("GEORADIUS_RO", arity=-6, flags={READONLY}, keys=FIRST_READ, group="geo", since="3.2.10",
          complexity=_COMPLEXITY, summary="Answers the members within a distance from a place.",
-         syntax="key longitude:double latitude:double radius:double (M | KM | FT | MI) [WITHCOORD] [WITHDIST] "
-                "[WITHHASH] [COUNT count:integer [ANY]@6.2.0] [ASC | DESC]",
-         deprecated=("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument"))
+         syntax=_PLACE_SYNTAX, deprecated=("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument"))
 def georadius_ro(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _around_place(ctx, key, arguments[:4], arguments[4:], "read")
 
@@ -279,8 +287,7 @@ def georadius_ro(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
 @command("GEORADIUSBYMEMBER", arity=-5, flags={WRITE, DENYOOM, MOVABLE_KEYS}, keys=_radius_keys(5), group="geo",
          since="3.2.0", complexity=_COMPLEXITY,
          summary="Answers or stores the members within a distance from one of them.",
-         syntax="key member radius:double (M | KM | FT | MI) [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer "
-                "[ANY]] [ASC | DESC] [STORE key] [STOREDIST key]",
+         syntax=f"{_MEMBER_SYNTAX} {_STORE_SYNTAX}",
          deprecated=("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments"))
 def georadiusbymember(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _around_member(ctx, key, arguments[:3], arguments[3:], "radius")
@@ -288,8 +295,7 @@ def georadiusbymember(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
 
 @command("GEORADIUSBYMEMBER_RO", arity=-5, flags={READONLY}, keys=FIRST_READ, group="geo", since="3.2.10",
          complexity=_COMPLEXITY, summary="Answers the members within a distance from one of them.",
-         syntax="key member radius:double (M | KM | FT | MI) [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer "
-                "[ANY]] [ASC | DESC]",
+         syntax=_MEMBER_SYNTAX,
          deprecated=("6.2.0", "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments"))
 def georadiusbymember_ro(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     return _around_member(ctx, key, arguments[:3], arguments[3:], "read")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cluster.commands.context import Context
-from cluster.commands.deadlines import SECOND_MS, invalid_expire_time, is_past
+from cluster.commands.deadlines import SECOND_MS, allows, invalid_expire_time, is_past
 from cluster.commands.hashes import HASH_DEL, settled
 from cluster.commands.keys import FIRST, FIRST_READ
 from cluster.commands.registry import FAST, READONLY, WRITE, command
@@ -26,6 +26,7 @@ LATEST_MS = (1 << 46) - 1
 """Redis keeps deadlines of fields in 48 bits, of which it leaves two for later use."""
 _CHANGES = {WRITE, FAST}
 _TELLS = {READONLY, FAST}
+_OPTIONS = "[NX | XX | GT | LT] FIELDS (numfields:integer field...)"
 _VARIES = ("nondeterministic_output",)
 _CONDITIONS = (b"NX", b"XX", b"GT", b"LT")
 _NO_WORD = "ERR Mandatory argument FIELDS is missing or not at the right position"
@@ -74,7 +75,7 @@ def give_deadline(
     for field in fields:
         if field not in value:
             outcomes.append(NO_FIELD)
-        elif condition and not _is_met(condition, value.deadline(field), deadline_ms):
+        elif condition and not allows((condition,), value.deadline(field), deadline_ms):
             outcomes.append(NOT_MET)
         elif past:
             value.discard(field)
@@ -105,37 +106,26 @@ def taking_deadlines(ctx: Context, key: bytes, value: HashValue) -> ExpiringHash
     return taking
 
 
-def _is_met(condition: bytes, current: int | None, deadline_ms: int) -> bool:
-    """No deadline counts as an endless one, but for XX and NX."""
-    if condition == b"NX":
-        return current is None
-    if condition == b"XX":
-        return current is not None
-    if condition == b"GT":
-        return current is not None and deadline_ms > current
-    return current is None or deadline_ms < current
-
-
 # -- setting -----------------------------------------------------------------------------------------------------
 
 
 @command("HEXPIRE", arity=-6, flags=_CHANGES, keys=FIRST, group="hash", since="7.4.0", own_effects=True,
          summary="Lets fields of a hash live for some seconds more.", complexity="O(N) in the number of fields",
-         syntax="key seconds:integer [NX | XX | GT | LT] FIELDS (numfields:integer field...)")
+         syntax=f"key seconds:integer {_OPTIONS}")
 def hexpire(ctx: Context, key: bytes, seconds: bytes, *arguments: bytes) -> bytes:
     return _expire(ctx, key, seconds, arguments, SECOND_MS, True, "hexpire")
 
 
 @command("HPEXPIRE", arity=-6, flags=_CHANGES, keys=FIRST, group="hash", since="7.4.0", own_effects=True,
          summary="Lets fields of a hash live for some milliseconds more.", complexity="O(N) in the number of fields",
-         syntax="key milliseconds:integer [NX | XX | GT | LT] FIELDS (numfields:integer field...)")
+         syntax=f"key milliseconds:integer {_OPTIONS}")
 def hpexpire(ctx: Context, key: bytes, milliseconds: bytes, *arguments: bytes) -> bytes:
     return _expire(ctx, key, milliseconds, arguments, 1, True, "hpexpire")
 
 
 @command("HEXPIREAT", arity=-6, flags=_CHANGES, keys=FIRST, group="hash", since="7.4.0", own_effects=True,
          summary="Lets fields of a hash live until a time, in Unix seconds.", complexity="O(N) in the number of fields",
-         syntax="key unix-time-seconds:unix-time [NX | XX | GT | LT] FIELDS (numfields:integer field...)")
+         syntax=f"key unix-time-seconds:unix-time {_OPTIONS}")
 def hexpireat(ctx: Context, key: bytes, seconds: bytes, *arguments: bytes) -> bytes:
     return _expire(ctx, key, seconds, arguments, SECOND_MS, False, "hexpireat")
 
@@ -143,7 +133,7 @@ def hexpireat(ctx: Context, key: bytes, seconds: bytes, *arguments: bytes) -> by
 @command("HPEXPIREAT", arity=-6, flags=_CHANGES, keys=FIRST, group="hash", since="7.4.0", own_effects=True,
          summary="Lets fields of a hash live until a time, in Unix milliseconds.",
          complexity="O(N) in the number of fields",
-         syntax="key unix-time-milliseconds:unix-time [NX | XX | GT | LT] FIELDS (numfields:integer field...)")
+         syntax=f"key unix-time-milliseconds:unix-time {_OPTIONS}")
 def hpexpireat(ctx: Context, key: bytes, milliseconds: bytes, *arguments: bytes) -> bytes:
     return _expire(ctx, key, milliseconds, arguments, 1, False, "hpexpireat")
 
