@@ -7,8 +7,8 @@ a number of some hundred megabytes is four times as slow as the same in chunks t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import reduce
+from collections.abc import Callable, Iterable
+from functools import partial, reduce
 from operator import and_, or_, xor
 
 from cluster.commands.context import Context
@@ -189,19 +189,38 @@ def _skip_uniform(value: StringValue, wanted: int, at: int, end: int) -> int:
 # -- several strings ---------------------------------------------------------------------------------------------
 
 
-_OPERATIONS: dict[bytes, Callable[[int, int], int]] = {b"AND": and_, b"OR": or_, b"XOR": xor}
+def _in_exactly_one(numbers: Iterable[int]) -> int:
+    seen = repeated = 0
+    for number in numbers:
+        repeated |= seen & number
+        seen |= number
+    return seen & ~repeated
+
+
+_OPERATIONS: dict[bytes, Callable[[list[int]], int]] = {
+    b"AND": partial(reduce, and_),
+    b"OR": partial(reduce, or_),
+    b"XOR": partial(reduce, xor),
+    b"DIFF": lambda numbers: numbers[0] & ~reduce(or_, numbers[1:]),
+    b"DIFF1": lambda numbers: reduce(or_, numbers[1:]) & ~numbers[0],
+    b"ANDOR": lambda numbers: numbers[0] & reduce(or_, numbers[1:]),
+    b"ONE": _in_exactly_one,
+}
+_OF_SEVERAL = (b"DIFF", b"DIFF1", b"ANDOR")
 
 
 @command("BITOP", arity=-4, flags={WRITE, DENYOOM}, group="bitmap", since="2.6.0",
          keys=(KeySpec(2, 2, 1, ("OW", "update")), KeySpec(3, -1, 1, ("RO", "access"))),
          summary="Combines strings bit by bit and stores the result.", complexity="O(N) in the number of bytes",
-         syntax="(AND | OR | XOR | NOT) destkey:key key...")
+         syntax="(AND | OR | XOR | NOT | DIFF | DIFF1 | ANDOR | ONE) destkey:key key...")
 def bitop(ctx: Context, operation: bytes, target: bytes, *sources: bytes) -> bytes:
     name = operation.upper()
     if name not in _OPERATIONS and name != b"NOT":
         raise SyntaxFault
     if name == b"NOT" and len(sources) != 1:
         raise CommandError("ERR BITOP NOT must be called with a single source key.")
+    if name in _OF_SEVERAL and len(sources) == 1:
+        raise CommandError(f"ERR BITOP {name.decode()} must be called with at least two source keys.")
     values: list[StringValue] = [ctx.string(key) or b"" for key in sources]
     length = max(map(len, values))
     if not length:
@@ -221,11 +240,11 @@ def _inverted(value: StringValue) -> bytearray:
     return result
 
 
-def _combined(operate: Callable[[int, int], int], values: list[StringValue], length: int) -> bytearray:
+def _combined(operate: Callable[[list[int]], int], values: list[StringValue], length: int) -> bytearray:
     """The values, each as if zeros followed it up to `length`."""
     result = bytearray()
     for at in range(0, length, _CHUNK_BYTES):
         behind = min(at + _CHUNK_BYTES, length)
         numbers = [int.from_bytes(value[at:behind], "little") for value in values]
-        result += reduce(operate, numbers).to_bytes(behind - at, "little")
+        result += operate(numbers).to_bytes(behind - at, "little")
     return result

@@ -149,6 +149,8 @@ def xread(ctx: Context, *arguments: bytes) -> bytes | None:
         value = ctx.typed(key, StreamValue)
         if text == b"$":
             request.start.append(0 if value is None else value.last_id)
+        elif text == b"+":  # the last entry, or else the next one
+            request.start.append(0 if value is None else value.top_id - 1 if value.length else value.last_id)
         elif text == b">":
             raise CommandError(
                 "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
@@ -181,11 +183,12 @@ def xreadgroup(ctx: Context, *arguments: bytes) -> bytes | None:
     request, texts = _parse(ctx, arguments, name="xreadgroup")
     for key, text in zip(request.keys, texts, strict=True):
         _stream_and_group(ctx, request, key)
-        if text == b"$":
+        if text in (b"$", b"+"):
+            word = text.decode()
             raise CommandError(
-                "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this "
-                "consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return "
-                "an empty result set."
+                f"ERR The {word} ID is meaningless in the context of XREADGROUP: you want to read the history of this "
+                f"consumer by specifying a proper ID, or use the > ID to get new messages. The {word} ID would just "
+                "return an empty result set."
             )
         request.start.append(_NEW if text == b">" else parse_id(text))
     return _serve_or_wait(ctx, request, _read_group)

@@ -1,14 +1,18 @@
 """MAXLEN and MINID: what XADD and XTRIM have in common, and XTRIM itself.
 
 `~` removes whole nodes only, and how many depends on the server's own limits; so what goes to replicas is the exact
-trimming with the same outcome.
+trimming with the same outcome. With ACKED `~` is no different from `=`, but for its LIMIT: entries that a group holds
+are passed over, wherever they are.
 """
 
 from __future__ import annotations
 
+from itertools import islice
+
 from cluster.commands.context import Context
 from cluster.commands.keys import first_key
 from cluster.commands.registry import WRITE, command
+from cluster.commands.stream_deletions import ACKNOWLEDGED, FORGET, POLICIES
 from cluster.errors import CommandError, SyntaxFault
 from cluster.keyspace.events import Event
 from cluster.keyspace.numbers import parse_integer
@@ -28,7 +32,8 @@ class Trimming:
     """What the options in front of XADD's id, or behind XTRIM's key, ask for. `behind` is where they end."""
 
     __slots__ = (
-        "approximate", "behind", "is_limited", "limit", "only_existing", "strategy", "threshold", "threshold_at",
+        "approximate", "behind", "is_limited", "limit", "only_existing", "policy", "reached", "strategy", "threshold",
+        "threshold_at",
     )
 
     def __init__(self) -> None:
@@ -39,6 +44,8 @@ class Trimming:
         self.limit = 0
         self.is_limited = False
         self.only_existing = False
+        self.policy = b""
+        self.reached: bytes | None = None
         self.behind = 0
 
     def settle(self, ctx: Context, *, adding: bool) -> None:
@@ -58,14 +65,29 @@ class Trimming:
 
     def apply(self, value: StreamValue) -> int:
         """Trim; how many entries went."""
-        trim = value.trim_to_length if self.strategy == b"MAXLEN" else value.trim_to_id
-        return trim(self.threshold, whole_blocks=self.approximate, limit=self.limit)
+        by_length = self.strategy == b"MAXLEN"
+        most = max(0, value.length - self.threshold) if by_length else None
+        last = MAX_ID if by_length else self.threshold - 1
+        if self.policy == ACKNOWLEDGED and value.groups:
+            free = value.trim_acknowledged(last, most, self.limit)
+            self.reached = b"%d" % len(value) if by_length else id_text(free[-1] + 1 if free else 0)
+            return len(free)
+        forgotten: list[int] = []
+        if self.policy == FORGET and value.groups:
+            forgotten = [entry_id for entry_id, _ in islice(value.between(0, last), most)]
+        trim = value.trim_to_length if by_length else value.trim_to_id
+        gone = trim(self.threshold, whole_blocks=self.approximate, limit=self.limit)
+        for entry_id in forgotten[:gone]:
+            value.forget(entry_id)
+        return gone
 
     def exact(self, arguments: tuple[bytes, ...], value: StreamValue) -> tuple[bytes, ...]:
         """The arguments that trim another stream to what `value` is now."""
         if not self.approximate:
             return arguments
-        reached = b"%d" % len(value) if self.strategy == b"MAXLEN" else id_text(value.first_id or MAX_ID)
+        reached = self.reached
+        if reached is None:
+            reached = b"%d" % len(value) if self.strategy == b"MAXLEN" else id_text(value.first_id or MAX_ID)
         at = self.threshold_at
         return (*arguments[: at - 1], b"=", reached, *arguments[at + 1 :])
 
@@ -84,6 +106,9 @@ def parse_trimming(arguments: tuple[bytes, ...], *, adding: bool) -> Trimming:
                 raise CommandError("ERR The LIMIT argument must be >= 0.")
             found.is_limited = True
             at += 2
+        elif word in POLICIES and not found.policy:
+            found.policy = word
+            at += 1
         elif adding and word == b"NOMKSTREAM":
             found.only_existing = True
             at += 1
@@ -117,7 +142,8 @@ def _threshold(found: Trimming, word: bytes, arguments: tuple[bytes, ...], at: i
 @command("XTRIM", arity=-4, flags={WRITE}, keys=first_key("RW", "delete"), group="stream", since="5.0.0",
          tips=_VARIES, own_effects=True, summary="Removes entries from the front of a stream.",
          complexity="O(N) in the number of elements removed",
-         syntax="key ((MAXLEN | MINID@6.2.0) ['=' | '~'] threshold [LIMIT count:integer]@6.2.0)")
+         syntax="key ((MAXLEN | MINID@6.2.0) ['=' | '~'] threshold [LIMIT count:integer]@6.2.0 [KEEPREF | DELREF | "
+                "ACKED])")
 def xtrim(ctx: Context, key: bytes, *options: bytes) -> bytes:
     trimming = parse_trimming(options, adding=False)
     trimming.settle(ctx, adding=False)

@@ -1,4 +1,4 @@
-"""Streams: adding entries, looking at them, deleting them. Readers that wait, and groups, have files of their own."""
+"""Streams: adding entries, looking at them. Deletions, readers that wait, and groups have files of their own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from cluster.keyspace.values import StreamValue
 from cluster.protocol import replies
 
 STREAM_ADD = Event("t", "xadd")
-STREAM_DELETE = Event("t", "xdel")
 STREAM_SET_ID = Event("t", "xsetid")
 
 _VARIES = ("nondeterministic_output",)
@@ -56,8 +55,8 @@ def entries_reply(entries: list[Entry]) -> bytes:
 @command("XADD", arity=-5, flags={WRITE, DENYOOM, FAST}, keys=FIRST, group="stream", since="5.0.0", tips=_VARIES,
          own_effects=True, summary="Adds an entry to a stream, and makes the stream where there is none.",
          complexity="O(1) for each entry, and O(N) in the number of those trimmed",
-         syntax="key [NOMKSTREAM]@6.2.0 [(MAXLEN | MINID@6.2.0) ['=' | '~'] threshold [LIMIT count:integer]@6.2.0] "
-                "('*' | id) (field value)...")
+         syntax="key [NOMKSTREAM]@6.2.0 [KEEPREF | DELREF | ACKED] [(MAXLEN | MINID@6.2.0) ['=' | '~'] threshold "
+                "[LIMIT count:integer]@6.2.0] ('*' | id) (field value)...")
 def xadd(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     trimming: Trimming | None = None
     at = 0
@@ -219,18 +218,3 @@ def xrange(ctx: Context, key: bytes, start: bytes, end: bytes, *options: bytes) 
          complexity="O(N) in the number of elements answered", syntax="key end start [COUNT count:integer]")
 def xrevrange(ctx: Context, key: bytes, end: bytes, start: bytes, *options: bytes) -> bytes:
     return _range(ctx, key, start, end, options, reverse=True)
-
-
-# -- deleting ----------------------------------------------------------------------------------------------------
-
-
-@command("XDEL", arity=-3, flags={WRITE, FAST}, keys=first_key("RW", "delete"), group="stream", since="5.0.0",
-         summary="Deletes entries by their ids.", complexity="O(1) for each entry", syntax="key id...")
-def xdel(ctx: Context, key: bytes, *ids: bytes) -> bytes:
-    value = ctx.typed_for_write(key, StreamValue)
-    if value is None:
-        return replies.ZERO
-    removed = sum(map(value.discard, [parse_id(text) for text in ids]))
-    if removed:
-        ctx.changed(key, STREAM_DELETE, removed)
-    return replies.integer(removed)

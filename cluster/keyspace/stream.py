@@ -164,6 +164,12 @@ class StreamValue:
 
     def discard(self, entry_id: int) -> bool:
         """XDEL of one entry; whether it was there."""
+        if not self._remove(entry_id):
+            return False
+        self.max_deleted_id = max(self.max_deleted_id, entry_id)
+        return True
+
+    def _remove(self, entry_id: int) -> bool:
         at = self._block_of(entry_id)
         if at < 0:
             return False
@@ -176,7 +182,6 @@ class StreamValue:
         self.length -= 1
         if not block.ids:
             del self.blocks[at], self.starts[at]
-        self.max_deleted_id = max(self.max_deleted_id, entry_id)
         return True
 
     def between(self, first: int = 0, last: int = MAX_ID) -> Iterator[Entry]:
@@ -245,10 +250,32 @@ class StreamValue:
                 self.length -= rest
         return gone
 
+    def trim_acknowledged(self, last: int, most: int | None, limit: int = 0) -> list[int]:
+        """Remove the first entries that no group holds, with ids up to `last`; at most `most` and `limit` (0: any
+        number). The ids that went."""
+        least_read = min((group.last_id for group in self.groups.values()), default=MAX_ID)
+        free = (one for one, _ in self.between(0, min(last, least_read)) if not self.is_held(one))
+        bounds = [bound for bound in (most, limit or None) if bound is not None]
+        doomed = list(islice(free, min(bounds) if bounds else None))
+        for entry_id in doomed:
+            self._remove(entry_id)
+        return doomed
+
     def _drop_blocks(self, count: int, entries: int) -> None:
         if count:
             del self.blocks[:count], self.starts[:count]
             self.length -= entries
+
+    # -- what groups hold ------------------------------------------------------------------------------------
+
+    def is_held(self, entry_id: int) -> bool:
+        """Whether a group has still to be given the entry, or to acknowledge it."""
+        return any(group.last_id < entry_id or entry_id in group.pending for group in self.groups.values())
+
+    def forget(self, entry_id: int) -> None:
+        """The entry is pending nowhere any more."""
+        for group in self.groups.values():
+            group.acknowledge(entry_id)
 
     # -- what groups have read -------------------------------------------------------------------------------
 

@@ -1,0 +1,97 @@
+"""What came after 7.2, beside redis-server 8.2. Fields of hashes with deadlines: test_hash_deadlines.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.differential.effects_feed import EffectsFeed
+from tests.differential.grammar_newer import FIRST, NEWER_BITMAPS, NEWER_STREAMS
+from tests.differential.machine import DIRECTIVES, EXAMPLES, Pair, run
+from tests.differential.test_command_docs import documented, essence
+from tests.differential.test_command_info import described
+from tests.differential.test_key_events import EVERYTHING, Listeners
+from tests.newer_server import newer_server
+
+
+@pytest.mark.parametrize("resp", [2, 3])
+def test_bitmaps(newer_pair: Pair, resp: int) -> None:
+    run(newer_pair, NEWER_BITMAPS, resp)
+
+
+@pytest.mark.parametrize("resp", [2, 3])
+def test_streams(newer_pair: Pair, resp: int) -> None:
+    run(newer_pair, NEWER_STREAMS, resp, examples=2 * EXAMPLES, first=FIRST)
+
+
+LINES = """
+XDELEX a IDS 2 1-1 9-9
+XDELEX a ACKED IDS 2 1-2 1-3
+XDELEX a DELREF IDS 1 1-3
+XACKDEL a g IDS 2 1-1 1-2
+XACKDEL a g ACKED IDS 1 2-1
+XACKDEL a g IDS 1 9-9
+XADD a 5-1 f v
+XADD a DELREF MAXLEN 2 5-2 f v
+XADD a ACKED 5-3 f v
+XTRIM a MAXLEN 2 ACKED
+XGROUP DESTROY a h
+XTRIM a MAXLEN 2 ACKED
+XTRIM a DELREF MINID 5-3
+XDELEX none IDS 1 1
+XDELEX b IDS 1 1-1
+""".strip().splitlines()
+
+
+def test_replicas_are_told_the_same(newer_pair: Pair) -> None:
+    newer_pair.begin(2)
+    for command in FIRST:
+        newer_pair.both(command)
+    wrong = {}
+    with EffectsFeed(newer_pair.oracle) as feed:
+        for line in LINES:
+            newer_pair.node.effects.clear()
+            newer_pair.both(line.encode().split())
+            ours, theirs = newer_pair.node.effects, feed.since_last()
+            if [one for one in ours if one[0] not in (b"MULTI", b"EXEC")] != theirs:
+                wrong[line] = list(ours), theirs
+    assert wrong == {}
+
+
+@pytest.fixture(scope="module")
+def newer_listeners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listeners]:
+    directives = (*DIRECTIVES, ("notify-keyspace-events", EVERYTHING))
+    pair = Pair(tmp_path_factory.mktemp("newer-events"), *directives, program=newer_server())
+    pair.node.server.key_events.configure(pair.node.server.config)
+    listeners = Listeners(pair)
+    yield listeners
+    listeners.theirs.close()
+    pair.close()
+
+
+def test_events_are_those_of_redis_server(newer_listeners: Listeners) -> None:
+    newer_listeners.pair.begin(2)
+    for command in FIRST:
+        newer_listeners.pair.both(command)
+    newer_listeners.heard()
+    for line in LINES:
+        newer_listeners.pair.both(line.encode().split())
+        ours, theirs = newer_listeners.heard()
+        assert ours == theirs, line
+
+
+NAMES = [b"xdelex", b"xackdel", b"bitop", b"xadd", b"xtrim"]
+
+
+def test_the_commands_are_described_alike(newer_pair: Pair) -> None:
+    newer_pair.begin(2)
+    ours, theirs = newer_pair.both([b"COMMAND", b"INFO", *NAMES])
+    assert isinstance(ours.value, tuple)
+    assert isinstance(theirs.value, tuple)
+    assert [described(one) for one in ours.value] == [described(one) for one in theirs.value]
+    newer_pair.begin(3)
+    ours, theirs = newer_pair.both([b"COMMAND", b"DOCS", *NAMES])
+    for (name, shown), expected in zip(documented(ours).items(), documented(theirs).values(), strict=True):
+        assert (shown["since"], shown["group"]) == (expected["since"], expected["group"]), name
+        assert essence(shown["arguments"]) == essence(expected["arguments"]), name
