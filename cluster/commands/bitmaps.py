@@ -99,18 +99,15 @@ def _unit(words: tuple[bytes, ...]) -> bool:
          summary="Counts the bits that are set, in a string or a part of it.", complexity="O(N) in the number of bytes",
          syntax="key [start:integer end:integer [BYTE | BIT]@7.0.0]")
 def bitcount(ctx: Context, key: bytes, *limits: bytes) -> bytes:
-    value = ctx.string(key)
-    if value is None:
-        return replies.ZERO
-    if not limits:
-        return replies.integer(_count_bits(value, 0, len(value) * 8))
-    if not 2 <= len(limits) <= 3:
+    if len(limits) == 1 or len(limits) > 3:
         raise SyntaxFault
-    start, end = parse_integer(limits[0]), parse_integer(limits[1])
-    if start < 0 and end < 0 and start > end:
+    start, end = (parse_integer(limits[0]), parse_integer(limits[1])) if limits else (0, -1)
+    counts_bits = _unit(limits[2:])
+    value = ctx.string(key)
+    if value is None or (start < 0 and end < 0 and start > end):
         # Before the ends are moved into the string: BITPOS, unlike this, finds the first byte then.
         return replies.ZERO
-    if _unit(limits[2:]):
+    if counts_bits:
         first, last = _bounds(start, end, len(value) * 8)
     else:
         first, last = (8 * bound for bound in _bounds(start, end, len(value)))
@@ -139,14 +136,14 @@ def bitpos(ctx: Context, key: bytes, bit: bytes, *limits: bytes) -> bytes:
     wanted = parse_integer(bit)
     if wanted not in (0, 1):
         raise CommandError("ERR The bit argument must be 1 or 0.")
-    value = ctx.string(key)
-    if value is None:
-        return replies.MINUS_ONE if wanted else replies.ZERO
     if len(limits) > 3:
         raise SyntaxFault
     start = parse_integer(limits[0]) if limits else 0
     counts_bits = _unit(limits[2:])
     end = parse_integer(limits[1]) if len(limits) > 1 else -1
+    value = ctx.string(key)
+    if value is None:
+        return replies.MINUS_ONE if wanted else replies.ZERO
     if counts_bits:
         first, last = _bounds(start, end, len(value) * 8)
     else:

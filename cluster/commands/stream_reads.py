@@ -89,10 +89,8 @@ def _split_streams(request: _Request, words: tuple[bytes, ...], name: str) -> tu
     """Half of the words are keys, half ids."""
     grouped = name == "xreadgroup"
     if len(words) & 1:
-        raise CommandError(
-            f"ERR Unbalanced '{name}' list of streams: for each stream key an ID or '{'>' if grouped else '$'}' must "
-            "be specified."
-        )
+        wanted = "an ID or '>'" if grouped else "an ID, '+', or '$'"
+        raise CommandError(f"ERR Unbalanced '{name}' list of streams: for each stream key {wanted} must be specified.")
     if grouped and request.group is None:
         raise CommandError("ERR Missing GROUP option for XREADGROUP")
     half = len(words) // 2

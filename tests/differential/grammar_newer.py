@@ -5,11 +5,14 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from tests.differential.grammar import Command, cmd, integers, keys, options, several, small, values, words
+from tests.differential.grammar_strings import bit_ranges
 
 NEWER_BITMAPS = st.one_of(
     cmd("SET", keys, values),
     cmd("BITOP", st.sampled_from([b"DIFF", b"DIFF1", b"ANDOR", b"ONE", b"one"]), keys, several(keys, 1, 4)),
     cmd("BITOP", st.sampled_from([b"DIFF", b"DIFF1", b"ANDOR", b"ONE", b"one"]), keys, several(keys, 2, 4)),
+    cmd("BITCOUNT", keys, bit_ranges),
+    cmd("BITPOS", keys, st.sampled_from([b"0", b"1", b"1", b"2", b"x"]), bit_ranges),
     cmd("LPUSH", keys, "x"),
     cmd("GET", keys),
 )
@@ -57,6 +60,7 @@ NEWER_STREAMS = st.one_of(
     cmd("XGROUP", "CREATE", "a", "h", held),
     cmd("XREAD", options(words("COUNT", "1"), words("COUNT", "5")), "STREAMS", streams, streams, last_entries, "+"),
     cmd("XREAD", "STREAMS", streams, last_entries),
+    cmd("XREAD", "STREAMS", "a", "b", last_entries),
     cmd("XRANGE", streams, "-", "+"),
     cmd("XPENDING", "a", groups),
     cmd("XPENDING", "a", groups, "-", "+", "9"),

@@ -19,6 +19,7 @@ NEWER_THAN_7_0 = {
     "geohash", "geopos", "pfmerge",  # what may be left out
     "psubscribe",  # not a block of one
     "hscan", "zrank", "zrevrank",  # NOVALUES, WITHSCORE
+    "xadd", "xtrim",  # KEEPREF, DELREF, ACKED
 }  # fmt: skip
 """Commands whose arguments are described otherwise, most of them since 7.2."""
 KNOWN_OTHERWISE = {

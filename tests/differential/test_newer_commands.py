@@ -25,6 +25,24 @@ def test_streams(newer_pair: Pair, resp: int) -> None:
     run(newer_pair, NEWER_STREAMS, resp, examples=2 * EXAMPLES, first=FIRST)
 
 
+CHECKED_FIRST = """
+BITCOUNT n 0; BITCOUNT n x 1; BITCOUNT n 0 x BIT; BITCOUNT n 0 1 x; BITCOUNT n 0 1 BIT x; BITCOUNT n; BITCOUNT n 0 9 BIT
+BITCOUNT l 0; BITCOUNT l x 1; BITCOUNT l 0 1 x; BITCOUNT l; BITCOUNT s 0; BITCOUNT s -1 -2; BITCOUNT s x 0; BITCOUNT s 5
+BITPOS n 2; BITPOS n 1 x; BITPOS n 0 x; BITPOS n 1 0 1 x; BITPOS n 1 0 1 BIT x; BITPOS n 0 0 -1 BIT; BITPOS n 1 0 x BIT
+BITPOS l 2; BITPOS l 1 x; BITPOS l 1 0 x; BITPOS l 1 0 1 x; BITPOS l 1; BITPOS s 1 x; BITPOS s 0 0 x x; BITPOS n 0
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", CHECKED_FIRST)
+def test_arguments_are_checked_before_the_key_is_looked_at(newer_pair: Pair, line: str) -> None:
+    newer_pair.begin(2)
+    newer_pair.both([b"SET", b"s", b"abc"])
+    newer_pair.both([b"RPUSH", b"l", b"x"])
+    for command in line.split("; "):
+        ours, theirs = newer_pair.both(command.encode().split())
+        assert ours == theirs, command
+
+
 LINES = """
 XDELEX a IDS 2 1-1 9-9
 XDELEX a ACKED IDS 2 1-2 1-3
