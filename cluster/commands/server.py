@@ -149,7 +149,7 @@ def memory_usage(ctx: Context, key: bytes, *options: bytes) -> bytes:
         samples = parse_integer(count)
         if samples < 0:
             raise SyntaxFault
-    value = ctx.peek(key)
+    value = ctx.db.get(key)  # it takes its memory until it is deleted, whatever its deadline
     if value is None:
         return ctx.null
     return replies.integer(KEY_OVERHEAD_BYTES + len(key) + 33 + value_bytes(value, samples))
