@@ -18,7 +18,8 @@ from cluster.keyspace.stream import StreamValue
 from cluster.keyspace.stream_group import ConsumerGroup
 from cluster.keyspace.stream_id import id_text
 from cluster.keyspace.values import Value
-from cluster.protocol.replies import format_double, request
+from cluster.protocol.doubles import format_double
+from cluster.protocol.replies import request
 
 ITEMS_PER_COMMAND = 64
 CHUNK_BYTES = 64 * 1024
