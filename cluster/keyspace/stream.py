@@ -297,8 +297,11 @@ class StreamValue:
 
     def lag(self, group: ConsumerGroup) -> int | None:
         """How many entries a group has still to be given; None where that cannot be told."""
-        if not self.entries_added:
+        if not self.length:
             return 0
+        first = self.first_id
+        if group.last_id < first and self.max_deleted_id < first:
+            return self.length
         read = group.entries_read
         if read is None or self.has_tombstones(group.last_id):
             read = self.entries_up_to(group.last_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
@@ -23,6 +24,34 @@ def test_bitmaps(newer_pair: Pair, resp: int) -> None:
 @pytest.mark.parametrize("resp", [2, 3])
 def test_streams(newer_pair: Pair, resp: int) -> None:
     run(newer_pair, NEWER_STREAMS, resp, examples=2 * EXAMPLES, first=FIRST)
+
+
+def _lag_steps(rng: Random) -> Iterator[list[bytes]]:
+    """Entries that come, go and are read, in any order."""
+    yield [b"XADD", b"s", b"1", b"f", b"v"]
+    yield [b"XGROUP", b"CREATE", b"s", b"g", rng.choice([b"0", b"$"])]
+    for number in range(2, 16):
+        some_id = b"%d" % rng.randrange(1, 10)
+        yield rng.choice([
+            [b"XADD", b"s", b"%d" % number, b"f", b"v"],
+            [b"XADD", b"s", b"%d" % number, b"f", b"v"],
+            [b"XREADGROUP", b"GROUP", b"g", b"c", b"COUNT", rng.choice([b"1", b"2"]), b"STREAMS", b"s", b">"],
+            [b"XDEL", b"s", some_id],
+            [b"XTRIM", b"s", rng.choice([b"MAXLEN", b"MINID"]), rng.choice([b"0", b"1", b"2", b"3"])],
+            [b"XGROUP", b"SETID", b"s", b"g", rng.choice([some_id, b"0", b"$"])],
+        ])
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_what_a_group_has_still_to_read(newer_pair: Pair, seed: int) -> None:
+    """entries-read and lag of XINFO GROUPS."""
+    newer_pair.begin(2)
+    sent = []
+    for command in _lag_steps(Random(seed)):
+        sent.append(command)
+        newer_pair.both(command)
+        ours, theirs = newer_pair.both([b"XINFO", b"GROUPS", b"s"])
+        assert ours == theirs, sent
 
 
 CHECKED_FIRST = """
