@@ -42,7 +42,7 @@ def _lag_steps(rng: Random) -> Iterator[list[bytes]]:
         ])
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(50))
 def test_what_a_group_has_still_to_read(newer_pair: Pair, seed: int) -> None:
     """entries-read and lag of XINFO GROUPS."""
     newer_pair.begin(2)
