@@ -10,7 +10,7 @@ the thresholds change.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
 from cluster.keyspace.database import Database
@@ -22,7 +22,7 @@ from cluster.keyspace.set_value import SetValue
 from cluster.keyspace.sorted_set import SortedSetValue
 from cluster.keyspace.values import StreamValue, StringValue, Value
 
-SETTLED_AT_ONCE = 20_000
+SETTLED_AT_ONCE = 5_000
 """Keys whose encodings outlast a change of the thresholds: as many as take some milliseconds. Those of the rest follow
 the new ones at once."""
 _CONVERTED_BYTES = 1 << 62
@@ -159,6 +159,4 @@ def settle(databases: Iterable[Database], before: Thresholds) -> None:
 
 def _values(databases: Iterable[Database]) -> Iterator[Value]:
     for db in databases:
-        if len(db):
-            for space in db.spaces:
-                yield from space.values()
+        yield from chain.from_iterable(space.values() for space in db.spaces if space)
