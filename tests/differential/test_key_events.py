@@ -22,6 +22,10 @@ from tests.differential.test_against_redis import GRAMMARS
 from tests.system.waiting import wait_until
 
 EVERYTHING = "KEAmn"
+DEADLINE_S = 20.0
+END_CHANNEL = b"__key__:end"
+END = b"$11\r\n__key__:end\r\n$3\r\nend\r\n"
+"""What redis-server is asked to publish behind a command, so that all events of that have come when this has."""
 LISTEN = [b"PSUBSCRIBE", b"__key*__:*"]
 
 
@@ -39,8 +43,12 @@ class Listeners:
 
     def heard(self) -> tuple[list[object], list[object]]:
         """What came since: ours, redis-server's."""
-        self.pair.oracle(b"PING")  # what the last command led to has been sent by then
-        return _events(self.ours.received()), _events(received(self.theirs))
+        self.pair.other_oracle(b"PUBLISH", END_CHANNEL, b"end")
+        theirs = b""
+        self.theirs.settimeout(DEADLINE_S)
+        while not theirs.endswith(END):
+            theirs += self.theirs.recv(65_536)
+        return _events(self.ours.received()), _events(theirs)[:-1]
 
 
 NEW_CONSUMER = b"xgroup-createconsumer"
