@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cluster.commands.client_memory import clients_memory
 from cluster.process import cpu_seconds, system_memory_bytes
+from cluster.replication.facts import replication_facts
 from cluster.version import REDIS_VERSION, VERSION
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _stats(server: Server) -> Fields:
 
 
 def _replication(server: Server) -> Fields:
-    yield from server.replication.info()
+    yield from replication_facts(server, server.replication)
 
 
 def _cpu(_server: Server) -> Fields:

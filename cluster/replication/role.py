@@ -8,18 +8,17 @@ becomes primary can continue it: it takes a new id and remembers the old one up 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import trio
 
-from cluster.blocking import Wait
 from cluster.errors import CommandError
 from cluster.protocol import replies
 from cluster.replication.backlog import Backlog
 from cluster.replication.full_sync import FullSync
 from cluster.replication.replica_link import ReplicaLink
 from cluster.replication.replicas import Replica
+from cluster.replication.waits import ReplicaWaits
 
 if TYPE_CHECKING:
     from cluster.journal import Entry
@@ -49,7 +48,7 @@ class Replication:
         self.link: ReplicaLink | None = None
         self._full_syncs: list[FullSync] = []
         self._changed = trio.Event()
-        self._waits: dict[Wait, tuple[int, int]] = {}
+        self._waits = ReplicaWaits(server, self)
         self._written = 0  # the offset of the last write: what WAIT asks for
         self._last_ping_ms = 0
         self._no_replicas_since = 0
@@ -94,6 +93,21 @@ class Replication:
     @property
     def backlog_bytes(self) -> int:
         return 0 if self.backlog is None else len(self.backlog)
+
+    def begin_history(self, replid: str, offset: int, stream_db: str) -> None:
+        """The data are a primary's now, as of that place in its stream."""
+        self.replid, self.offset = replid, offset
+        self.second_replid, self.second_offset = NO_ID, -1
+        self.backlog = Backlog(self._server.config.repl_backlog_size, offset)
+        self.stand_in(stream_db)
+        self.disconnect_replicas()
+
+    def continue_as(self, replid: str) -> None:
+        """Our primary goes on from where we are; its stream may have got another id."""
+        if replid != self.replid:
+            self.second_replid, self.second_offset = self.replid, self.offset + 1
+            self.replid = replid
+            self.disconnect_replicas()
 
     def change_id(self) -> None:
         """Nobody can continue our stream from here on (DEBUG CHANGE-REPL-ID)."""
@@ -165,7 +179,7 @@ class Replication:
         replica.acknowledged = max(replica.acknowledged, offset)
         replica.acknowledged_ms = self._server.ctx.now_ms
         if self._waits:
-            self._serve_waits()
+            self._waits.serve()
 
     def good_replicas(self, now_ms: int) -> int:
         """Replicas that follow closely enough for min-replicas-to-write."""
@@ -186,41 +200,23 @@ class Replication:
         self._server.flush_journal()
         target = self._written
         while any(one.online and one.acknowledged < target for one in self.replicas.values()):
-            self.stream(_GET_ACK)
+            self.ask_for_acknowledgements()
             self._server.shell.end_batch()
             await trio.sleep(_CATCH_UP_SECONDS)
 
-    # -- WAIT ------------------------------------------------------------------------------------------------
+    def ask_for_acknowledgements(self) -> None:
+        self.stream(_GET_ACK)
 
     def count_acknowledged(self, offset: int) -> int:
+        """Replicas that have everything up to `offset`."""
         return sum(one.online and one.acknowledged >= offset for one in self.replicas.values())
 
     def wait(self, session: Session, count: int, timeout_ms: int) -> bytes | None:
         """WAIT: the reply, or None while the client is parked."""
-        server = self._server
-        if not server.ctx.allows_blocking:  # what the transaction itself writes goes out with the whole of it
+        if not self._server.ctx.allows_blocking:  # what the transaction itself writes goes out with the whole of it
             return replies.integer(self.count_acknowledged(self._written))
-        server.flush_journal()
-        target = self._written
-        reached = self.count_acknowledged(target)
-        if reached >= count:
-            return replies.integer(reached)
-        deadline = server.ctx.now_ms + timeout_ms if timeout_ms else None
-        wait = Wait(
-            session, keys=[], deadline_ms=deadline, retry=None,
-            on_timeout=lambda: replies.integer(self.count_acknowledged(target)),
-            on_end=lambda: self._waits.pop(wait, None),
-        )
-        self._waits[wait] = target, count
-        server.park(wait)
-        self.stream(_GET_ACK)
-        return None
-
-    def _serve_waits(self) -> None:
-        for wait, (target, count) in list(self._waits.items()):
-            reached = self.count_acknowledged(target)
-            if reached >= count:
-                self._server.waiting.end(wait, replies.integer(reached))
+        self._server.flush_journal()
+        return self._waits.wait(session, self._written, count, timeout_ms)
 
     # -- roles -----------------------------------------------------------------------------------------------
 
@@ -379,33 +375,3 @@ class Replication:
             if "failover" not in server.pause.causes:
                 server.flush_journal()
                 self.stream(_PING)
-
-    # -- facts -----------------------------------------------------------------------------------------------
-
-    def info(self) -> Iterator[tuple[str, object]]:
-        """The fields of INFO replication."""
-        server = self._server
-        now = server.clock_ms()
-        yield "role", "slave" if server.is_replica else "master"
-        if self.link is not None:
-            yield from self.link.info(now)
-            yield "slave_priority", server.config.replica_priority
-            yield "slave_read_only", int(server.config.replica_read_only)
-            yield "replica_announced", int(server.config.replica_announced)
-        yield "connected_slaves", len(self.replicas)
-        if server.config.min_replicas_to_write and server.config.min_replicas_max_lag:
-            yield "min_slaves_good_slaves", self.good_replicas(now)
-        for number, replica in enumerate(self.replicas.values()):
-            lag = max(0, now - replica.acknowledged_ms) // 1000
-            yield f"slave{number}", (
-                f"ip={replica.ip},port={replica.port},state={replica.state},offset={replica.acknowledged},lag={lag}"
-            )
-        yield "master_failover_state", "no-failover"
-        yield "master_replid", self.replid
-        yield "master_replid2", self.second_replid
-        yield "master_repl_offset", self.offset
-        yield "second_repl_offset", self.second_offset
-        yield "repl_backlog_active", int(self.backlog is not None)
-        yield "repl_backlog_size", server.config.repl_backlog_size
-        yield "repl_backlog_first_byte_offset", self.backlog.first if self.backlog is not None else 0
-        yield "repl_backlog_histlen", self.backlog_bytes
