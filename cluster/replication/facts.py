@@ -28,7 +28,7 @@ def replication_facts(server: Server, replication: Replication) -> Iterator[tupl
         yield f"slave{number}", (
             f"ip={replica.ip},port={replica.port},state={replica.state},offset={replica.acknowledged},lag={lag}"
         )
-    yield "master_failover_state", "no-failover"
+    yield "master_failover_state", replication.failover.state
     yield "master_replid", replication.replid
     yield "master_replid2", replication.second_replid
     yield "master_repl_offset", replication.offset

@@ -45,17 +45,23 @@ async def synchronize(server: Server, replication: Replication, wire: PrimaryWir
     """PSYNC: None when the stream simply goes on, else the history of the snapshot to come. `anew`: do not ask for a
     continuation."""
     if replication.backlog is not None and not anew:
-        wanted = (replication.replid.encode(), b"%d" % (replication.offset + 1))
+        wanted: tuple[bytes, ...] = (replication.replid.encode(), b"%d" % (replication.offset + 1))
         server.log("notice", f"Trying a partial resynchronization (request {replication.replid}:"
                              f"{replication.offset + 1}).")
     else:
         wanted = (b"?", b"-1")
+    failover = replication.failover
+    if failover.is_in_progress:
+        wanted = (*wanted, b"FAILOVER")
     answer = (await wire.ask(b"PSYNC", *wanted)).decode("utf-8", "replace").split()
     if answer[:1] == ["+CONTINUE"]:
         replication.continue_as(answer[1] if len(answer) > 1 else replication.replid)
+        failover.answered(accepted=True)
         server.log("notice", "Successful partial resynchronization with master.")
         return None
     if answer[:1] == ["+FULLRESYNC"] and len(answer) == 3 and answer[2].isdecimal():
         server.log("notice", f"Full resync from master: {answer[1]}:{answer[2]}")
+        failover.answered(accepted=True)
         return History(answer[1], int(answer[2]))
+    failover.answered(accepted=False)
     raise LinkError(f"Unexpected reply to PSYNC from master: {' '.join(answer)}")

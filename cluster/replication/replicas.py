@@ -19,6 +19,7 @@ class Replica:
         self.online = False
         self.is_old = False  # asked with SYNC: it acknowledges nothing (redis-cli --rdb)
         self.rdb_only = False
+        self.wants_keys = True  # else nothing but the functions
         self.acknowledged = 0
         self.acknowledged_ms = 0
         self.held: list[bytes] = []

@@ -15,6 +15,7 @@ import trio
 from cluster.errors import CommandError
 from cluster.protocol import replies
 from cluster.replication.backlog import Backlog
+from cluster.replication.failover import Failover
 from cluster.replication.full_sync import FullSync
 from cluster.replication.replica_link import ReplicaLink
 from cluster.replication.replicas import Replica
@@ -49,6 +50,7 @@ class Replication:
         self._full_syncs: list[FullSync] = []
         self._changed = trio.Event()
         self._waits = ReplicaWaits(server, self)
+        self.failover = Failover(server, self)
         self._written = 0  # the offset of the last write: what WAIT asks for
         self._last_ping_ms = 0
         self._no_replicas_since = 0
@@ -122,9 +124,22 @@ class Replication:
             session.replica = Replica(session)
         return session.replica
 
+    def take_over_from(self, replid: str) -> None:
+        """PSYNC FAILOVER: our primary, whose history `replid` is, wants us to be the primary. Raises CommandError."""
+        server = self._server
+        if self.link is None or server.cluster_enabled:
+            raise CommandError("ERR PSYNC FAILOVER can't be sent to a master.")
+        if replid != self.replid:
+            raise CommandError("ERR PSYNC FAILOVER replid must match my replid.")
+        server.log("warning", f"Failover request received for replid {replid}.")
+        self.become_independent()
+        server.log("notice", "MASTER MODE enabled (failover request)")
+
     def begin_sync(self, session: Session, replid: str, offset: int, *, old: bool = False) -> None:
         """PSYNC (or, `old`, SYNC): continue from `offset` if that can be, else send everything."""
         server = self._server
+        if self.failover.active:
+            raise CommandError("NOMASTERLINK Can't SYNC while failing over")
         if self.link is not None and not self.link.up:
             raise CommandError("NOMASTERLINK Can't SYNC while not connected with my master")
         server.flush_journal()
@@ -180,6 +195,8 @@ class Replication:
         replica.acknowledged_ms = self._server.ctx.now_ms
         if self._waits:
             self._waits.serve()
+        if self.failover.active:
+            self.failover.look(self._server.ctx.now_ms)
 
     def good_replicas(self, now_ms: int) -> int:
         """Replicas that follow closely enough for min-replicas-to-write."""
@@ -220,8 +237,26 @@ class Replication:
 
     # -- roles -----------------------------------------------------------------------------------------------
 
-    def follow(self, host: str, port: int, *, same_data: bool = False) -> None:
-        """Be a replica of that node from now on. `same_data`: what was taken from the primary before is its too."""
+    def become_replica_of(self, host: str, port: int, *, keep_id: bool = False) -> None:
+        """Outside a cluster: follow that node from now on, also after CONFIG REWRITE and a restart."""
+        self._server.is_replica = True
+        self._server.config.replace("replicaof", (host, port))
+        self.follow(host, port, keep_id=keep_id)
+        self._server.refresh_road()
+
+    def become_independent(self) -> None:
+        """Outside a cluster: follow nobody from now on."""
+        self._server.is_replica = False
+        self._server.config.replace("replicaof", None)
+        self.become_primary()
+        self._server.refresh_road()
+
+    def follow(self, host: str, port: int, *, same_data: bool = False, keep_id: bool = False) -> None:
+        """Be a replica of that node from now on. `same_data`: what was taken from the primary before is its too.
+        `keep_id`: it knows the id that our history has now.
+
+        Our own replicas stay: they hear of it when it turns out that the new primary's history is another.
+        """
         if self.link is not None and (self.link.host, self.link.port) == (host, port):
             return
         self._server.log("notice", f"Connecting to MASTER {host}:{port}")
@@ -232,11 +267,11 @@ class Replication:
         else:
             self._server.flush_journal()
             self._release_waiting()
-            if self.second_offset == self.offset + 1:
+            if self.second_offset == self.offset + 1 and not keep_id:
                 # Nothing was written under our own id: whoever continues the earlier history continues ours.
                 self.replid, self.second_replid = self.second_replid, self.replid
+                self.disconnect_replicas()
         self.link = ReplicaLink(self._server, self, host, port, in_step_ms)
-        self.disconnect_replicas()
         self._role_changed()
 
     def _release_waiting(self) -> None:
@@ -342,6 +377,7 @@ class Replication:
     def tick(self, now_ms: int) -> None:
         """The stream's heartbeat, and the limits of patience."""
         config = self._server.config
+        self.failover.look(now_ms)
         if self.replicas:
             self._tick_replicas(now_ms)
         elif (
