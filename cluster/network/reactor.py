@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from cluster import errors
-from cluster.network.limits import OutputLimit, client_class
+from cluster.network.limits import cut_off_text, output_limit
 from cluster.network.trio_needs import TrioNeeds
 
 if TYPE_CHECKING:
@@ -417,7 +417,7 @@ class Reactor:
     def _keep_writing(self, connection: Connection) -> None:
         """Ask for writability, unless the client has reached its output limit."""
         server = self._server
-        limit: OutputLimit = server.config.client_output_buffer_limit[client_class(connection.session)]
+        limit = output_limit(server.config, connection.session)
         now = server.ctx.now_ms
         kept = connection.pending_bytes
         over_soft = limit.soft_bytes and kept > limit.soft_bytes
@@ -430,10 +430,7 @@ class Reactor:
         if (limit.hard_bytes and kept > limit.hard_bytes) or (
             since is not None and now - since > limit.soft_seconds * 1000
         ):
-            server.log(
-                "warning", f"Client {connection.session.address} scheduled to be closed ASAP for overcoming of "
-                "output buffer limits."
-            )
+            server.log("warning", cut_off_text(server.config, connection.session, kept))
             server.stats.output_limit_disconnections += 1
             self._close(connection)
             return

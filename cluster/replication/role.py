@@ -16,7 +16,7 @@ from cluster.errors import CommandError
 from cluster.protocol import replies
 from cluster.replication.backlog import Backlog
 from cluster.replication.failover import Failover
-from cluster.replication.full_sync import FullSync
+from cluster.replication.full_syncs import FullSyncs
 from cluster.replication.replica_link import ReplicaLink
 from cluster.replication.replicas import Replica
 from cluster.replication.waits import ReplicaWaits
@@ -47,7 +47,7 @@ class Replication:
         self.backlog: Backlog | None = None
         self.replicas: dict[Session, Replica] = {}
         self.link: ReplicaLink | None = None
-        self._full_syncs: list[FullSync] = []
+        self._full_syncs = FullSyncs(server, self)
         self._changed = trio.Event()
         self._waits = ReplicaWaits(server, self)
         self.failover = Failover(server, self)
@@ -160,10 +160,10 @@ class Replication:
         else:
             if replid != "?" and not old:
                 server.stats.partial_syncs_err += 1
-            self._begin_full_sync(session, replica, old)
+            self._begin_full_sync(replica)
         server.refresh_road()
 
-    def _begin_full_sync(self, session: Session, replica: Replica, old: bool) -> None:
+    def _begin_full_sync(self, replica: Replica) -> None:
         server = self._server
         if self.backlog is None:
             # What was written so far was never numbered: no earlier history may be continued here.
@@ -171,17 +171,16 @@ class Replication:
             self.need_backlog()
         server.stats.full_syncs += 1
         server.log("notice", f"Starting full synchronization with replica {replica.name}")
-        if not old:
-            session.send(f"+FULLRESYNC {self.replid} {self.offset}\r\n".encode())
-        server.journal.selected = -1
-        sync = FullSync(server, replica)
-        if sync.run_at_once():
-            return
-        self._full_syncs.append(sync)
+        self._full_syncs.join(replica)
+
+    def hurry(self) -> None:
+        """There is a full sync to run."""
         self._changed.set()
 
     def replica_gone(self, session: Session) -> None:
-        if self.replicas.pop(session, None) is not None:
+        replica = self.replicas.pop(session, None)
+        if replica is not None:
+            replica.gone()
             self._server.log("notice", f"Connection with replica {session.address} lost.")
         if not self.replicas:
             self._no_replicas_since = self._server.ctx.now_ms
@@ -191,6 +190,7 @@ class Replication:
         replica = self.replicas.get(session)
         if replica is None:
             return
+        replica.has_snapshot = True
         replica.acknowledged = max(replica.acknowledged, offset)
         replica.acknowledged_ms = self._server.ctx.now_ms
         if self._waits:
@@ -366,9 +366,8 @@ class Replication:
             running: ReplicaLink | None = None
             while True:
                 self._changed = trio.Event()
-                for sync in self._full_syncs:
+                for sync in self._full_syncs.take_begun():
                     nursery.start_soon(sync.run)
-                self._full_syncs.clear()
                 if self.link is not None and self.link is not running:
                     nursery.start_soon(self.link.run)
                 running = self.link
@@ -378,6 +377,7 @@ class Replication:
         """The stream's heartbeat, and the limits of patience."""
         config = self._server.config
         self.failover.look(now_ms)
+        self._full_syncs.tick(now_ms)
         if self.replicas:
             self._tick_replicas(now_ms)
         elif (
@@ -392,10 +392,14 @@ class Replication:
     def _tick_replicas(self, now_ms: int) -> None:
         server = self._server
         timeout_ms = server.config.repl_timeout * 1000
-        most_held = server.config.client_output_buffer_limit["replica"].hard_bytes
         for session, replica in list(self.replicas.items()):
-            if most_held and replica.held_bytes > most_held:
-                server.log("warning", f"Disconnecting replica {replica.name}: too much to send after its full sync")
+            if replica.held is not None and replica.held.is_hopeless:
+                replica.trouble = (
+                    f"it is {len(replica.held)} bytes behind, which it will hardly make up for: the network is too "
+                    "slow for so many writes, or client-output-buffer-limit replica too low"
+                )
+            if replica.trouble:
+                server.log("warning", f"Disconnecting replica {replica.name} during its full sync: {replica.trouble}")
                 server.stats.output_limit_disconnections += 1
                 server.kill(session)
                 continue
@@ -405,9 +409,6 @@ class Replication:
         period_ms = server.config.repl_ping_replica_period * 1000
         if self.link is None and now_ms - self._last_ping_ms >= period_ms:
             self._last_ping_ms = now_ms
-            for replica in self.replicas.values():
-                if not replica.online:
-                    replica.session.send(b"\n")
             if "failover" not in server.pause.causes:
                 server.flush_journal()
                 self.stream(_PING)
