@@ -114,7 +114,8 @@ def _sized(name: str, size: int) -> Fields:
 
 def _persistence(server: Server) -> Fields:
     yield "loading", int(server.loading)
-    yield "async_loading", 0
+    link = server.replication.link
+    yield "async_loading", int(link is not None and link.is_loading)
     yield from server.persistence.info()
 
 

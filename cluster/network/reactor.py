@@ -81,6 +81,7 @@ class Reactor:
         server.shell.watch = self._watch
         server.shell.unwatch = self._unwatch
         server.shell.hang_up = self.close_session
+        server.shell.gather_output = _gather_output
         server.shell.let_go = self._let_go
         server.shell.end_batch = lambda: self.finish_batch([])
 
@@ -459,6 +460,12 @@ class Reactor:
     def _wake(self) -> None:
         if self._wake_fd >= 0 and not self._serving:
             os.eventfd_write(self._wake_fd, 1)
+
+
+def _gather_output(session: Session) -> None:
+    connection = session.transport
+    if isinstance(connection, Connection) and connection.sock.family != socket.AF_UNIX:
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
 
 
 def _connections(sessions: list[Session]) -> list[Connection]:

@@ -44,8 +44,10 @@ class ReplicaLink:
         self.state = "connect"
         self.heard_ms = server.clock_ms()
         self.in_step_ms = in_step_ms
-        self.down_since_ms = self.heard_ms
-        self.sync_left = -1
+        self.down_since_ms: int | None = None  # never: it was not up yet
+        self.sync_total = -1  # bytes of the snapshot under way; -1: not known
+        self.sync_read = 0
+        self.is_loading = False
         self._stopped = False
         self._scope: trio.CancelScope | None = None
         self._applier: StreamApplier | None = None
@@ -90,7 +92,7 @@ class ReplicaLink:
             self.down_since_ms = self._server.clock_ms()
         self.up = False
         self.state = "connect"
-        self.sync_left = -1
+        self.sync_total, self.sync_read = -1, 0
         if self._applier is not None:
             self._server.disconnect(self._applier.session)
             self._applier = None
@@ -163,10 +165,10 @@ class ReplicaLink:
         costs more than the writes.
         """
         shell = self._server.shell
-        data = bytes(wire.buffer)
+        for at in range(0, len(wire.buffer), READ_BYTES):
+            self.apply(bytes(wire.buffer[at : at + READ_BYTES]))
+            await trio.lowlevel.checkpoint()
         wire.buffer.clear()
-        if data:
-            self.apply(data)
         fd = wire.stream.socket.fileno()
         ended = trio.Event()
         failures: list[Exception] = []
@@ -230,9 +232,15 @@ class ReplicaLink:
         yield "slave_read_repl_offset", self._replication.offset
         yield "slave_repl_offset", self._replication.offset
         if self.state == "sync":
-            yield "master_sync_left_bytes", self.sync_left
+            total, read = self.sync_total, self.sync_read
+            yield "master_sync_total_bytes", total
+            yield "master_sync_read_bytes", read
+            yield "master_sync_left_bytes", total - read
+            yield "master_sync_perc", f"{100 * read / total if total > 0 else 0:.2f}"
+            yield "master_sync_last_io_seconds_ago", max(0, now_ms - self.heard_ms) // 1000
         if not self.up:
-            yield "master_link_down_since_seconds", max(0, now_ms - self.down_since_ms) // 1000
+            down_ms = self.down_since_ms
+            yield "master_link_down_since_seconds", -1 if down_ms is None else max(0, now_ms - down_ms) // 1000
 
 
 def _cause(error: BaseException) -> str:

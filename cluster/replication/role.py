@@ -146,6 +146,8 @@ class Replication:
         replica = self.replica_of(session)
         session.is_replica_link = True
         session.refresh()
+        if server.config.repl_disable_tcp_nodelay:
+            server.shell.gather_output(session)
         self.replicas[session] = replica
         replica.acknowledged_ms = server.ctx.now_ms
         known = replid == self.replid or (replid == self.second_replid and offset <= self.second_offset)

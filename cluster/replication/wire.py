@@ -65,3 +65,17 @@ class PrimaryWire:
         self._link.heard_ms = self._server.clock_ms()
         self._server.stats.replication_input_bytes += len(data)
         self.buffer += data
+
+    async def read_ahead(self, most: int) -> None:
+        """Read on for as long as there is more, and no more than `most` bytes unused (0: without a limit). The end of
+        the connection is not told: whoever reads next will meet it."""
+        while not most or len(self.buffer) < most:
+            try:
+                data = await self.stream.receive_some(READ_BYTES)
+            except (OSError, trio.BrokenResourceError):
+                return
+            if not data:
+                return
+            self._link.heard_ms = self._server.clock_ms()
+            self._server.stats.replication_input_bytes += len(data)
+            self.buffer += data
