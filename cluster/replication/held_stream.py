@@ -31,6 +31,11 @@ class HeldStream:
         return self.memory_bytes + self._end - self._read_at
 
     @property
+    def pieces(self) -> int:
+        """In memory."""
+        return len(self._chunks)
+
+    @property
     def in_file(self) -> bool:
         return self._file >= 0
 

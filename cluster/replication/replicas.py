@@ -54,6 +54,11 @@ class Replica:
             return "online"
         return "wait_bgsave" if self.held is None else "send_bulk"
 
+    @property
+    def held_memory(self) -> tuple[int, int]:
+        """Pieces of the stream that are held in memory, and their bytes."""
+        return (0, 0) if self.held is None else (self.held.pieces, self.held.memory_bytes)
+
     def take(self, data: bytes) -> None:
         """Bytes of the stream."""
         if self.online:

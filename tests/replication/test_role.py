@@ -328,6 +328,7 @@ def test_a_replica_that_falls_hopelessly_behind_in_its_full_sync_is_let_go_and_t
     assert hung_up == [], "more than the limit is no reason: it lies in a file"
     assert receiving.held is not None
     assert receiving.held.in_file
+    assert b"mem_clients_slaves" in node("INFO", "memory")
     wrote(node, "SET", "a", "x" * 1000)
     node.server.replication.tick(node.now_ms)
     assert hung_up == [replica.session]
