@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from cluster.commands.context import Context
 from cluster.commands.registry import (
@@ -20,9 +19,7 @@ from cluster.commands.registry import (
 from cluster.errors import CommandError, NotAnInteger, SyntaxFault
 from cluster.keyspace.numbers import INT64_MAX, parse_integer
 from cluster.protocol import replies
-
-if TYPE_CHECKING:
-    from cluster.replication.replicas import Replica
+from cluster.replication.replicas import KNOWN_CAPABILITIES, Replica
 
 _SYNC_FLAGS = {ADMIN, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT}
 _HIGHEST_PORT = 65_535
@@ -95,7 +92,9 @@ def _note_option(replica: Replica, word: bytes, value: bytes, name: bytes) -> No
             )
         replica.announced_ip = value.decode("utf-8", "replace")
     elif word == b"capa":
-        replica.capabilities.add(value.decode("utf-8", "replace").lower())
+        capability = value.decode("utf-8", "replace").lower()
+        if capability in KNOWN_CAPABILITIES:
+            replica.capabilities.add(capability)
     elif word == b"rdb-only":
         number = parse_integer(value)
         if number not in (0, 1):

@@ -142,8 +142,15 @@ class ReplicaLink:
     def apply(self, data: bytes) -> None:
         """Bytes of the stream."""
         assert self._applier is not None
-        self.heard_ms = self.in_step_ms = self._server.clock_ms()
-        self._applier.apply(data)
+        server, replication = self._server, self._replication
+        self.heard_ms = self.in_step_ms = server.clock_ms()
+        if server.journal.entries:  # what clients wrote here is not the primary's
+            server.flush_journal()
+        replication.applies_stream = True
+        try:
+            self._applier.apply(data)
+        finally:
+            replication.applies_stream = False
 
     async def _follow(self, wire: PrimaryWire) -> None:
         self.begin_stream()

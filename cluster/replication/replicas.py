@@ -10,6 +10,8 @@ from cluster.replication.held_stream import HeldStream
 if TYPE_CHECKING:
     from cluster.network.session import Session
 
+KNOWN_CAPABILITIES = frozenset({"eof", "psync2"})
+
 
 class Replica:
     """First it waits for a snapshot to begin; then the stream is `held` until it has it; then it is `online`."""

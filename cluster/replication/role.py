@@ -17,6 +17,7 @@ from cluster.protocol import replies
 from cluster.replication.backlog import Backlog
 from cluster.replication.failover import Failover
 from cluster.replication.full_syncs import FullSyncs
+from cluster.replication.own_keys import OwnKeys
 from cluster.replication.replica_link import ReplicaLink
 from cluster.replication.replicas import Replica
 from cluster.replication.waits import ReplicaWaits
@@ -51,6 +52,8 @@ class Replication:
         self._changed = trio.Event()
         self._waits = ReplicaWaits(server, self)
         self.failover = Failover(server, self)
+        self.own_keys = OwnKeys(server)
+        self.applies_stream = False  # what is journaled now came from our primary
         self._written = 0  # the offset of the last write: what WAIT asks for
         self._last_ping_ms = 0
         self._no_replicas_since = 0
@@ -63,6 +66,8 @@ class Replication:
     def feed(self, entries: list[Entry]) -> bytes | None:
         """A batch's effects. A replica has passed on its primary's own bytes already. The bytes of the stream, if there
         is one."""
+        if self.link is not None and entries and not (self.applies_stream or self._server.is_read_only):
+            self.own_keys.note(entries)
         if not entries or self.backlog is None or self.link is not None:
             return None
         encoded = self._server.journal.encode(entries)
@@ -290,6 +295,7 @@ class Replication:
             return
         self.link.stop()
         self.link = None
+        self.own_keys.clear()
         self.second_replid, self.second_offset = self.replid, self.offset + 1
         self.replid = self._new_id()
         self._written = self.offset
@@ -380,6 +386,8 @@ class Replication:
         config = self._server.config
         self.failover.look(now_ms)
         self._full_syncs.tick(now_ms)
+        if self.own_keys:
+            self.own_keys.expire(now_ms)
         if self.replicas:
             self._tick_replicas(now_ms)
         elif (

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cluster.replication.role import Replication
     from cluster.server import Server
 
+_SHOWN_BYTES = 64
+
 
 class StreamApplier:
     """`session` is whose commands they are: a client like others to MONITOR and CLIENT LIST."""
@@ -58,8 +60,7 @@ class StreamApplier:
                     # GETACK asks for the offset, which does not hold this command itself yet.
                     self._pass_on(commands[passed:index])
                     passed = index
-            session.run_one(commands[index])
-            session.out.clear()
+            self._run_unusual(commands[index])
             index += 1
             if session.transaction is None:
                 closed = index
@@ -74,6 +75,15 @@ class StreamApplier:
         self._server.shell.end_batch()
         if broken is not None:
             raise broken
+
+    def _run_unusual(self, arguments: list[bytes]) -> None:
+        stats = self._server.stats
+        failures = stats.error_replies
+        self.session.run_one(arguments)
+        self.session.out.clear()
+        if stats.error_replies != failures:
+            name = arguments[0][:_SHOWN_BYTES].decode("utf-8", "replace")
+            self._server.log("warning", f"The master sent a command that fails here: '{name}'")
 
     def _apply_plain(self, session: Session, commands: list[list[bytes]], index: int) -> int:
         """From `index` on, run the writes to keys at plain positions, which is most of any stream, straight by their

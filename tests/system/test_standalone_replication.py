@@ -299,8 +299,9 @@ def test_the_log_says_why_a_replica_was_cut_off(harness: Harness) -> None:
 # -- full syncs --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["disabled", "on-empty-db", "swapdb"])
-@pytest.mark.parametrize("primary", ["ours", "redis"])
+@pytest.mark.parametrize(
+    ("primary", "mode"), [("redis", "disabled"), ("redis", "on-empty-db"), ("ours", "swapdb"), ("redis", "swapdb")]
+)
 def test_repl_diskless_load(harness: Harness, primary: ServerKind, mode: str) -> None:
     pair = Pair(harness.server(ALONE, kind=primary), harness.server({**ALONE, "repl-diskless-load": mode}, kind="ours"))
     fill(pair.primary)
