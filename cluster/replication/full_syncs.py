@@ -46,6 +46,7 @@ class FullSyncs:
         replid, offset = begun.history if begun is not None else self._history
         if not replica.is_old:
             replica.session.send(f"+FULLRESYNC {replid} {offset}\r\n".encode())
+        replica.snapshot_offset = offset
         if replica.held is None:
             replica.hold()
         self._server.journal.selected = -1

@@ -11,8 +11,8 @@ import os
 from collections import deque
 from pathlib import Path
 
-FILE_LIMITS = 8
-"""So many times the limit of the memory may lie in the file: who falls further behind will never catch up."""
+MOST_FILE_BYTES = 2 << 30
+"""Who falls further behind than that will hardly ever catch up, and the disk is there for others, too."""
 
 
 class HeldStream:
@@ -42,7 +42,7 @@ class HeldStream:
     @property
     def is_hopeless(self) -> bool:
         """More than the replica can ever make up for."""
-        return bool(self._limit) and len(self) > self._limit * (1 + FILE_LIMITS)
+        return self._end - self._read_at > MOST_FILE_BYTES
 
     def append(self, data: bytes) -> None:
         """Raises OSError when the file cannot be written."""

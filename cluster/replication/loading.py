@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 KEYS_PER_SLICE = 2_000
 """Keys loaded before the clients have a turn."""
-SIGN_OF_LIFE_MS = 1_000
-"""redis-server gives a replica up that it does not hear of for repl-timeout, and that may be short."""
+SIGN_OF_LIFE_MS = 200
+"""redis-server gives a replica up that it does not hear of for repl-timeout, and that may be short; and the first sign
+may come before it is ready to take it for what it says."""
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class Snapshot:
 async def load_snapshot(
     server: Server, source: BinaryIO, still_here: Callable[[], Awaitable[None]]
 ) -> Snapshot:
-    """Load in slices what `source` gives; `still_here` is called when it begins, and about every second. Raises
+    """Load in slices what `source` gives; `still_here` is called when it begins, and now and then. Raises
     RdbError."""
     memory = server.memory
     snapshot = Snapshot([Database(db.index) for db in server.databases], [{} for _ in server.databases])

@@ -25,7 +25,8 @@ class Replica:
         self.is_old = False  # asked with SYNC: it acknowledges nothing (redis-cli --rdb)
         self.rdb_only = False
         self.wants_keys = True  # else nothing but the functions
-        self.has_snapshot = False  # it has said so, by acknowledging something
+        self.has_snapshot = False  # it has said so, by acknowledging what its snapshot holds
+        self.snapshot_offset = 0
         self.acknowledged = 0
         self.acknowledged_ms = 0
         self.held: HeldStream | None = None

@@ -197,7 +197,8 @@ class Replication:
         replica = self.replicas.get(session)
         if replica is None:
             return
-        replica.has_snapshot = True
+        if offset >= replica.snapshot_offset or replica.is_old:
+            replica.has_snapshot = True
         replica.acknowledged = max(replica.acknowledged, offset)
         replica.acknowledged_ms = self._server.ctx.now_ms
         if self._waits:

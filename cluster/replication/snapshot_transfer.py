@@ -85,8 +85,9 @@ async def _load(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wire.read_ahead, server.config.client_output_buffer_limit["replica"].hard_bytes)
             try:
-                # An empty line is how a replica says that it is still there.
-                snapshot = await load_snapshot(server, source, lambda: wire.stream.send_all(b"\n"))
+                # That much of the stream acknowledged says that we are still there, and have the whole snapshot: a
+                # redis-server that sent it as it made it keeps the stream to itself until then, in its memory.
+                snapshot = await load_snapshot(server, source, lambda: wire.send(b"REPLCONF", b"ACK", b"0"))
             except (RdbError, OSError, trio.BrokenResourceError) as error:
                 failure = error  # raised again outside, where no nursery wraps it into a group
             nursery.cancel_scope.cancel()

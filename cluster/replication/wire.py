@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from cluster.server import Server
 
 READ_BYTES = 64 * 1024
+AHEAD_READ_BYTES = 1 << 20
+"""At once while a snapshot is loaded, which leaves little time between its slices."""
 LINE_LIMIT_BYTES = 1024
 CLOSED = "I/O error reading from the master: connection closed"
 SILENT = "MASTER timeout: no data nor PING received..."
@@ -71,7 +73,7 @@ class PrimaryWire:
         the connection is not told: whoever reads next will meet it."""
         while not most or len(self.buffer) < most:
             try:
-                data = await self.stream.receive_some(READ_BYTES)
+                data = await self.stream.receive_some(AHEAD_READ_BYTES)
             except (OSError, trio.BrokenResourceError):
                 return
             if not data:

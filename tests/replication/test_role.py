@@ -10,6 +10,7 @@ import pytest
 from cluster.network.session import Session
 from cluster.persistence.rdb_reader import Entry, load_rdb
 from cluster.protocol.replies import request
+from cluster.replication import held_stream
 from cluster.replication.role import NO_ID
 from tests.commands.in_process import Client, InProcessNode
 
@@ -312,8 +313,9 @@ def test_data_are_of_no_age_until_the_link_to_their_primary_was_up(node: InProce
 
 
 def test_a_replica_that_falls_hopelessly_behind_in_its_full_sync_is_let_go_and_the_log_says_why(
-    node: InProcessNode,
+    node: InProcessNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(held_stream, "MOST_FILE_BYTES", 8000)
     node("CONFIG", "SET", "client-output-buffer-limit", "replica 1000 0 0")
     hung_up: list[Session] = []
     node.server.shell.hang_up = hung_up.append
@@ -322,7 +324,7 @@ def test_a_replica_that_falls_hopelessly_behind_in_its_full_sync_is_let_go_and_t
     receiving = node.server.replication.replicas[replica.session]
     receiving.online = False  # as while its snapshot is under way
     receiving.hold()
-    for _ in range(8):
+    for _ in range(7):
         wrote(node, "SET", "a", "x" * 1000)
     node.server.replication.tick(node.now_ms)
     assert hung_up == [], "more than the limit is no reason: it lies in a file"
