@@ -56,9 +56,6 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
         server.refresh_observed()
         server.refresh_road()
 
-    def road(_config: Configuration) -> None:
-        server.refresh_road()
-
     def slow(_config: Configuration) -> None:
         limit = config.slowlog_log_slower_than
         server.slow_ns = limit * 1000 if limit >= 0 else _NEVER_NS
@@ -87,7 +84,9 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     config.on_change(["requirepass"], password)
     config.on_change(["maxmemory", "maxmemory-policy", "replica-ignore-maxmemory"], memory)
     config.on_change(["notify-keyspace-events"], server.key_events.configure)
-    config.on_change(["min-replicas-to-write", "min-replicas-max-lag"], road)
+    for name in ("min-replicas-to-write", "min-replicas-max-lag", "replica-read-only"):
+        config.on_change([name], lambda _: server.refresh_road())
+    config.on_change(["replica-serve-stale-data"], lambda _: server.replication.link_changed())
     config.on_change(["slowlog-log-slower-than", "slowlog-max-len"], slow)
     config.on_change(["loglevel"], level)
     config.on_change(["proto-max-bulk-len"], bulk_limit)

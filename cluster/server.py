@@ -184,13 +184,13 @@ class Server:
         """Recompute `unusual`: whether every command must take the long road."""
         persistence = getattr(self, "persistence", None)
         memory = getattr(self, "memory", None)
+        self.table.take_writes(self.cluster_enabled or not self.is_read_only)
         self.unusual = bool(
             self.loading
             or self.pause.active
             or self.monitors
             or (memory is not None and memory.is_over and self.may_evict)
             or self.serves_stale_only
-            or (self.is_replica and not self.cluster_enabled)
             or (self.config.min_replicas_to_write and self.config.min_replicas_max_lag)
             or (persistence is not None and persistence.refuses_writes)
         )

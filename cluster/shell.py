@@ -29,6 +29,8 @@ class Shell:
     """A waiting client's deadline may be earlier than the next tick."""
     hang_up: Callable[[Session], None] = _nothing
     """Close a client's connection at once."""
+    gather_output: Callable[[Session], None] = _nothing
+    """Let the system gather small sends to this client into larger packets (no TCP_NODELAY)."""
     let_go: Callable[[bool], None] = _nothing
     """Send the replies that were withheld, or (False) hang up on those who wait for them."""
     end_batch: Callable[[], None] = _nothing

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from cluster.replication.replicas import Replica
+
 if TYPE_CHECKING:
     from cluster.network.session import Session
     from cluster.server import Server
@@ -50,9 +52,9 @@ def client_memory(session: Session, arguments: int = 0) -> ClientMemory:
             transaction += sys.getsizeof(words) + sum(map(sys.getsizeof, words))
     made = _sum_of_lengths(session.out)
     pending: Sized = getattr(session.transport, "pending", ())
-    held_for_snapshot: list[bytes] = getattr(session.replica, "held", [])
-    chunks = len(pending) + len(held_for_snapshot)
-    unsent = session.out_bytes + _sum_of_lengths(held_for_snapshot) + chunks * _CHUNK_BYTES
+    held_chunks, held_bytes = session.replica.held_memory if isinstance(session.replica, Replica) else (0, 0)
+    chunks = len(pending) + held_chunks
+    unsent = session.out_bytes + held_bytes + chunks * _CHUNK_BYTES
     watched = sum(sys.getsizeof(where) + sys.getsizeof(where[1]) for where in session.watched)
     listening = 0
     if session.subscribed is not None:

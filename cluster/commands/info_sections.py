@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cluster.commands.client_memory import clients_memory
 from cluster.process import cpu_seconds, system_memory_bytes
+from cluster.replication.facts import replication_facts
 from cluster.version import REDIS_VERSION, VERSION
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ def _sized(name: str, size: int) -> Fields:
 
 def _persistence(server: Server) -> Fields:
     yield "loading", int(server.loading)
-    yield "async_loading", 0
+    link = server.replication.link
+    yield "async_loading", int(link is not None and link.is_loading)
     yield from server.persistence.info()
 
 
@@ -148,7 +150,7 @@ def _stats(server: Server) -> Fields:
     yield "pubsubshard_channels", len(server.pubsub.shard_channels.listeners)
     yield "latest_fork_usec", stats.last_fork_usec
     yield "migrate_cached_sockets", stats.migrate_sockets
-    yield "slave_expires_tracked_keys", 0
+    yield "slave_expires_tracked_keys", len(server.replication.own_keys)
     yield "tracking_total_keys", 0
     yield "tracking_total_items", 0
     yield "tracking_total_prefixes", 0
@@ -159,7 +161,7 @@ def _stats(server: Server) -> Fields:
 
 
 def _replication(server: Server) -> Fields:
-    yield from server.replication.info()
+    yield from replication_facts(server, server.replication)
 
 
 def _cpu(_server: Server) -> Fields:

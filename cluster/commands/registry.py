@@ -175,13 +175,20 @@ class CommandTable:
     def __init__(self, commands: Iterable[Command]) -> None:
         self.commands: dict[str, Command] = {}
         self.by_bytes: dict[bytes, Command] = {}
-        self.fast: dict[bytes, Command] = {}  # those of `by_bytes` that may go straight to their handler
+        self.plain: dict[bytes, Command] = {}  # those of `by_bytes` that may go straight to their handler
+        self.fast: dict[bytes, Command] = {}  # those of them that a client may send so: all, or those that write not
         for one in sorted(commands, key=lambda entry: "|" in entry.full_name):
             self._add(one)
         self._find_fast()
 
     def _find_fast(self) -> None:
-        self.fast = {name: entry for name, entry in self.by_bytes.items() if entry.road != ROAD_ROUTED}
+        self.plain = {name: entry for name, entry in self.by_bytes.items() if entry.road != ROAD_ROUTED}
+        self.fast = self.plain
+
+    def take_writes(self, taken: bool) -> None:
+        """Whether clients may write. Where not, all else still goes the fast road."""
+        if taken is not (self.fast is self.plain):
+            self.fast = self.plain if taken else {name: one for name, one in self.plain.items() if not one.writes}
 
     def _add(self, entry: Command) -> None:
         if "|" in entry.full_name:

@@ -1,6 +1,8 @@
-"""PSYNC, SYNC, REPLCONF, REPLICAOF, ROLE, WAIT."""
+"""PSYNC, SYNC, REPLCONF, REPLICAOF, FAILOVER, ROLE, WAIT."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from cluster.commands.context import Context
 from cluster.commands.registry import (
@@ -17,17 +19,24 @@ from cluster.commands.registry import (
 from cluster.errors import CommandError, NotAnInteger, SyntaxFault
 from cluster.keyspace.numbers import INT64_MAX, parse_integer
 from cluster.protocol import replies
+from cluster.replication.replicas import KNOWN_CAPABILITIES, Replica
 
 _SYNC_FLAGS = {ADMIN, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT}
 _HIGHEST_PORT = 65_535
+_LONGEST_ADDRESS = 256
 
 
 @command("PSYNC", arity=-3, flags=_SYNC_FLAGS, group="server", since="2.8.0",
          summary="Asks for the replication stream, from an offset if it can be.", syntax="replicationid offset:integer")
-def psync(ctx: Context, replid: bytes, offset: bytes, *_options: bytes) -> bytes | None:
+def psync(ctx: Context, replid: bytes, offset: bytes, *options: bytes) -> bytes | None:
     if ctx.client.is_replica_link:
         return None
-    ctx.server.replication.begin_sync(ctx.client, replid.decode("ascii", "replace"), parse_integer(offset))
+    replication = ctx.server.replication
+    history = replid.decode("ascii", "replace")
+    if options and options[0].lower() == b"failover":
+        replication.take_over_from(history)
+    _check_sync(ctx)
+    replication.begin_sync(ctx.client, history, parse_integer(offset))
     return None
 
 
@@ -36,10 +45,20 @@ def psync(ctx: Context, replid: bytes, offset: bytes, *_options: bytes) -> bytes
 def sync(ctx: Context) -> bytes | None:
     if ctx.client.is_replica_link:
         return None
+    _check_sync(ctx)
     replication = ctx.server.replication
     replication.replica_of(ctx.client).is_old = True
     replication.begin_sync(ctx.client, "?", -1, old=True)
     return None
+
+
+def _check_sync(ctx: Context) -> None:
+    """A snapshot cannot be told from replies that are still on their way."""
+    if ctx.client.out or ctx.client.out_bytes:
+        raise CommandError("ERR SYNC and PSYNC are invalid with pending output")
+    replica = ctx.server.replication.replica_of(ctx.client)
+    if not replica.wants_keys and "eof" not in replica.capabilities:
+        raise CommandError("ERR Filtered replica requires EOF capability")
 
 
 @command("REPLCONF", arity=-1, flags={ADMIN, NOSCRIPT, LOADING, STALE, ALLOW_BUSY}, group="server", since="3.0.0",
@@ -58,18 +77,36 @@ def replconf(ctx: Context, *options: bytes) -> bytes | None:
             if replication.link is not None:
                 replication.link.acknowledge()
             return None
-        replica = replication.replica_of(ctx.client)
-        if word == b"listening-port":
-            replica.port = parse_integer(value)
-        elif word == b"ip-address":
-            replica.announced_ip = value.decode("utf-8", "replace")
-        elif word == b"capa":
-            replica.capabilities.add(value.decode("utf-8", "replace").lower())
-        elif word == b"rdb-only":
-            replica.rdb_only = parse_integer(value) == 1
-        elif word not in (b"rdb-filter-only", b"version"):
-            raise CommandError(f"ERR Unrecognized REPLCONF option: {name.decode('utf-8', 'replace')}")
+        _note_option(replication.replica_of(ctx.client), word, value, name)
     return replies.OK
+
+
+def _note_option(replica: Replica, word: bytes, value: bytes, name: bytes) -> None:
+    """What a replica says of itself before it asks for the stream."""
+    if word == b"listening-port":
+        replica.port = parse_integer(value)
+    elif word == b"ip-address":
+        if len(value) >= _LONGEST_ADDRESS:
+            raise CommandError(
+                f"ERR REPLCONF ip-address provided by replica instance is too long: {len(value)} bytes"
+            )
+        replica.announced_ip = value.decode("utf-8", "replace")
+    elif word == b"capa":
+        capability = value.decode("utf-8", "replace").lower()
+        if capability in KNOWN_CAPABILITIES:
+            replica.capabilities.add(capability)
+    elif word == b"rdb-only":
+        number = parse_integer(value)
+        if number not in (0, 1):
+            raise CommandError("ERR value is out of range, value must between 0 and 1")
+        replica.rdb_only = number == 1
+    elif word == b"rdb-filter-only":
+        wanted = [part.lower() for part in value.split()]
+        if b"functions" not in wanted and wanted:
+            raise CommandError(f"ERR Unsupported rdb-filter-only option: {wanted[0].decode('utf-8', 'replace')}")
+        replica.wants_keys = False
+    elif word != b"version":
+        raise CommandError(f"ERR Unrecognized REPLCONF option: {name.decode('utf-8', 'replace')}")
 
 
 @command("REPLICAOF", arity=3, flags={ADMIN, NOSCRIPT, STALE, NO_ASYNC_LOADING}, group="server", since="5.0.0",
@@ -82,12 +119,15 @@ def replicaof(ctx: Context, host: bytes, port: bytes) -> bytes:
     if server.cluster_enabled:
         raise CommandError("ERR REPLICAOF not allowed in cluster mode.")
     replication = server.replication
+    if replication.failover.active:
+        raise CommandError("ERR REPLICAOF not allowed while failing over.")
     if host.lower() == b"no" and port.lower() == b"one":
-        server.is_replica = False
-        ctx.config.replace("replicaof", None)
-        replication.become_primary()
-        server.refresh_road()
+        if server.is_replica:
+            replication.become_independent()
+            server.log("notice", f"MASTER MODE enabled (user request from '{ctx.client.address}')")
         return replies.OK
+    if ctx.client.is_replica_link:
+        raise CommandError("ERR Command is not valid when client is a replica.")
     try:
         number = parse_integer(port)
     except NotAnInteger:
@@ -98,11 +138,47 @@ def replicaof(ctx: Context, host: bytes, port: bytes) -> bytes:
     link = replication.link
     if link is not None and (link.host, link.port) == (name, number):
         return replies.simple("OK Already connected to specified master")
-    server.is_replica = True
-    ctx.config.replace("replicaof", (name, number))
-    replication.follow(name, number)
-    server.refresh_road()
+    replication.become_replica_of(name, number)
+    server.log("notice", f"REPLICAOF {name}:{number} enabled (user request from '{ctx.client.address}')")
     return replies.OK
+
+
+@command("FAILOVER", arity=-1, flags={ADMIN, NOSCRIPT, STALE}, group="server", since="6.2.0",
+         summary="Hands over to a replica, without a lost write.",
+         syntax="[TO (host port:integer [FORCE])] [ABORT] [TIMEOUT milliseconds:integer]")
+def failover(ctx: Context, *options: bytes) -> bytes:
+    if ctx.server.cluster_enabled:
+        raise CommandError("ERR FAILOVER not allowed in cluster mode.")
+    failover = ctx.server.replication.failover
+    if len(options) == 1 and options[0].lower() == b"abort":
+        failover.abort()
+        return replies.OK
+    target: tuple[str, int] | None = None
+    timeout_ms = 0
+    forced = False
+    words = iter(options)
+    for word in words:
+        name = word.lower()
+        if name == b"timeout" and not timeout_ms:
+            timeout_ms = parse_integer(_next(words))
+            if timeout_ms <= 0:
+                raise CommandError("ERR FAILOVER timeout must be greater than 0")
+        elif name == b"to" and target is None:
+            host, port = _next(words), _next(words)
+            target = host.decode("utf-8", "surrogateescape"), parse_integer(port)
+        elif name == b"force" and not forced:
+            forced = True
+        else:
+            raise SyntaxFault
+    failover.start(target, timeout_ms, forced=forced)
+    return replies.OK
+
+
+def _next(words: Iterator[bytes]) -> bytes:
+    word = next(words, None)
+    if word is None:
+        raise SyntaxFault
+    return word
 
 
 @command("ROLE", arity=1, flags={NOSCRIPT, LOADING, STALE, FAST}, group="server", since="2.8.12",

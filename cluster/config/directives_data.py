@@ -114,20 +114,21 @@ REPLICATION = Section(
             about="clients cannot write to a replica",
         ),
         Directive(
-            name="repl-diskless-sync", kind=YesNo(), default="yes", effect=ACCEPTED,
-            about="whether a full sync goes through a file follows from its size",
+            name="repl-diskless-sync", kind=YesNo(), default="yes",
+            about="a full sync of more than 5000 keys is sent as it is made, not written to a file first",
         ),
         Directive(
-            name="repl-diskless-sync-delay", kind=Integer(), default="5", effect=ACCEPTED,
-            about="a full sync starts at once",
+            name="repl-diskless-sync-delay", kind=Integer(), default="5",
+            about="seconds for which such a full sync waits for more replicas",
         ),
         Directive(
-            name="repl-diskless-sync-max-replicas", kind=Integer(), default="0", effect=ACCEPTED,
-            about="a full sync starts at once",
+            name="repl-diskless-sync-max-replicas", kind=Integer(), default="0",
+            about="so many replicas are not waited for any longer; 0: any number is",
         ),
         Directive(
             name="repl-diskless-load", kind=Choice(("disabled", "on-empty-db", "swapdb")), default="disabled",
-            effect=ACCEPTED, about="a full sync is loaded beside the old data, which is served until then",
+            about="a snapshot that comes is kept in a file until it is loaded; else in memory. The old data are served "
+            "until then in any case",
         ),
         Directive(
             name="repl-ping-replica-period", alias="repl-ping-slave-period", kind=Integer(1), default="10",
@@ -135,8 +136,8 @@ REPLICATION = Section(
         ),
         Directive(name="repl-timeout", kind=Integer(1), default="60", about="seconds of silence that end a link"),
         Directive(
-            name="repl-disable-tcp-nodelay", kind=YesNo(), default="no", effect=ACCEPTED,
-            about="the stream is always sent at once",
+            name="repl-disable-tcp-nodelay", kind=YesNo(), default="no",
+            about="the stream goes in fewer packets, and later",
         ),
         Directive(
             name="repl-backlog-size", kind=Memory(1, clamp_low=SMALLEST_BACKLOG), default="1mb",

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from cluster import errors
-from cluster.network.limits import OutputLimit, client_class
+from cluster.network.limits import cut_off_text, output_limit
 from cluster.network.trio_needs import TrioNeeds
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class Reactor:
         server.shell.watch = self._watch
         server.shell.unwatch = self._unwatch
         server.shell.hang_up = self.close_session
+        server.shell.gather_output = _gather_output
         server.shell.let_go = self._let_go
         server.shell.end_batch = lambda: self.finish_batch([])
 
@@ -417,7 +418,7 @@ class Reactor:
     def _keep_writing(self, connection: Connection) -> None:
         """Ask for writability, unless the client has reached its output limit."""
         server = self._server
-        limit: OutputLimit = server.config.client_output_buffer_limit[client_class(connection.session)]
+        limit = output_limit(server.config, connection.session)
         now = server.ctx.now_ms
         kept = connection.pending_bytes
         over_soft = limit.soft_bytes and kept > limit.soft_bytes
@@ -430,10 +431,7 @@ class Reactor:
         if (limit.hard_bytes and kept > limit.hard_bytes) or (
             since is not None and now - since > limit.soft_seconds * 1000
         ):
-            server.log(
-                "warning", f"Client {connection.session.address} scheduled to be closed ASAP for overcoming of "
-                "output buffer limits."
-            )
+            server.log("warning", cut_off_text(server.config, connection.session, kept))
             server.stats.output_limit_disconnections += 1
             self._close(connection)
             return
@@ -462,6 +460,12 @@ class Reactor:
     def _wake(self) -> None:
         if self._wake_fd >= 0 and not self._serving:
             os.eventfd_write(self._wake_fd, 1)
+
+
+def _gather_output(session: Session) -> None:
+    connection = session.transport
+    if isinstance(connection, Connection) and connection.sock.family != socket.AF_UNIX:
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
 
 
 def _connections(sessions: list[Session]) -> list[Connection]:

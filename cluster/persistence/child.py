@@ -34,12 +34,16 @@ class SnapshotChild:
         chunks: Callable[[], Iterable[bytes]],
         log: Callable[[str, str], None],
         scratch: str = "temp-{pid}.rdb",
+        *,
+        pipe: int = -1,
     ) -> None:
         """Fork; the child writes `chunks()` to `path`, as a whole or not at all. Raises OSError if it can't be.
 
         scratch: the name of the file meanwhile, with the child's process id.
+        pipe: a descriptor to write them to instead, as they are made; no file is touched then.
         """
         self._log = log
+        self._pipe = pipe
         parent = os.getpid()
         prctl = _prctl()
         self.pid = os.fork()
@@ -49,7 +53,7 @@ class SnapshotChild:
         if self.pid == 0:
             status = 1
             try:
-                _leave_behind(parent, prctl)
+                _leave_behind(parent, prctl, pipe)
                 self._write(path, chunks)
                 status = 0
             finally:
@@ -57,7 +61,10 @@ class SnapshotChild:
 
     def _write(self, path: Path, chunks: Callable[[], Iterable[bytes]]) -> None:
         try:
-            write_safely(path, chunks(), temporary=self._temporary)
+            if self._pipe >= 0:
+                _write_to_pipe(self._pipe, chunks())
+            else:
+                write_safely(path, chunks(), temporary=self._temporary)
         except OSError as error:
             self._log("warning", f"Write error saving DB on disk: {error.strerror}")
             raise
@@ -91,8 +98,15 @@ def _prctl() -> Callable[..., int] | None:
     return found
 
 
-def _leave_behind(parent: int, prctl: Callable[..., int] | None) -> None:
-    """In the child: let go of all that is the parent's."""
+def _write_to_pipe(pipe: int, chunks: Iterable[bytes]) -> None:
+    for chunk in chunks:
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(pipe, rest) :]
+
+
+def _leave_behind(parent: int, prctl: Callable[..., int] | None, kept: int) -> None:
+    """In the child: let go of all that is the parent's, but for the descriptor `kept`."""
     if prctl is not None:
         prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
     if os.getppid() != parent:  # it was gone before that
@@ -102,4 +116,9 @@ def _leave_behind(parent: int, prctl: Callable[..., int] | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: our parent decides what becomes of us
         signal.signal(number, signal.SIG_IGN)
     most = os.sysconf("SC_OPEN_MAX")
-    os.closerange(FIRST_OWN_DESCRIPTOR, most if most > 0 else MOST_DESCRIPTORS)
+    end = most if most > 0 else MOST_DESCRIPTORS
+    if kept >= FIRST_OWN_DESCRIPTOR:
+        os.closerange(FIRST_OWN_DESCRIPTOR, kept)
+        os.closerange(kept + 1, end)
+    else:
+        os.closerange(FIRST_OWN_DESCRIPTOR, end)

@@ -1,12 +1,15 @@
-"""Sending a replica everything: a snapshot of one moment, while the clients go on writing.
+"""Sending replicas everything: a snapshot of one moment, while the clients go on writing.
 
-A small dataset is serialised on the spot. A larger one by a forked child into a file, which is then sent in pieces, as
-fast as the replica takes them; what is written meanwhile waits in `Replica.held`.
+A small dataset is serialised on the spot. A larger one by a forked child: into a pipe, from where it goes to the
+replicas as it is made (repl-diskless-sync), or into a file that is sent when it is whole. It goes as fast as the
+slowest of them takes it, and what is written meanwhile is held for each of them.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,68 +25,176 @@ SMALL_KEYS = 5_000
 """Up to this many keys are serialised without a child: some tens of milliseconds."""
 PIECE_BYTES = 256 * 1024
 AHEAD_BYTES = 1 << 20
-"""How much may wait in the connection before the next piece is read."""
+"""How much may wait in a connection before the next piece is read."""
 POLL_SECONDS = 0.005
+SIGN_OF_LIFE_MS = 1_000
+"""How often a replica that waits for its snapshot gets an empty line, lest it give us up."""
+
+
+def send_at_once(server: Server, replica: Replica) -> None:
+    """Serialise here and now."""
+    databases = server.databases if replica.wants_keys else []
+    data = b"".join(server.persistence.chunks(databases))
+    replica.session.send(b"$%d\r\n" % len(data) + data)
+    replica.go_online(server.ctx.now_ms)
 
 
 class FullSync:
-    def __init__(self, server: Server, replica: Replica) -> None:
-        self._server = server
-        self._replica = replica
-        self._path = Path(server.config.dir) / f"temp-sync-{os.getpid()}-{replica.session.id}.rdb"
-        self._child: SnapshotChild | None = None
+    """One snapshot for one or several replicas. `piped`: they get it as it is made, and know its end by a mark."""
 
-    def run_at_once(self) -> bool:
-        """Serialise here and now if that is quick; otherwise fork, and leave the rest to `run`."""
-        server, session = self._server, self._replica.session
-        if sum(map(len, server.databases)) <= SMALL_KEYS:
-            data = b"".join(server.persistence.chunks(server.databases))
-            session.send(b"$%d\r\n" % len(data) + data)
-            self._replica.synced(server.ctx.now_ms)
-            return True
+    def __init__(self, server: Server, replicas: list[Replica], *, piped: bool) -> None:
+        self._server = server
+        self._replicas = replicas
+        self.piped = piped
+        self.history = "", 0
+        self.is_sending = False
+        self._path = Path(server.config.dir) / f"temp-sync-{os.getpid()}-{replicas[0].session.id}.rdb"
+        self._child: SnapshotChild | None = None
+        self._pipe = -1
+        self._mark = b"%040x" % server.rng.getrandbits(160)
+
+    @property
+    def is_over(self) -> bool:
+        return self._child is None
+
+    def begin(self) -> bool:
+        """Fork. False when that cannot be: the replicas are let go."""
+        server = self._server
+        written = -1
         try:
-            self._child = SnapshotChild(self._path, lambda: server.persistence.chunks(server.databases), server.log)
+            if self.piped:
+                self._pipe, written = os.pipe2(os.O_CLOEXEC)
+                os.set_blocking(self._pipe, False)
+                with suppress(OSError):  # A larger one only makes it faster.
+                    fcntl.fcntl(written, fcntl.F_SETPIPE_SZ, AHEAD_BYTES)
+            self._child = SnapshotChild(
+                self._path, lambda: server.persistence.chunks(server.databases), server.log, pipe=written
+            )
         except OSError as error:
-            server.log("warning", f"Can't fork for a full synchronization: {error.strerror}")
-            server.kill(session)
-            return True
-        return False
+            self._give_up(f"can't fork: {error.strerror}")
+            return False
+        finally:
+            if written >= 0:
+                os.close(written)
+        return True
+
+    def admit(self, replica: Replica) -> bool:
+        """Let a replica that has come later have the same file; False when it is too late for that."""
+        twin = next((one.held.copy() for one in self._live() if one.held is not None), None)
+        if self.piped or self.is_sending or twin is None:
+            return False
+        replica.held = twin
+        self._replicas.append(replica)
+        return True
+
+    def _live(self) -> list[Replica]:
+        return [one for one in self._replicas if not one.session.closing]
 
     async def run(self) -> None:
-        """Wait for the child, then send its file. A replica that is gone needs neither."""
-        child, session = self._child, self._replica.session
+        """Wait for the child, and send what it makes. Replicas that are gone need neither."""
+        child = self._child
         assert child is not None
         try:
-            while not child.poll() and not session.closing:  # noqa: ASYNC110  (a full sync only)
-                await trio.sleep(POLL_SECONDS)
-            if session.closing:
-                return
-            if child.exit_code == 0:
-                await self._send_file()
-            else:
+            if self.piped:
+                await self._relay()
+            await self._wait_for(child)
+            self.is_sending = True
+            if child.exit_code != 0 and self._live():
                 self._give_up("its writer failed")
-        except OSError as error:
-            self._give_up(error.strerror or str(error))
+            async with trio.open_nursery() as nursery:
+                for replica in self._live():
+                    nursery.start_soon(self._bring_online, replica)
         finally:
             child.stop()
+            self._child = None
+            if self._pipe >= 0:
+                os.close(self._pipe)
             self._path.unlink(missing_ok=True)
 
-    def _give_up(self, why: str) -> None:
-        self._server.log("warning", f"The snapshot for replica {self._replica.name} failed: {why}")
-        self._server.kill(self._replica.session)
+    async def _wait_for(self, child: SnapshotChild) -> None:
+        """Until it has ended, or nobody wants its work; who waits for its file is told now and then that we live."""
+        said_ms = self._server.clock_ms()
+        while not child.poll() and self._live():
+            await trio.sleep(POLL_SECONDS)
+            if not self.piped and self._server.clock_ms() - said_ms >= SIGN_OF_LIFE_MS:
+                said_ms = self._server.clock_ms()
+                for replica in self._live():
+                    replica.session.send(b"\n")
 
-    async def _send_file(self) -> None:
-        session = self._replica.session
+    def _give_up(self, why: str) -> None:
+        for replica in self._live():
+            self._server.log("warning", f"The snapshot for replica {replica.name} failed: {why}")
+            self._server.kill(replica.session)
+
+    async def _relay(self) -> None:
+        """From the pipe to the replicas, at the pace of the slowest."""
+        for replica in self._live():
+            replica.session.send(b"$EOF:" + self._mark + b"\r\n")
+        while self._live():
+            try:
+                data = os.read(self._pipe, PIECE_BYTES)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._pipe)
+                continue
+            if not data:
+                return
+            for replica in self._live():
+                replica.session.send(data)
+            await self._let_go_out(self._live())
+
+    async def _bring_online(self, replica: Replica) -> None:
+        server = self._server
+        try:
+            if self.piped:
+                await self._finish_pipe(replica)
+            else:
+                await self._send_file(replica)
+            while replica.held is not None and len(replica.held) > AHEAD_BYTES and not replica.session.closing:
+                replica.session.send(replica.held.take(PIECE_BYTES))
+                await self._let_go_out([replica])
+            if replica.session.closing:
+                return
+            replica.go_online(server.clock_ms())
+        except OSError as error:
+            server.log("warning", f"The snapshot for replica {replica.name} failed: {error.strerror}")
+            server.kill(replica.session)
+            return
+        server.shell.end_batch()
+        server.log("notice", f"Synchronization with replica {replica.name} succeeded")
+
+    async def _finish_pipe(self, replica: Replica) -> None:
+        """Send the mark, and wait for the first acknowledgement: the mark must be the last that the replica has read,
+        or it does not see it."""
+        replica.session.send(self._mark)
+        await self._let_go_out([replica])
+        timeout_ms = self._server.config.repl_timeout * 1000
+        while not (replica.has_snapshot or replica.rdb_only or replica.session.closing):
+            await trio.sleep(POLL_SECONDS)
+            if self._server.clock_ms() - replica.heard_ms > timeout_ms:
+                self._server.log("warning", f"Disconnecting timedout replica (full sync): {replica.name}")
+                self._server.kill(replica.session)
+
+    async def _send_file(self, replica: Replica) -> None:
+        session = replica.session
         with self._path.open("rb") as file:
             session.send(b"$%d\r\n" % os.fstat(file.fileno()).st_size)
-            while piece := file.read(PIECE_BYTES):
+            while not session.closing and (piece := file.read(PIECE_BYTES)):
                 session.send(piece)
-                self._server.shell.end_batch()
-                while session.out_bytes > AHEAD_BYTES and not session.closing:  # noqa: ASYNC110  (a full sync only)
-                    await trio.sleep(POLL_SECONDS)
-                if session.closing:
-                    return
-                await trio.lowlevel.checkpoint()
-        self._replica.synced(self._server.clock_ms())
-        self._server.shell.end_batch()
-        self._server.log("notice", f"Synchronization with replica {self._replica.name} succeeded")
+                await self._let_go_out([replica])
+
+    async def _let_go_out(self, replicas: list[Replica]) -> None:
+        """Until their connections have taken nearly everything; who takes nothing for repl-timeout is given up."""
+        server = self._server
+        server.shell.end_batch()
+        await trio.lowlevel.checkpoint()
+        for replica in replicas:
+            session = replica.session
+            left, since_ms = session.out_bytes, server.clock_ms()
+            while session.out_bytes > AHEAD_BYTES and not session.closing:
+                await trio.sleep(POLL_SECONDS)
+                now = server.clock_ms()
+                if session.out_bytes != left:
+                    left, since_ms = session.out_bytes, now
+                elif now - since_ms > server.config.repl_timeout * 1000:
+                    server.log("warning", f"Disconnecting timedout replica (full sync): {replica.name}")
+                    server.kill(session)

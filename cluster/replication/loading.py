@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import trio
 
@@ -17,8 +16,9 @@ if TYPE_CHECKING:
 
 KEYS_PER_SLICE = 2_000
 """Keys loaded before the clients have a turn."""
-SIGN_OF_LIFE_MS = 1_000
-"""redis-server gives a replica up that it does not hear of for repl-timeout, and that may be short."""
+SIGN_OF_LIFE_MS = 200
+"""redis-server gives a replica up that it does not hear of for repl-timeout, and that may be short; and the first sign
+may come before it is ready to take it for what it says."""
 
 
 @dataclass(slots=True)
@@ -30,23 +30,25 @@ class Snapshot:
     aux: dict[str, str] = field(default_factory=dict)
 
 
-async def load_snapshot(server: Server, path: Path, still_here: Callable[[], Awaitable[None]]) -> Snapshot:
-    """Load the file in slices; `still_here` is called when it begins, and about every second. Raises RdbError."""
+async def load_snapshot(
+    server: Server, source: BinaryIO, still_here: Callable[[], Awaitable[None]]
+) -> Snapshot:
+    """Load in slices what `source` gives; `still_here` is called when it begins, and now and then. Raises
+    RdbError."""
     memory = server.memory
     snapshot = Snapshot([Database(db.index) for db in server.databases], [{} for _ in server.databases])
     said_ms = 0
-    with path.open("rb") as file:
-        for count, entry in enumerate(load_rdb(file, snapshot.aux.__setitem__, server.field_names)):
-            if entry.db >= len(snapshot.databases):
-                raise RdbError(f"the master has a database {entry.db}, we have {len(snapshot.databases)}")
-            snapshot.databases[entry.db].store(entry.key, entry.value, entry.deadline_ms)
-            clock = memory.clock_of(entry.idle_seconds, entry.frequency)
-            if clock is not None:
-                snapshot.clocks[entry.db][entry.key] = clock
-            if count % KEYS_PER_SLICE == 0:
-                await trio.lowlevel.checkpoint()
-                now = server.clock_ms()
-                if now - said_ms >= SIGN_OF_LIFE_MS:
-                    said_ms = now
-                    await still_here()
+    for count, entry in enumerate(load_rdb(source, snapshot.aux.__setitem__, server.field_names)):
+        if entry.db >= len(snapshot.databases):
+            raise RdbError(f"the master has a database {entry.db}, we have {len(snapshot.databases)}")
+        snapshot.databases[entry.db].store(entry.key, entry.value, entry.deadline_ms)
+        clock = memory.clock_of(entry.idle_seconds, entry.frequency)
+        if clock is not None:
+            snapshot.clocks[entry.db][entry.key] = clock
+        if count % KEYS_PER_SLICE == 0:
+            await trio.lowlevel.checkpoint()
+            now = server.clock_ms()
+            if now - said_ms >= SIGN_OF_LIFE_MS:
+                said_ms = now
+                await still_here()
     return snapshot

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cluster.replication.held_stream import HeldStream
 
 if TYPE_CHECKING:
     from cluster.network.session import Session
 
+KNOWN_CAPABILITIES = frozenset({"eof", "psync2"})
+
 
 class Replica:
-    """`held` gathers the stream while the replica still receives its snapshot; `online` says that it has it."""
+    """First it waits for a snapshot to begin; then the stream is `held` until it has it; then it is `online`."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -19,10 +24,14 @@ class Replica:
         self.online = False
         self.is_old = False  # asked with SYNC: it acknowledges nothing (redis-cli --rdb)
         self.rdb_only = False
+        self.wants_keys = True  # else nothing but the functions
+        self.has_snapshot = False  # it has said so, by acknowledging what its snapshot holds
+        self.snapshot_offset = 0
         self.acknowledged = 0
         self.acknowledged_ms = 0
-        self.held: list[bytes] = []
-        self.held_bytes = 0
+        self.held: HeldStream | None = None
+        self.trouble = ""
+        """Why it cannot be held on to."""
 
     @property
     def ip(self) -> str:
@@ -38,25 +47,49 @@ class Replica:
         return max(self.acknowledged_ms, self.session.last_used_ms)
 
     @property
+    def is_waiting(self) -> bool:
+        """Its snapshot has not begun."""
+        return not self.online and self.held is None
+
+    @property
     def state(self) -> str:
-        return "online" if self.online else "send_bulk"
+        if self.online:
+            return "online"
+        return "wait_bgsave" if self.held is None else "send_bulk"
+
+    @property
+    def held_memory(self) -> tuple[int, int]:
+        """Pieces of the stream that are held in memory, and their bytes."""
+        return (0, 0) if self.held is None else (self.held.pieces, self.held.memory_bytes)
 
     def take(self, data: bytes) -> None:
         """Bytes of the stream."""
         if self.online:
             self.session.send(data)
-        elif not self.rdb_only:
-            self.held.append(data)
-            self.held_bytes += len(data)
+        elif self.held is not None and not self.rdb_only:
+            try:
+                self.held.append(data)
+            except OSError as error:
+                self.trouble = f"the stream could not be kept for it: {error.strerror}"
 
-    def synced(self, now_ms: int) -> None:
-        """The snapshot is out: the stream follows it."""
+    def hold(self) -> None:
+        """Its snapshot begins here: the stream from now on is kept for it."""
+        config = self.session.server.config
+        self.held = HeldStream(Path(config.dir), config.client_output_buffer_limit["replica"].hard_bytes)
+
+    def go_online(self, now_ms: int) -> None:
+        """It has the snapshot; what is left of the stream that was kept for it, and all the rest, goes out at once."""
+        held, self.held = self.held, None
         if self.rdb_only:
             self.session.close_after_replies()
             self.session.send(b"")
             return
         self.online = True
         self.acknowledged_ms = now_ms
-        if self.held:
-            self.session.send(b"".join(self.held))
-        self.held, self.held_bytes = [], 0
+        if held is not None:
+            while data := held.take(1 << 20):
+                self.session.send(data)
+
+    def gone(self) -> None:
+        if self.held is not None:
+            self.held.close()

@@ -8,18 +8,19 @@ becomes primary can continue it: it takes a new id and remembers the old one up 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import trio
 
-from cluster.blocking import Wait
 from cluster.errors import CommandError
 from cluster.protocol import replies
 from cluster.replication.backlog import Backlog
-from cluster.replication.full_sync import FullSync
+from cluster.replication.failover import Failover
+from cluster.replication.full_syncs import FullSyncs
+from cluster.replication.own_keys import OwnKeys
 from cluster.replication.replica_link import ReplicaLink
 from cluster.replication.replicas import Replica
+from cluster.replication.waits import ReplicaWaits
 
 if TYPE_CHECKING:
     from cluster.journal import Entry
@@ -47,9 +48,12 @@ class Replication:
         self.backlog: Backlog | None = None
         self.replicas: dict[Session, Replica] = {}
         self.link: ReplicaLink | None = None
-        self._full_syncs: list[FullSync] = []
+        self._full_syncs = FullSyncs(server, self)
         self._changed = trio.Event()
-        self._waits: dict[Wait, tuple[int, int]] = {}
+        self._waits = ReplicaWaits(server, self)
+        self.failover = Failover(server, self)
+        self.own_keys = OwnKeys(server)
+        self.applies_stream = False  # what is journaled now came from our primary
         self._written = 0  # the offset of the last write: what WAIT asks for
         self._last_ping_ms = 0
         self._no_replicas_since = 0
@@ -62,6 +66,8 @@ class Replication:
     def feed(self, entries: list[Entry]) -> bytes | None:
         """A batch's effects. A replica has passed on its primary's own bytes already. The bytes of the stream, if there
         is one."""
+        if self.link is not None and entries and not (self.applies_stream or self._server.is_read_only):
+            self.own_keys.note(entries)
         if not entries or self.backlog is None or self.link is not None:
             return None
         encoded = self._server.journal.encode(entries)
@@ -95,6 +101,21 @@ class Replication:
     def backlog_bytes(self) -> int:
         return 0 if self.backlog is None else len(self.backlog)
 
+    def begin_history(self, replid: str, offset: int, stream_db: str) -> None:
+        """The data are a primary's now, as of that place in its stream."""
+        self.replid, self.offset = replid, offset
+        self.second_replid, self.second_offset = NO_ID, -1
+        self.backlog = Backlog(self._server.config.repl_backlog_size, offset)
+        self.stand_in(stream_db)
+        self.disconnect_replicas()
+
+    def continue_as(self, replid: str) -> None:
+        """Our primary goes on from where we are; its stream may have got another id."""
+        if replid != self.replid:
+            self.second_replid, self.second_offset = self.replid, self.offset + 1
+            self.replid = replid
+            self.disconnect_replicas()
+
     def change_id(self) -> None:
         """Nobody can continue our stream from here on (DEBUG CHANGE-REPL-ID)."""
         self.replid = self._new_id()
@@ -108,15 +129,30 @@ class Replication:
             session.replica = Replica(session)
         return session.replica
 
+    def take_over_from(self, replid: str) -> None:
+        """PSYNC FAILOVER: our primary, whose history `replid` is, wants us to be the primary. Raises CommandError."""
+        server = self._server
+        if self.link is None or server.cluster_enabled:
+            raise CommandError("ERR PSYNC FAILOVER can't be sent to a master.")
+        if replid != self.replid:
+            raise CommandError("ERR PSYNC FAILOVER replid must match my replid.")
+        server.log("warning", f"Failover request received for replid {replid}.")
+        self.become_independent()
+        server.log("notice", "MASTER MODE enabled (failover request)")
+
     def begin_sync(self, session: Session, replid: str, offset: int, *, old: bool = False) -> None:
         """PSYNC (or, `old`, SYNC): continue from `offset` if that can be, else send everything."""
         server = self._server
+        if self.failover.active:
+            raise CommandError("NOMASTERLINK Can't SYNC while failing over")
         if self.link is not None and not self.link.up:
             raise CommandError("NOMASTERLINK Can't SYNC while not connected with my master")
         server.flush_journal()
         replica = self.replica_of(session)
         session.is_replica_link = True
         session.refresh()
+        if server.config.repl_disable_tcp_nodelay:
+            server.shell.gather_output(session)
         self.replicas[session] = replica
         replica.acknowledged_ms = server.ctx.now_ms
         known = replid == self.replid or (replid == self.second_replid and offset <= self.second_offset)
@@ -131,10 +167,10 @@ class Replication:
         else:
             if replid != "?" and not old:
                 server.stats.partial_syncs_err += 1
-            self._begin_full_sync(session, replica, old)
+            self._begin_full_sync(replica)
         server.refresh_road()
 
-    def _begin_full_sync(self, session: Session, replica: Replica, old: bool) -> None:
+    def _begin_full_sync(self, replica: Replica) -> None:
         server = self._server
         if self.backlog is None:
             # What was written so far was never numbered: no earlier history may be continued here.
@@ -142,17 +178,16 @@ class Replication:
             self.need_backlog()
         server.stats.full_syncs += 1
         server.log("notice", f"Starting full synchronization with replica {replica.name}")
-        if not old:
-            session.send(f"+FULLRESYNC {self.replid} {self.offset}\r\n".encode())
-        server.journal.selected = -1
-        sync = FullSync(server, replica)
-        if sync.run_at_once():
-            return
-        self._full_syncs.append(sync)
+        self._full_syncs.join(replica)
+
+    def hurry(self) -> None:
+        """There is a full sync to run."""
         self._changed.set()
 
     def replica_gone(self, session: Session) -> None:
-        if self.replicas.pop(session, None) is not None:
+        replica = self.replicas.pop(session, None)
+        if replica is not None:
+            replica.gone()
             self._server.log("notice", f"Connection with replica {session.address} lost.")
         if not self.replicas:
             self._no_replicas_since = self._server.ctx.now_ms
@@ -162,10 +197,14 @@ class Replication:
         replica = self.replicas.get(session)
         if replica is None:
             return
+        if offset >= replica.snapshot_offset or replica.is_old:
+            replica.has_snapshot = True
         replica.acknowledged = max(replica.acknowledged, offset)
         replica.acknowledged_ms = self._server.ctx.now_ms
         if self._waits:
-            self._serve_waits()
+            self._waits.serve()
+        if self.failover.active:
+            self.failover.look(self._server.ctx.now_ms)
 
     def good_replicas(self, now_ms: int) -> int:
         """Replicas that follow closely enough for min-replicas-to-write."""
@@ -186,46 +225,46 @@ class Replication:
         self._server.flush_journal()
         target = self._written
         while any(one.online and one.acknowledged < target for one in self.replicas.values()):
-            self.stream(_GET_ACK)
+            self.ask_for_acknowledgements()
             self._server.shell.end_batch()
             await trio.sleep(_CATCH_UP_SECONDS)
 
-    # -- WAIT ------------------------------------------------------------------------------------------------
+    def ask_for_acknowledgements(self) -> None:
+        self.stream(_GET_ACK)
 
     def count_acknowledged(self, offset: int) -> int:
+        """Replicas that have everything up to `offset`."""
         return sum(one.online and one.acknowledged >= offset for one in self.replicas.values())
 
     def wait(self, session: Session, count: int, timeout_ms: int) -> bytes | None:
         """WAIT: the reply, or None while the client is parked."""
-        server = self._server
-        if not server.ctx.allows_blocking:  # what the transaction itself writes goes out with the whole of it
+        if not self._server.ctx.allows_blocking:  # what the transaction itself writes goes out with the whole of it
             return replies.integer(self.count_acknowledged(self._written))
-        server.flush_journal()
-        target = self._written
-        reached = self.count_acknowledged(target)
-        if reached >= count:
-            return replies.integer(reached)
-        deadline = server.ctx.now_ms + timeout_ms if timeout_ms else None
-        wait = Wait(
-            session, keys=[], deadline_ms=deadline, retry=None,
-            on_timeout=lambda: replies.integer(self.count_acknowledged(target)),
-            on_end=lambda: self._waits.pop(wait, None),
-        )
-        self._waits[wait] = target, count
-        server.park(wait)
-        self.stream(_GET_ACK)
-        return None
-
-    def _serve_waits(self) -> None:
-        for wait, (target, count) in list(self._waits.items()):
-            reached = self.count_acknowledged(target)
-            if reached >= count:
-                self._server.waiting.end(wait, replies.integer(reached))
+        self._server.flush_journal()
+        return self._waits.wait(session, self._written, count, timeout_ms)
 
     # -- roles -----------------------------------------------------------------------------------------------
 
-    def follow(self, host: str, port: int, *, same_data: bool = False) -> None:
-        """Be a replica of that node from now on. `same_data`: what was taken from the primary before is its too."""
+    def become_replica_of(self, host: str, port: int, *, keep_id: bool = False) -> None:
+        """Outside a cluster: follow that node from now on, also after CONFIG REWRITE and a restart."""
+        self._server.is_replica = True
+        self._server.config.replace("replicaof", (host, port))
+        self.follow(host, port, keep_id=keep_id)
+        self._server.refresh_road()
+
+    def become_independent(self) -> None:
+        """Outside a cluster: follow nobody from now on."""
+        self._server.is_replica = False
+        self._server.config.replace("replicaof", None)
+        self.become_primary()
+        self._server.refresh_road()
+
+    def follow(self, host: str, port: int, *, same_data: bool = False, keep_id: bool = False) -> None:
+        """Be a replica of that node from now on. `same_data`: what was taken from the primary before is its too.
+        `keep_id`: it knows the id that our history has now.
+
+        Our own replicas stay: they hear of it when it turns out that the new primary's history is another.
+        """
         if self.link is not None and (self.link.host, self.link.port) == (host, port):
             return
         self._server.log("notice", f"Connecting to MASTER {host}:{port}")
@@ -236,11 +275,11 @@ class Replication:
         else:
             self._server.flush_journal()
             self._release_waiting()
-            if self.second_offset == self.offset + 1:
+            if self.second_offset == self.offset + 1 and not keep_id:
                 # Nothing was written under our own id: whoever continues the earlier history continues ours.
                 self.replid, self.second_replid = self.second_replid, self.replid
+                self.disconnect_replicas()
         self.link = ReplicaLink(self._server, self, host, port, in_step_ms)
-        self.disconnect_replicas()
         self._role_changed()
 
     def _release_waiting(self) -> None:
@@ -257,6 +296,7 @@ class Replication:
             return
         self.link.stop()
         self.link = None
+        self.own_keys.clear()
         self.second_replid, self.second_offset = self.replid, self.offset + 1
         self.replid = self._new_id()
         self._written = self.offset
@@ -335,9 +375,8 @@ class Replication:
             running: ReplicaLink | None = None
             while True:
                 self._changed = trio.Event()
-                for sync in self._full_syncs:
+                for sync in self._full_syncs.take_begun():
                     nursery.start_soon(sync.run)
-                self._full_syncs.clear()
                 if self.link is not None and self.link is not running:
                     nursery.start_soon(self.link.run)
                 running = self.link
@@ -346,6 +385,10 @@ class Replication:
     def tick(self, now_ms: int) -> None:
         """The stream's heartbeat, and the limits of patience."""
         config = self._server.config
+        self.failover.look(now_ms)
+        self._full_syncs.tick(now_ms)
+        if self.own_keys:
+            self.own_keys.expire(now_ms)
         if self.replicas:
             self._tick_replicas(now_ms)
         elif (
@@ -360,10 +403,14 @@ class Replication:
     def _tick_replicas(self, now_ms: int) -> None:
         server = self._server
         timeout_ms = server.config.repl_timeout * 1000
-        most_held = server.config.client_output_buffer_limit["replica"].hard_bytes
         for session, replica in list(self.replicas.items()):
-            if most_held and replica.held_bytes > most_held:
-                server.log("warning", f"Disconnecting replica {replica.name}: too much to send after its full sync")
+            if replica.held is not None and replica.held.is_hopeless:
+                replica.trouble = (
+                    f"it is {len(replica.held)} bytes behind, which it will hardly make up for: the network is too "
+                    "slow for so many writes, or client-output-buffer-limit replica too low"
+                )
+            if replica.trouble:
+                server.log("warning", f"Disconnecting replica {replica.name} during its full sync: {replica.trouble}")
                 server.stats.output_limit_disconnections += 1
                 server.kill(session)
                 continue
@@ -373,39 +420,6 @@ class Replication:
         period_ms = server.config.repl_ping_replica_period * 1000
         if self.link is None and now_ms - self._last_ping_ms >= period_ms:
             self._last_ping_ms = now_ms
-            for replica in self.replicas.values():
-                if not replica.online:
-                    replica.session.send(b"\n")
             if "failover" not in server.pause.causes:
                 server.flush_journal()
                 self.stream(_PING)
-
-    # -- facts -----------------------------------------------------------------------------------------------
-
-    def info(self) -> Iterator[tuple[str, object]]:
-        """The fields of INFO replication."""
-        server = self._server
-        now = server.clock_ms()
-        yield "role", "slave" if server.is_replica else "master"
-        if self.link is not None:
-            yield from self.link.info(now)
-            yield "slave_priority", server.config.replica_priority
-            yield "slave_read_only", int(server.config.replica_read_only)
-            yield "replica_announced", int(server.config.replica_announced)
-        yield "connected_slaves", len(self.replicas)
-        if server.config.min_replicas_to_write and server.config.min_replicas_max_lag:
-            yield "min_slaves_good_slaves", self.good_replicas(now)
-        for number, replica in enumerate(self.replicas.values()):
-            lag = max(0, now - replica.acknowledged_ms) // 1000
-            yield f"slave{number}", (
-                f"ip={replica.ip},port={replica.port},state={replica.state},offset={replica.acknowledged},lag={lag}"
-            )
-        yield "master_failover_state", "no-failover"
-        yield "master_replid", self.replid
-        yield "master_replid2", self.second_replid
-        yield "master_repl_offset", self.offset
-        yield "second_repl_offset", self.second_offset
-        yield "repl_backlog_active", int(self.backlog is not None)
-        yield "repl_backlog_size", server.config.repl_backlog_size
-        yield "repl_backlog_first_byte_offset", self.backlog.first if self.backlog is not None else 0
-        yield "repl_backlog_histlen", self.backlog_bytes

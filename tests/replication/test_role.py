@@ -10,6 +10,7 @@ import pytest
 from cluster.network.session import Session
 from cluster.persistence.rdb_reader import Entry, load_rdb
 from cluster.protocol.replies import request
+from cluster.replication import held_stream
 from cluster.replication.role import NO_ID
 from tests.commands.in_process import Client, InProcessNode
 
@@ -311,20 +312,29 @@ def test_data_are_of_no_age_until_the_link_to_their_primary_was_up(node: InProce
     assert role.data_age_ms(node.now_ms) is None
 
 
-def test_a_full_sync_that_takes_too_long_is_given_up_before_it_fills_the_memory(node: InProcessNode) -> None:
+def test_a_replica_that_falls_hopelessly_behind_in_its_full_sync_is_let_go_and_the_log_says_why(
+    node: InProcessNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_stream, "MOST_FILE_BYTES", 8000)
     node("CONFIG", "SET", "client-output-buffer-limit", "replica 1000 0 0")
     hung_up: list[Session] = []
     node.server.shell.hang_up = hung_up.append
     replica = node.connect()
     full_sync(replica)
-    waiting = node.server.replication.replicas[replica.session]
-    waiting.online = False  # as while its snapshot is under way
-    wrote(node, "SET", "a", "x" * 500)
+    receiving = node.server.replication.replicas[replica.session]
+    receiving.online = False  # as while its snapshot is under way
+    receiving.hold()
+    for _ in range(7):
+        wrote(node, "SET", "a", "x" * 1000)
     node.server.replication.tick(node.now_ms)
-    assert hung_up == []
-    wrote(node, "SET", "a", "x" * 500)
+    assert hung_up == [], "more than the limit is no reason: it lies in a file"
+    assert receiving.held is not None
+    assert receiving.held.in_file
+    assert b"mem_clients_slaves" in node("INFO", "memory")
+    wrote(node, "SET", "a", "x" * 1000)
     node.server.replication.tick(node.now_ms)
     assert hung_up == [replica.session]
+    assert "client-output-buffer-limit replica" in node.logged[-1][1]
 
 
 def test_a_replica_that_says_nothing_is_given_up_but_an_empty_line_is_enough(node: InProcessNode) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from cluster.bringup.client import Argument, ReplyError
 from tests.system.harness import Harness, Server, ServerKind
+from tests.system.pairs import Pair
 from tests.system.test_rdb_exchange import KEYS, fill, payload_of, seen
-from tests.system.test_replication import Pair
 from tests.system.waiting import wait_until
 
 pytestmark = pytest.mark.system

@@ -16,7 +16,7 @@ from redis.cluster import RedisCluster
 from cluster.bringup.client import Argument, ReplyError, RespClient
 from tests.system.clusters import Cluster
 from tests.system.harness import Harness, Server
-from tests.system.test_replication import PAIRS, Pair
+from tests.system.pairs import PAIRS, Pair
 from tests.system.waiting import wait_until
 
 pytestmark = pytest.mark.system

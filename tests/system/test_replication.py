@@ -9,54 +9,13 @@ import os
 
 import pytest
 
-from cluster.bringup.client import Argument, ReplyError, RespClient
-from tests.system.harness import Harness, Server, ServerKind
+from cluster.bringup.client import ReplyError
+from tests.system.harness import Harness
+from tests.system.pairs import ALONE, DEADLINE_S, PAIRS, Pair, run
 from tests.system.test_rdb_exchange import KEYS, fill, payload_of, seen
 from tests.system.waiting import wait_until
 
 pytestmark = pytest.mark.system
-
-DEADLINE_S = 20.0
-ALONE = {"cluster-enabled": "no", "repl-ping-replica-period": "1"}
-PAIRS: list[tuple[ServerKind, ServerKind]] = [("ours", "redis"), ("redis", "ours"), ("ours", "ours")]
-
-
-class Pair:
-    """A primary and its replica."""
-
-    def __init__(self, primary: Server, replica: Server) -> None:
-        self.primary = primary
-        self.replica = replica
-
-    def join(self) -> None:
-        assert self.replica.call("REPLICAOF", self.primary.host, self.primary.port) == "OK"
-        self.wait_up()
-
-    def wait_up(self) -> None:
-        def up() -> bool:
-            return self.replica.info("replication")["master_link_status"] == "up"
-
-        wait_until(up, DEADLINE_S, lambda: f"the link is up\n{self.replica.log_tail()}\n{self.primary.log_tail()}")
-
-    def catch_up(self) -> None:
-        """Until the replica has executed all that the primary has said."""
-
-        def in_step() -> bool:
-            self.wait_up()
-            ours, theirs = self.replica.info("replication"), self.primary.info("replication")
-            return ours["master_repl_offset"] == theirs["master_repl_offset"]
-
-        wait_until(in_step, DEADLINE_S, lambda: f"in step\n{self.replica.log_tail()}\n{self.primary.log_tail()}")
-
-    def digests(self) -> tuple[object, object]:
-        self.catch_up()
-        return self.primary.call("DEBUG", "DIGEST"), self.replica.call("DEBUG", "DIGEST")
-
-
-def run(client: RespClient, *commands: tuple[Argument, ...]) -> None:
-    """A pipeline in which nothing may fail."""
-    failures = [answer for answer in client.pipeline(*commands) if isinstance(answer, ReplyError)]
-    assert not failures
 
 
 @pytest.fixture(scope="module", params=PAIRS, ids="-".join)
@@ -120,7 +79,7 @@ def test_the_use_of_keys_arrives(new_pair: Pair, policy: str, figure: str, value
     for key in ("by snapshot", "by stream"):
         shown = new_pair.replica.call("OBJECT", figure, key)
         assert isinstance(shown, int)
-        assert value <= shown < value + 100, key
+        assert value - 10 <= shown < value + 100, key  # frequencies fall by one a minute, on each side
 
 
 def test_writes_during_a_full_sync_arrive(new_pair: Pair) -> None:
