@@ -65,8 +65,7 @@ class BusCore:
         self._s.wall = wall_ms
         if state is not None:
             _restore(self._s, state)
-        if state is None:
-            self._s.saving.ask(at_once=True)
+        self._s.unsaved = state is None
         self._configure(config)
 
     def start(self) -> list[Effect]:
@@ -140,7 +139,7 @@ class BusCore:
             case ConfigChanged():
                 self._configure(event.config)
             case Shutdown():
-                s.saving.ask(at_once=True)
+                s.unsaved = s.durable = True
             case _:
                 try:
                     reply = Reply(text=operators.apply(s, event))
@@ -266,9 +265,10 @@ class BusCore:
             s.my_digest()
             s.broadcast(s.announcement())
         out: list[Effect] = []
-        durable = s.saving.at_once
-        if s.saving.take(s.now):
-            out.append(Persist(s.persistent(), durable))
+        if s.unsaved:
+            s.unsaved = False
+            out.append(Persist(s.persistent(), s.durable))
+            s.durable = False
         late = [effect for effect in s.out if isinstance(effect, ResumeWrites | ReleaseClients)]
         out += [effect for effect in s.out if effect not in late] if late else s.out
         if s.changed:

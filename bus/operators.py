@@ -58,7 +58,7 @@ def apply(s: State, event: OperatorEvent) -> str:
             bumped = ownership.bump_epoch(s)
             return f"{'BUMPED' if bumped else 'STILL'} {s.me.config_epoch}"
         case SaveConfig():
-            s.saving.ask(at_once=True)
+            s.unsaved = s.durable = True
             return "OK"
 
 
@@ -174,6 +174,7 @@ def _assign(s: State, event: SetSlot) -> str:
     if imported:
         # The slot changed hands by an operator's word, without an election: only a greater epoch makes others agree.
         ownership.bump_epoch(s)
+        s.touch(announce=True)
     elif mine and node is not me and me.slot_count == 0 and s.config.allow_replica_migration:
         s.log("notice", f"Lost my last slot during slot migration. Reconfiguring myself as a replica of {node.node_id}")
         ownership.follow(s, node)

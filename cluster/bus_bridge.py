@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,8 +149,14 @@ class BusBridge:
     async def _report_offsets(self) -> None:
         while True:
             self.report_offset()
+            self._settle_file()
             urgent = self._core.waits_for_offset
             await trio.sleep(URGENT_PERIOD_SECONDS if urgent else OFFSET_PERIOD_SECONDS)
+
+    def _settle_file(self) -> None:
+        """What keeps this from being done does not lose the state, and the next save will tell of it."""
+        with suppress(OSError):
+            self._file.settle()
 
     def report_offset(self) -> None:
         replication = self._server.replication

@@ -71,7 +71,6 @@ def test_slots_are_added_all_or_none() -> None:
     assert driver.ask(events.DelSlots((1,))) == "ERR Slot 1 is already unassigned"
     assert driver.ask(events.AddSlots((1, 2))) == "OK"
     assert driver.node("e").slots == ((1, 2),)
-    driver.tick()
     assert driver.disk.nodes[node_id("e")].slots == ((1, 2),)
 
 
@@ -86,7 +85,6 @@ def test_open_slots_are_seen_and_saved_and_closed_by_stable() -> None:
     driver = Driver("a", SHARD)
     assert driver.ask(events.SetSlot(0, "migrating", node_id("b"))) == "OK"
     assert driver.ask(events.SetSlot(B_SLOT, "importing", node_id("b"))) == "OK"
-    driver.tick()
     assert driver.view.migrating == driver.disk.migrating == {0: node_id("b")}
     assert driver.view.importing == driver.disk.importing == {B_SLOT: node_id("b")}
     again = Driver("a", SHARD, state=driver.disk)
@@ -152,7 +150,6 @@ def test_no_slot_moves_to_or_from_a_forgotten_node() -> None:
     driver.ask(events.SetSlot(here, "importing", node_id("c")))
     driver.ask(events.SetSlot(other, "importing", node_id("b")))
     driver.ask(events.Forget(node_id("c")))
-    driver.tick()
     for view in (driver.view, driver.disk):
         assert (dict(view.migrating), dict(view.importing)) == ({}, {other: node_id("b")})
     driver.hear("b", driver.announcement("b", config_epoch=9, slots=((here, here), *SHARD["b"].slots)))
@@ -228,7 +225,6 @@ def test_the_new_owner_of_a_slot_remembers_it_for_good() -> None:
     other = Driver("b", SHARD)
     for driver, durable in ((target, True), (source, False), (other, False)):
         driver.ask(events.SaveConfig())
-        driver.tick()
         driver.clear()
         assert driver.ask(events.SetSlot(last, "node", node_id("c"))) == "OK"
         assert [effect.durable for effect in driver.came(events.Persist)] == [durable]

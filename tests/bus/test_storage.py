@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.storage import StateFile, StorageError
+from bus.storage import SETTLE_S, StateFile, StorageError
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
@@ -53,6 +53,72 @@ def test_the_file_is_synced_before_it_takes_its_name_and_the_directory_after(
     monkeypatch.setattr(os, "replace", replace)
     StateFile(tmp_path / "nodes.conf").save("text\n")
     assert steps == ["sync file", "rename", "sync directory"]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr("bus.storage.time.monotonic", lambda: now[0])
+    return now
+
+
+def _locked(path: Path) -> StateFile:
+    file = StateFile(path)
+    file.lock()
+    return file
+
+
+def test_many_small_changes_replace_the_file_once_and_a_killed_process_has_lost_none(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    path = tmp_path / "nodes.conf"
+    file = _locked(path)
+    for number in range(5):
+        file.save(f"{number}\n" * (9 - number), durable=False)
+    assert path.read_text() == "0\n" * 9, "one change is in the file at once"
+    file.close()  # as the system does for a process that is killed
+    again = _locked(path)
+    assert again.load() == "4\n" * 5
+    clock[0] += SETTLE_S
+    again.settle()
+    assert path.read_text() == again.load() == "4\n" * 5
+
+
+def test_what_is_durable_is_in_the_file_and_nothing_older_comes_back(tmp_path: Path, clock: list[float]) -> None:
+    path = tmp_path / "nodes.conf"
+    file = _locked(path)
+    file.save("a\n")
+    file.save("b\n", durable=False)
+    file.save("c\n")
+    assert path.read_text() == "c\n"
+    file.close()
+    again = _locked(path)
+    assert again.load() == "c\n"
+    clock[0] += SETTLE_S
+    again.settle()
+    assert path.read_text() == "c\n"
+
+
+@pytest.mark.parametrize("left", [0, 1, 40, 75, 80])
+def test_half_a_change_is_none(tmp_path: Path, clock: list[float], left: int) -> None:
+    path = tmp_path / "nodes.conf"
+    file = _locked(path)
+    file.save("old\n")
+    file.save("new and longer\n", durable=False)
+    beside = path.with_name("nodes.conf.lock")
+    file.close()
+    beside.write_bytes(beside.read_bytes()[:left])
+    assert _locked(path).load() == "old\n"
+
+
+def test_a_file_that_somebody_else_put_there_counts(tmp_path: Path, clock: list[float]) -> None:
+    path = tmp_path / "nodes.conf"
+    file = _locked(path)
+    file.save("old\n")
+    file.save("new\n", durable=False)
+    file.close()
+    path.write_text("from a backup\n")
+    assert _locked(path).load() == "from a backup\n"
 
 
 HOLDER = """

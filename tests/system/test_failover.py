@@ -96,6 +96,37 @@ def test_a_primary_that_was_replaced_within_a_batch_acknowledges_nothing_of_it(c
     assert not isinstance(answer, list) or replica.call("GET", key) == "1"
 
 
+@pytest.mark.parametrize("dies", ["target", "source"])
+def test_slots_that_moved_just_before_a_crash_are_where_the_operator_was_told(cluster: Cluster, dies: str) -> None:
+    source, target, third = cluster.primaries()
+    moved = range(cluster.member(source).slots[0][0], cluster.member(source).slots[0][0] + 10)
+    source_id, target_id = source.text("CLUSTER", "MYID"), target.text("CLUSTER", "MYID")
+    victim = target if dies == "target" else source
+    heir = cluster.replicas_of(victim)[0]
+    for slot in moved:
+        assert target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id) == "OK"
+        assert source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id) == "OK"
+        for server in (target, source, third):
+            assert server.call("CLUSTER", "SETSLOT", slot, "NODE", target_id) == "OK"
+    victim.kill()
+    cluster.wait_promoted(heir, DEADLINE_S)
+    cluster.wait_whole()
+    owner = heir if dies == "target" else target
+    slots = cluster.member(owner, seen_by=third).slots
+    assert all(any(first <= slot <= last for first, last in slots) for slot in moved), slots
+
+
+def test_what_an_operator_was_told_is_known_after_a_kill(harness: Harness) -> None:
+    node = harness.server()
+    for slot in range(20):
+        assert node.call("CLUSTER", "ADDSLOTS", slot) == "OK"
+    assert node.call("CLUSTER", "DELSLOTS", 5) == "OK"
+    node.kill()
+    node.start()
+    (member,) = Cluster(harness, [node]).view(node).values()
+    assert [tuple(part) for part in member.slots] == [(0, 4), (6, 19)]
+
+
 def reply(client: RespClient) -> object:
     """The next reply; an error is one, and so is the connection's end."""
     try:
