@@ -65,7 +65,8 @@ class BusCore:
         self._s.wall = wall_ms
         if state is not None:
             _restore(self._s, state)
-        self._s.unsaved = state is None
+        if state is None:
+            self._s.saving.ask(at_once=True)
         self._configure(config)
 
     def start(self) -> list[Effect]:
@@ -139,7 +140,8 @@ class BusCore:
             case ConfigChanged():
                 self._configure(event.config)
             case Shutdown():
-                s.unsaved = s.durable = True
+                s.saving.ask(at_once=True)
+                s.durable = True
             case _:
                 try:
                     reply = Reply(text=operators.apply(s, event))
@@ -265,8 +267,9 @@ class BusCore:
             s.my_digest()
             s.broadcast(s.announcement())
         out: list[Effect] = []
-        if s.unsaved:
-            s.unsaved = False
+        if reply is not None and s.saving.wanted:
+            s.saving.at_once = True
+        if s.saving.take(s.now):
             out.append(Persist(s.persistent(), s.durable))
             s.durable = False
         late = [effect for effect in s.out if isinstance(effect, ResumeWrites | ReleaseClients)]

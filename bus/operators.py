@@ -58,7 +58,7 @@ def apply(s: State, event: OperatorEvent) -> str:
             bumped = ownership.bump_epoch(s)
             return f"{'BUMPED' if bumped else 'STILL'} {s.me.config_epoch}"
         case SaveConfig():
-            s.unsaved = s.durable = True
+            s.touch(durable=True)
             return "OK"
 
 
@@ -168,17 +168,26 @@ def _assign(s: State, event: SetSlot) -> str:
         s.migrating.pop(slot, None)
     # Forgotten by its new owner, the slot would be nobody's. Its old one is told again, with the greater epoch.
     s.touch(durable=node is me)
-    imported = node is me and slot in s.importing
+    source = s.importing.pop(slot, None) if node is me else None
     s.importing.pop(slot, None)
     s.own(1 << slot, node)
-    if imported:
+    if source is not None:
         # The slot changed hands by an operator's word, without an election: only a greater epoch makes others agree.
         ownership.bump_epoch(s)
-        s.touch(announce=True)
+        _tell_heirs(s, source)
     elif mine and node is not me and me.slot_count == 0 and s.config.allow_replica_migration:
         s.log("notice", f"Lost my last slot during slot migration. Reconfiguring myself as a replica of {node.node_id}")
         ownership.follow(s, node)
     return "OK"
+
+
+def _tell_heirs(s: State, source_id: str) -> None:
+    """Should this node die, or the one that the slot came from, its replicas must know of it at once. To the others it
+    is announced a little later, with all that has moved until then."""
+    announcement = s.announcement()
+    for peer in s.others():
+        if peer.primary_id in (s.me.node_id, source_id):
+            s.send(peer, announcement)
 
 
 # -- roles -------------------------------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
 """The mutable state of the core, and the few operations every part of it needs.
 
 The parts (gossip, failure, election, ownership, operators, migration, health) are functions over one `State`. They
-append effects to `out`, set `changed` or `unsaved`, ask for an announcement; the core turns these into effects once a
-step.
+append effects to `out`, set `changed`, and ask for saving or announcing; the core turns these into effects once a step.
 """
 
 from __future__ import annotations
@@ -205,9 +204,10 @@ class Due:
 BLACKLIST_MS = 60_000
 """How long a forgotten node stays unknown although others still speak of it."""
 
+SAVE_PERIOD_MS = 100
+"""Once in this time is saved what others say: they say it again. What an operator wants is saved before the answer."""
 ANNOUNCE_PERIOD_MS = 100
-"""Once in this time it is announced that this node has fewer slots, or was given some that were nobody's. A new role or
-epoch, and slots that it has taken from another, are announced at once: should it die, its replica must know of them."""
+"""Once in this time it is announced that the slots of this node are others; a new role or epoch at once."""
 
 
 class State:
@@ -247,7 +247,7 @@ class State:
         self.stats_received: dict[str, int] = {}
         self.out: list[Effect] = []
         self.changed = True
-        self.unsaved = False
+        self.saving = Due(SAVE_PERIOD_MS)
         self.durable = True  # what is unsaved must survive a crash of the machine
         self.announcing = Due(ANNOUNCE_PERIOD_MS)
         self.announcing.ask(at_once=True)
@@ -292,7 +292,7 @@ class State:
     def touch(self, *, announce: bool = False, durable: bool = False) -> None:
         """Something others may see has changed."""
         self.changed = True
-        self.unsaved = True
+        self.saving.ask(at_once=durable)
         self.durable = self.durable or durable
         if announce:
             self.announcing.ask(at_once=True)

@@ -15,6 +15,7 @@ def test_a_node_that_starts_again_knows_what_it_knew() -> None:
     driver = Driver("a", SHARD)
     driver.ask(events.BumpEpoch())
     driver.hear("b", Fail(node_id("c")))
+    driver.tick()
     again = Driver("a", SHARD, state=driver.disk, linked=False)
     assert again.node("a").config_epoch == again.view.current_epoch == 4
     assert again.flags("c") == {"fail"}
@@ -32,23 +33,20 @@ def test_a_replica_that_starts_follows_its_primary_and_all_are_connected_to() ->
     assert {effect.target for effect in driver.came(events.Connect)} <= {node_id(name) for name in "abc"}
 
 
-def test_slots_that_were_taken_from_another_are_announced_at_once_and_others_together() -> None:
-    """The replica of a node that dies right after must know what it had taken; what it gave away others say, too."""
-    driver = Driver("c", SHARD)
-    driver.tick(2 * ANNOUNCE_PERIOD_MS)
-    for slot in range(3):
-        driver.ask(events.SetSlot(slot, "importing", node_id("a")))
-        driver.clear()
-        driver.ask(events.SetSlot(slot, "node", node_id("c")))
-        (announced,) = driver.sent(Announcement, "a")
-        assert announced.slots[0][:2] == (0, slot)
+def test_of_moved_slots_the_replicas_hear_at_once_and_the_others_together() -> None:
+    """Whichever side dies right after: its replica must know of them."""
+    driver = Driver("b", cluster("abc", {"d": "a", "e": "b", "f": "c"}))
+    driver.ask(events.BumpEpoch())
     driver.tick(2 * ANNOUNCE_PERIOD_MS)
     driver.clear()
     for slot in range(3):
-        driver.ask(events.DelSlots((slot,)))
-    assert len(driver.sent(Announcement, "a")) == 1
+        driver.ask(events.SetSlot(slot, "importing", node_id("a")))
+        driver.ask(events.SetSlot(slot, "node", node_id("b")))
+    for heir in "de":
+        assert driver.sent(Announcement, heir)[-1].slots[0] == (0, 2)
+    assert [len(driver.sent(Announcement, name)) for name in "acf"] == [1, 1, 1]
     driver.tick(ANNOUNCE_PERIOD_MS)
-    assert driver.sent(Announcement, "a")[-1].slots == SHARD["c"].slots
+    assert [driver.sent(Announcement, name)[-1].slots[0] for name in "acdef"] == [(0, 2)] * 5
 
 
 def test_time_alone_changes_nothing_that_is_saved() -> None:

@@ -158,6 +158,7 @@ def test_a_replica_with_its_primary_s_epoch_is_no_collision() -> None:
 def test_the_current_epoch_is_the_greatest_heard_of_and_is_saved() -> None:
     driver = Driver("a", SHARD)
     driver.hear("b", driver.heartbeat("b", epoch=17))
+    driver.tick()
     assert driver.disk.current_epoch == driver.view.current_epoch == 17
     driver.hear("c", driver.heartbeat("c", epoch=16))
     assert driver.view.current_epoch == 17
