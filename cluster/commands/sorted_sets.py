@@ -241,7 +241,7 @@ def scored_reply(items: list[tuple[float, bytes]], resp: int, *, with_scores: bo
 
 _SCORES: Companions[SortedSetValue, float] = Companions(
     of=lambda value, member: value.score(member) or 0.0, pairs=lambda value: list(value.items()),
-    text=replies.format_double, encoded=lambda score: replies.double(score, 3),
+    text=format_double, encoded=lambda score: replies.double(score, 3),
 )
 
 

@@ -75,7 +75,7 @@ def test_scores_and_members_are_put_in_order(pairs: list[tuple[float, bytes]]) -
 @pytest.mark.parametrize("size", [0, 5, 128, 129, 3000])
 def test_a_sorted_set_of_parts_is_the_sorted_set_of_all(size: int) -> None:
     scores = {b"%d" % number: float(number % 7) for number in range(size)}
-    whole = BucketMap(scores.items())
+    whole: BucketMap[float] = BucketMap(scores.items())
     value = SortedSetValue.of_parts((bits, dict(row[0])) for bits, row in regions([whole]))
     expected = SortedSetValue(scores.items())
     assert list(value.items()) == list(expected.items()) == sorted(scores.items(), key=lambda pair: (pair[1], pair[0]))
