@@ -10,7 +10,7 @@ from itertools import chain
 
 from cluster.commands.context import Context
 from cluster.commands.keys import FIRST, FIRST_READ, first_key
-from cluster.commands.random_elements import random_pairs
+from cluster.commands.random_elements import Companions, random_pairs
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.commands.scan_commands import scan_members
 from cluster.errors import CommandError, NotAFloat, NotAnInteger, wrong_arity
@@ -221,14 +221,17 @@ def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: bytes) -> by
     return replies.bulk(text)
 
 
+_VALUES: Companions[HashValue, bytes] = Companions(
+    of=lambda value, field: value.get(field) or b"", pairs=lambda value: list(value.items()), text=bytes,
+    encoded=replies.bulk,
+)
+
+
 @command("HRANDFIELD", arity=-2, flags={READONLY}, keys=FIRST_READ, group="hash", since="6.2.0",
          tips=("nondeterministic_output",), summary="Answers fields drawn at random.",
          complexity="O(N) in the number of fields answered", syntax="key [count:integer [WITHVALUES]]")
 def hrandfield(ctx: Context, key: bytes, *options: bytes) -> bytes:
-    return random_pairs(
-        ctx, key, options, kind=HashValue, word=b"WITHVALUES",
-        companion=lambda value, field: replies.bulk(value.get(field) or b""),
-    )
+    return random_pairs(ctx, key, options, kind=HashValue, word=b"WITHVALUES", companions=_VALUES)
 
 
 @command("HSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="hash", since="2.8.0",

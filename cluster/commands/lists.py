@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from cluster.commands.context import Context
 from cluster.commands.keys import FIRST_READ, first_key
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.errors import CommandError, NoSuchKey, OutOfRange, SyntaxFault, wrong_arity
-from cluster.keyspace.events import Event
+from cluster.keyspace.events import DEL, Event
+from cluster.keyspace.long_list import LongList
 from cluster.keyspace.numbers import parse_integer
 from cluster.keyspace.values import ListValue
 from cluster.protocol import replies
@@ -73,11 +76,17 @@ def rpushx(ctx: Context, key: bytes, *elements: bytes) -> bytes:
     return push(ctx, key, elements, left=False, only_existing=True)
 
 
+def _take(items: deque[bytes] | LongList, count: int, *, left: bool) -> list[bytes]:
+    """Remove `count` elements from one end, which are there, and give them in the order they come off."""
+    if isinstance(items, LongList):
+        return items.take(count, left=left)
+    pop = items.popleft if left else items.pop
+    return [pop() for _ in range(count)]
+
+
 def popped(ctx: Context, key: bytes, value: ListValue, count: int, *, left: bool) -> list[bytes]:
     """Take up to `count` elements from one end, in the order they come off."""
-    items = value.items
-    pop = items.popleft if left else items.pop
-    found = [pop() for _ in range(min(count, len(items)))]
+    found = _take(value.items, min(count, len(value)), left=left)
     ctx.changed(key, LEFT_POP if left else RIGHT_POP, len(found))
     ctx.remove_if_empty(key, value)
     return found
@@ -90,10 +99,14 @@ def _pop(ctx: Context, key: bytes, options: tuple[bytes, ...], *, left: bool) ->
     value = ctx.typed_for_write(key, ListValue)
     if value is None:
         return ctx.null_array if options else ctx.null
-    if not count:
-        return replies.EMPTY_ARRAY
-    found = popped(ctx, key, value, count, left=left)
-    return replies.bulk_array(found) if options else replies.bulk(found[0])
+    if not options:
+        items = value.items
+        element = items.popleft() if left else items.pop()
+        ctx.changed(key, LEFT_POP if left else RIGHT_POP)
+        if not items:
+            ctx.remove(key, DEL, 0)
+        return b"$%d\r\n%b\r\n" % (len(element), element)
+    return replies.bulk_array(popped(ctx, key, value, count, left=left)) if count else replies.EMPTY_ARRAY
 
 
 def positive_count(text: bytes) -> int:
@@ -189,10 +202,8 @@ def ltrim(ctx: Context, key: bytes, start: bytes, end: bytes) -> bytes:
     if behind - first < (before >> 1):
         ctx.server.lazy_free.take(value.replace(value.stretch(first, behind)), counted=False)
     else:
-        for _ in range(before - behind):
-            items.pop()
-        for _ in range(first):
-            items.popleft()
+        _take(items, before - behind, left=False)
+        _take(items, first, left=True)
     ctx.changed(key, LIST_TRIM, max(1, before - len(value)))
     ctx.remove_if_empty(key, value)
     return replies.OK

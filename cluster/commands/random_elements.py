@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from cluster.commands.context import Context
 from cluster.errors import CommandError, SyntaxFault
@@ -14,9 +14,23 @@ from cluster.protocol import replies
 
 _Paired = TypeVar("_Paired", HashValue, SortedSetValue)
 
+_Companion = TypeVar("_Companion")
+_Element = TypeVar("_Element")
+_Drawn = TypeVar("_Drawn", covariant=True)
+
 _MOST = INT64_MAX // 2
-_FEW_OF = 3
-"""So many times the elements asked for must be there for it to pay to draw them one by one."""
+_FEW_OF = 16
+"""So many times the elements asked for must be there for it to pay to draw them one by one, not from a list of all."""
+
+
+class Companions(NamedTuple, Generic[_Paired, _Companion]):
+    """What belongs to the elements: the values of fields, or the scores of members."""
+
+    of: Callable[[_Paired, bytes], _Companion]
+    pairs: Callable[[_Paired], list[tuple[bytes, _Companion]]]
+    text: Callable[[_Companion], bytes]
+    encoded: Callable[[_Companion], bytes]
+    """In RESP3."""
 
 
 def parse_count(text: bytes, *, pairs: bool = False) -> int:
@@ -29,29 +43,47 @@ def parse_count(text: bytes, *, pairs: bool = False) -> int:
     return count
 
 
-class Drawable(Protocol):
+class Drawable(Protocol[_Drawn]):
     """What elements are drawn from."""
 
     def __len__(self) -> int: ...
-    def elements(self) -> list[bytes]: ...
-    def random_element(self, rng: random.Random) -> bytes: ...
+    def elements(self) -> Sequence[_Drawn]: ...
+    def random_element(self, rng: random.Random) -> _Drawn: ...
 
 
-def sample(rng: random.Random, value: Drawable, count: int) -> list[bytes]:
+class _Pairs(Generic[_Paired, _Companion]):
+    """The elements of `value` with what belongs to each of them."""
+
+    def __init__(self, value: _Paired, kind: Companions[_Paired, _Companion]) -> None:
+        self._value: _Paired = value
+        self._kind: Companions[_Paired, _Companion] = kind
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def elements(self) -> list[tuple[bytes, _Companion]]:
+        return self._kind.pairs(self._value)
+
+    def random_element(self, rng: random.Random) -> tuple[bytes, _Companion]:
+        one = self._value.random_element(rng)
+        return one, self._kind.of(self._value, one)
+
+
+def sample(rng: random.Random, value: Drawable[_Element], count: int) -> list[_Element]:
     """`count` different elements in no particular order, all of them when there are no more; with a negative
     count exactly that many, each drawn from all. The cost is that of what is drawn."""
     size = len(value)
     if not size or not count:
         return []
     if count < 0:
-        if -count >= size:
+        if -count * _FEW_OF >= size:
             return rng.choices(value.elements(), k=-count)
         return [value.random_element(rng) for _ in range(-count)]
     if count >= size:
-        return value.elements()
+        return list(value.elements())
     if count * _FEW_OF >= size:
         return rng.sample(value.elements(), count)
-    drawn: dict[bytes, None] = {}
+    drawn: dict[_Element, None] = {}
     while len(drawn) < count:
         drawn[value.random_element(rng)] = None
     return list(drawn)
@@ -64,12 +96,9 @@ def random_pairs(
     *,
     kind: type[_Paired],
     word: bytes,
-    companion: Callable[[_Paired, bytes], bytes],
+    companions: Companions[_Paired, _Companion],
 ) -> bytes:
-    """HRANDFIELD and ZRANDMEMBER: [COUNT [`word`]].
-
-    companion: the value of a field or the score of a member, encoded.
-    """
+    """HRANDFIELD and ZRANDMEMBER: [COUNT [`word`]]."""
     with_companions = len(options) > 1
     if len(options) > 2 or (with_companions and options[1].upper() != word):
         parse_count(options[0])
@@ -80,7 +109,11 @@ def random_pairs(
         return replies.EMPTY_ARRAY if options else ctx.null
     if not options:
         return replies.bulk(value.random_element(ctx.rng))
-    drawn = sample(ctx.rng, value, count)
     if not with_companions:
-        return replies.bulk_array(drawn)
-    return replies.pairs([(replies.bulk(one), companion(value, one)) for one in drawn], ctx.resp)
+        return replies.bulk_array(sample(ctx.rng, value, count))
+    drawn = sample(ctx.rng, _Pairs(value, companions), count)
+    text = companions.text
+    if ctx.resp == 2:
+        return replies.bulk_array([part for one, other in drawn for part in (one, text(other))])
+    encoded = companions.encoded
+    return replies.array([b"*2\r\n$%d\r\n%b\r\n%b" % (len(one), one, encoded(other)) for one, other in drawn])

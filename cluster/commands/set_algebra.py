@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from cluster.commands.context import Context
 from cluster.commands.keys import ALL_READ, READ, KeySpec, NumKeys
 from cluster.commands.registry import DENYOOM, MOVABLE_KEYS, READONLY, WRITE, command
-from cluster.commands.sets import members_reply, shown
+from cluster.commands.sets import is_intset, members_reply, shown
 from cluster.commands.waiting import parse_numkeys
 from cluster.errors import CommandError, NotAnInteger, SyntaxFault
+from cluster.keyspace.bucket_algebra import are_alike, common, left_over, united
+from cluster.keyspace.buckets import BucketMap
 from cluster.keyspace.events import DEL, Event
 from cluster.keyspace.numbers import parse_integer
 from cluster.keyspace.values import SetValue
@@ -26,12 +28,27 @@ def _sets(ctx: Context, keys: Sequence[bytes]) -> list[SetValue | None]:
     return [ctx.typed(key, SetValue) for key in keys]
 
 
-def _common(ctx: Context, sets: list[SetValue | None], limit: int = 0) -> list[bytes]:
+def _large(ctx: Context, sets: list[SetValue | None]) -> list[BucketMap[bool]] | None:
+    """Their members, if bucket_algebra.py is to take them: they are large, and nobody expects an order."""
+    maps = [value.members for value in sets if value is not None and isinstance(value.members, BucketMap)]
+    if len(maps) < len(sets) or not are_alike(maps) or any(value and is_intset(ctx, value) for value in sets):
+        return None
+    return maps
+
+
+Found = list[bytes] | SetValue
+"""What comes out; a value when it is large, and ready to be stored."""
+
+
+def _common(ctx: Context, sets: list[SetValue | None], limit: int = 0) -> Found:
     """Members of all sets, at most `limit` of them if that is not 0. Any absent set makes it empty."""
-    present = [value for value in sets if value is not None]
+    present = sorted([value for value in sets if value is not None], key=len)
     if len(present) < len(sets) or not present:
         return []
-    smallest, *others = sorted(present, key=len)
+    maps = _large(ctx, sets) if not limit else None
+    if maps is not None:
+        return SetValue.of_parts(common(maps), are_integers=any(value.was_integers for value in present))
+    smallest, *others = present
     found: list[bytes] = []
     for member in shown(ctx, smallest):
         if all(member in other.members for other in others):
@@ -41,30 +58,41 @@ def _common(ctx: Context, sets: list[SetValue | None], limit: int = 0) -> list[b
     return found
 
 
-def _united(ctx: Context, sets: list[SetValue | None]) -> list[bytes]:
+def _united(ctx: Context, sets: list[SetValue | None]) -> Found:
+    present = [value for value in sets if value is not None]
+    maps = _large(ctx, [*present])
+    if maps is not None:
+        return SetValue.of_parts(united(maps), are_integers=all(value.was_integers for value in present))
     total: dict[bytes, None] = {}
-    for value in sets:
-        if value is not None:
-            total.update(dict.fromkeys(shown(ctx, value)))
+    for value in present:
+        total.update(dict.fromkeys(shown(ctx, value)))
     return list(total)
 
 
-def _left_over(ctx: Context, sets: list[SetValue | None]) -> list[bytes]:
+def _left_over(ctx: Context, sets: list[SetValue | None]) -> Found:
     """Members of the first set that no other has."""
     first, *others = sets
     if first is None:
         return []
-    there = [other.members for other in others if other is not None]
+    present = [other for other in others if other is not None]
+    maps = _large(ctx, [first, *present])
+    if maps is not None:
+        return SetValue.of_parts(left_over(maps), are_integers=first.was_integers)
+    there = [other.members for other in present]
     return [member for member in shown(ctx, first) if not any(member in other for other in there)]
 
 
-def _store(ctx: Context, destination: bytes, members: list[bytes], event: str) -> bytes:
-    if not members:
+def _answer(ctx: Context, found: Found) -> bytes:
+    return members_reply(found if isinstance(found, list) else found.elements(), ctx.resp)
+
+
+def _store(ctx: Context, destination: bytes, found: Found, event: str) -> bytes:
+    if not found:
         ctx.remove(destination, DEL)
         return replies.ZERO
-    ctx.put(destination, SetValue(members))
-    ctx.changed(destination, Event("s", event), len(members))
-    return replies.integer(len(members))
+    ctx.put(destination, found if isinstance(found, SetValue) else SetValue(found))
+    ctx.changed(destination, Event("s", event), len(found))
+    return replies.integer(len(found))
 
 
 @command("SINTER", arity=-2, flags={READONLY}, keys=ALL_READ, group="set", since="1.0.0", tips=_UNORDERED,
@@ -72,21 +100,21 @@ def _store(ctx: Context, destination: bytes, members: list[bytes], event: str) -
          complexity="O(N*M) at worst, where N is the size of the smallest set and M the number of sets",
          syntax="key...")
 def sinter(ctx: Context, *keys: bytes) -> bytes:
-    return members_reply(_common(ctx, _sets(ctx, keys)), ctx.resp)
+    return _answer(ctx, _common(ctx, _sets(ctx, keys)))
 
 
 @command("SUNION", arity=-2, flags={READONLY}, keys=ALL_READ, group="set", since="1.0.0", tips=_UNORDERED,
          summary="Answers the members that any of the sets has.",
          complexity="O(N) in the number of elements of all sets", syntax="key...")
 def sunion(ctx: Context, *keys: bytes) -> bytes:
-    return members_reply(_united(ctx, _sets(ctx, keys)), ctx.resp)
+    return _answer(ctx, _united(ctx, _sets(ctx, keys)))
 
 
 @command("SDIFF", arity=-2, flags={READONLY}, keys=ALL_READ, group="set", since="1.0.0", tips=_UNORDERED,
          summary="Answers the members of the first set that no other has.",
          complexity="O(N) in the number of elements of all sets", syntax="key...")
 def sdiff(ctx: Context, *keys: bytes) -> bytes:
-    return members_reply(_left_over(ctx, _sets(ctx, keys)), ctx.resp)
+    return _answer(ctx, _left_over(ctx, _sets(ctx, keys)))
 
 
 @command("SINTERSTORE", arity=-3, flags={WRITE, DENYOOM}, keys=_store_keys("RW", "update"), group="set",

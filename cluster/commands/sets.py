@@ -28,9 +28,14 @@ def members_reply(members: list[bytes], resp: int) -> bytes:
     return replies.bulk_set(members, resp)
 
 
+def is_intset(ctx: Context, value: SetValue) -> bool:
+    """Whether redis-server would keep it as integers in their order."""
+    return set_encoding(value, ctx.config) == "intset"
+
+
 def shown(ctx: Context, value: SetValue) -> Iterable[bytes]:
     """The members in the order redis-server shows small sets in: integers by size, others as they came."""
-    if set_encoding(value, ctx.config) == "intset":
+    if is_intset(ctx, value):
         return sorted(value.members, key=int)
     return value.members
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
+from itertools import chain, islice
+from operator import add, and_, sub
+from typing import cast
 
 from cluster.commands.context import Context
 from cluster.commands.keys import READ, KeySpec, NumKeys
@@ -13,31 +17,31 @@ from cluster.commands.set_algebra import parse_limit
 from cluster.commands.sorted_set_ranges import store
 from cluster.commands.sorted_sets import scored_reply
 from cluster.errors import CommandError, NotAFloat, SyntaxFault, WrongType
-from cluster.keyspace.buckets import BucketMap
+from cluster.keyspace.bucket_algebra import are_alike, regions
+from cluster.keyspace.buckets import BucketMap, Part
 from cluster.keyspace.numbers import parse_float, parse_integer
+from cluster.keyspace.ranking import LongRanking, in_order
 from cluster.keyspace.values import SetValue, SortedSetValue
 from cluster.protocol import replies
 
 _STORE_KEYS = (KeySpec(1, 1, 1, ("OW", "update")), NumKeys(2))
 _READ_KEYS = (NumKeys(1, READ),)
 
-Scores = Mapping[bytes, float] | BucketMap[float]
+Scores = dict[bytes, float] | BucketMap[float]
+Members = dict[bytes, float] | BucketMap[bool] | BucketMap[float]
+"""The members of one input with their scores; of a large plain set, without."""
+Region = list[dict[bytes, float]]
+"""What each input has, scored, or what it has in a range of hashes (bucket_algebra.py)."""
+Column = list[float]
 Aggregate = Callable[[float, float], float]
-
-
-def _sum(one: float, other: float) -> float:
-    total = one + other
-    return 0.0 if math.isnan(total) else total
-
-
-_AGGREGATES: dict[bytes, Aggregate] = {b"SUM": _sum, b"MIN": min, b"MAX": max}
+_AGGREGATES: dict[bytes, Aggregate] = {b"SUM": add, b"MIN": min, b"MAX": max}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a command asks for: the scores of each key, and a weight for each of them."""
 
-    inputs: list[Scores]
+    inputs: list[Members]
     weights: tuple[float, ...]
     aggregate: Aggregate
     with_scores: bool
@@ -51,7 +55,7 @@ def _parse(
     inputs = _inputs(ctx, keys)
     count = len(keys)
     weights: tuple[float, ...] = (1.0,) * count
-    aggregate: Aggregate = _sum
+    aggregate: Aggregate = add
     with_scores = False
     at = count
     while at < len(rest):
@@ -89,9 +93,9 @@ def _weight(text: bytes) -> float:
         raise CommandError("ERR weight value is not a float") from None
 
 
-def _inputs(ctx: Context, keys: Sequence[bytes]) -> list[Scores]:
-    """The scores of each key, a plain set's as 1, an absent key's as nothing."""
-    found: list[Scores] = []
+def _inputs(ctx: Context, keys: Sequence[bytes]) -> list[Members]:
+    """The members of each key, nothing for an absent one."""
+    found: list[Members] = []
     for key in keys:
         value = ctx.find(key)
         if value is None:
@@ -99,56 +103,108 @@ def _inputs(ctx: Context, keys: Sequence[bytes]) -> list[Scores]:
         elif isinstance(value, SortedSetValue):
             found.append(value.scores())
         elif isinstance(value, SetValue):
-            found.append(dict.fromkeys(value, 1.0))
+            members = value.members
+            found.append(dict.fromkeys(members, 1.0) if isinstance(members, dict) else members)
         else:
             raise WrongType
     return found
 
 
-def _weighed(weight: float, score: float) -> float:
-    weighed = weight * score
-    return 0.0 if math.isnan(weighed) else weighed
+def _regions(inputs: Sequence[Members]) -> Iterator[tuple[int, Region]]:
+    """The inputs piece by piece. They must be alike."""
+    are_plain = [not isinstance(one, LongRanking) for one in inputs]
+    for bits, region in regions(cast("Sequence[BucketMap[float]]", inputs)):
+        yield bits, [
+            dict.fromkeys(scores, 1.0) if plain else scores for scores, plain in zip(region, are_plain, strict=True)
+        ]
 
 
-def _union(plan: Plan) -> Scores:
-    total: dict[bytes, float] = {}
-    for scores, weight in zip(plan.inputs, plan.weights, strict=True):
-        for member, score in scores.items():
-            weighed = _weighed(weight, score)
-            total[member] = plan.aggregate(total[member], weighed) if member in total else weighed
-    return total
+def _picked(one: Members, members: Sequence[bytes]) -> dict[bytes, float]:
+    """The scores of some members, which it has."""
+    if isinstance(one, (dict, LongRanking)):
+        return dict(zip(members, map(one.__getitem__, members), strict=True))
+    return dict.fromkeys(members, 1.0)
 
 
-def _intersection(plan: Plan) -> Scores:
+def _whole(one: Members) -> dict[bytes, float]:
+    if isinstance(one, dict):
+        return one
+    return dict(one.items()) if isinstance(one, LongRanking) else dict.fromkeys(one, 1.0)
+
+
+def _settled(column: Column) -> Column:
+    """What is no number is 0."""
+    return [0.0 if math.isnan(one) else one for one in column] if any(map(math.isnan, column)) else column
+
+
+def _column(scores: dict[bytes, float], members: Iterable[bytes], weight: float) -> Column:
+    """The weighed scores of some members."""
+    column = list(map(scores.__getitem__, members))
+    return column if weight == 1.0 else _settled([weight * score for score in column])
+
+
+def _aggregated(plan: Plan, one: Column, other: Column) -> Column:
+    return _settled(list(map(plan.aggregate, one, other)))
+
+
+def _union(plan: Plan) -> Iterator[Part[float]]:
+    inputs = plan.inputs
+    for bits, region in _regions(inputs) if are_alike(inputs) else [(0, list(map(_whole, inputs)))]:
+        total: dict[bytes, float] = {}
+        for scores, weight in zip(region, plan.weights, strict=True):
+            both = list(total.keys() & scores.keys()) if total else []
+            aggregated = _aggregated(plan, _column(total, both, 1.0), _column(scores, both, weight))
+            total.update(scores if weight == 1.0 else zip(scores, _column(scores, scores, weight), strict=True))
+            total.update(zip(both, aggregated, strict=True))
+        yield bits, total
+
+
+def _intersection(plan: Plan) -> Iterator[Part[float]]:
     inputs = plan.inputs
     # From the smallest on, as redis-server does it: sums of floats depend on their order.
     order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]))
-    first, *others = order
-    found: dict[bytes, float] = {}
-    for member, score in inputs[first].items():
-        if all(member in inputs[index] for index in others):
-            total = _weighed(plan.weights[first], score)
-            for index in others:
-                total = plan.aggregate(total, _weighed(plan.weights[index], inputs[index][member]))
-            found[member] = total
-    return found
+    if are_alike(inputs):
+        pieces = _regions(inputs)
+    else:
+        shared = _common(inputs)
+        pieces = iter([(0, [_picked(one, shared) for one in inputs])])
+    for bits, region in pieces:
+        members = list(reduce(and_, [region[index].keys() for index in order]))
+        columns = [_column(region[index], members, plan.weights[index]) for index in order]
+        yield bits, dict(zip(members, reduce(partial(_aggregated, plan), columns), strict=True))
 
 
-def _difference(plan: Plan) -> Scores:
+def _common(inputs: Sequence[Members], limit: int = 0) -> list[bytes]:
+    """Members of all inputs, at most `limit` of them if that is not 0."""
+    first, *others = sorted(inputs, key=len)
+    found = (member for member in first if all(member in other for other in others))
+    return list(islice(found, limit or None))
+
+
+def _difference(plan: Plan) -> Iterator[Part[float]]:
     first, *others = plan.inputs
-    return {member: score for member, score in first.items() if not any(member in other for other in others)}
+    if not are_alike(plan.inputs):
+        members = [member for member in first if not any(member in other for other in others)]
+        yield 0, _picked(first, members)
+        return
+    for bits, region in _regions(plan.inputs):
+        members = list(reduce(sub, [scores.keys() for scores in region]))
+        yield bits, dict(zip(members, _column(region[0], members, 1.0), strict=True))
 
 
-_Algebra = Callable[[Plan], Scores]
+_Algebra = Callable[[Plan], Iterator[Part[float]]]
 
 
 def _answer(ctx: Context, plan: Plan, algebra: _Algebra) -> bytes:
-    items = sorted((score, member) for member, score in algebra(plan).items())
-    return scored_reply(items, ctx.resp, with_scores=plan.with_scores)
+    parts = [part for _, part in algebra(plan)]
+    scores, members = in_order(
+        list(chain.from_iterable([part.values() for part in parts])), list(chain.from_iterable(parts))
+    )
+    return scored_reply(list(zip(scores, members, strict=True)), ctx.resp, with_scores=plan.with_scores)
 
 
 def _store(ctx: Context, destination: bytes, plan: Plan, algebra: _Algebra, event: str) -> bytes:
-    return store(ctx, destination, SortedSetValue(algebra(plan).items()), event)
+    return store(ctx, destination, SortedSetValue.of_parts(algebra(plan)), event)
 
 
 @command("ZUNION", arity=-3, flags={READONLY, MOVABLE_KEYS}, keys=_READ_KEYS, group="sorted-set", since="6.2.0",
@@ -211,10 +267,6 @@ def zintercard(ctx: Context, numkeys: bytes, *rest: bytes) -> bytes:
     keys = _parse_keys("zintercard", numkeys, rest)
     inputs = _inputs(ctx, keys)
     limit = parse_limit(rest[len(keys) :])
-    first, *others = sorted(inputs, key=len)
-    count = 0
-    for member in first:
-        count += all(member in other for other in others)
-        if limit and count == limit:
-            break
-    return replies.integer(count)
+    if limit or not are_alike(inputs):
+        return replies.integer(len(_common(inputs, limit)))
+    return replies.integer(sum([len(reduce(and_, map(dict.keys, region))) for _, region in _regions(inputs)]))

@@ -6,7 +6,7 @@ import math
 
 from cluster.commands.context import Context
 from cluster.commands.keys import FIRST, FIRST_READ, first_key
-from cluster.commands.random_elements import random_pairs
+from cluster.commands.random_elements import Companions, random_pairs
 from cluster.commands.registry import DENYOOM, FAST, READONLY, WRITE, command
 from cluster.commands.scan_commands import scan_members
 from cluster.errors import CommandError, SyntaxFault, wrong_arity
@@ -239,14 +239,17 @@ def scored_reply(items: list[tuple[float, bytes]], resp: int, *, with_scores: bo
     ])
 
 
+_SCORES: Companions[SortedSetValue, float] = Companions(
+    of=lambda value, member: value.score(member) or 0.0, pairs=lambda value: list(value.items()),
+    text=format_double, encoded=lambda score: replies.double(score, 3),
+)
+
+
 @command("ZRANDMEMBER", arity=-2, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="6.2.0", tips=_RANDOM,
          summary="Answers random members.", complexity="O(N) in the number of members answered",
          syntax="key [count:integer [WITHSCORES]]")
 def zrandmember(ctx: Context, key: bytes, *options: bytes) -> bytes:
-    return random_pairs(
-        ctx, key, options, kind=SortedSetValue, word=b"WITHSCORES",
-        companion=lambda value, member: replies.double(value.score(member) or 0.0, ctx.resp),
-    )
+    return random_pairs(ctx, key, options, kind=SortedSetValue, word=b"WITHSCORES", companions=_SCORES)
 
 
 @command("ZSCAN", arity=-3, flags={READONLY}, keys=FIRST_READ, group="sorted-set", since="2.8.0", tips=_RANDOM,

@@ -12,14 +12,17 @@ As the directory is in the order of hashes, a scan goes on from a hash, whatever
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import islice
-from operator import is_
-from typing import Generic, TypeVar, overload
+from itertools import chain, compress, islice
+from operator import is_, not_
+from typing import Generic, Self, TypeVar, overload
 from zlib import crc32
 
 V = TypeVar("V")
 _Default = TypeVar("_Default")
+Part = tuple[int, dict[bytes, V]]
+"""What there is in a range of hashes: how many first bits these share, and the keys."""
 
 BUCKET_LIMIT = 170
 """What a dict of 256 hash places holds."""
@@ -35,6 +38,16 @@ PLACES_PER_BUCKET = 4
 HASH_BITS = 32
 
 
+def peak_of_parts(parts: Iterable[Part[V]]) -> tuple[int, list[Part[V]]]:
+    """(the length of the longest key, the parts): each is looked at while it is near at hand, having just been made."""
+    peak = 0
+    given: list[Part[V]] = []
+    for one in parts:
+        peak = max(peak, max(map(len, one[1]), default=0))
+        given.append(one)
+    return peak, given
+
+
 class BucketMap(Generic[V]):
     """A mapping from byte strings, in the order of their hashes; it must not change while it is gone through.
 
@@ -43,21 +56,50 @@ class BucketMap(Generic[V]):
 
     __slots__ = ("_buckets", "_count", "_directory", "_largest", "_shift")
 
-    def __init__(self, items: Iterable[tuple[bytes, V]] = ()) -> None:
-        given = list(items)
-        depth = (len(given) // EXPECTED_FILL).bit_length()
+    def __init__(self, items: Iterable[tuple[bytes, V]] = (), count: int | None = None) -> None:
+        """count: how many items there are, where that is known."""
+        if count is None:
+            items = list(items)
+            count = len(items)
+        depth = (count // EXPECTED_FILL).bit_length()
         self._shift = shift = HASH_BITS - depth  # a key's place is its hash without so many low bits
         self._directory: list[dict[bytes, V]] = [{} for _ in range(1 << depth)]
         directory = self._directory
-        for key, value in given:
+        for key, value in items:
             directory[crc32(key) >> shift][key] = value
         self._count = sum(map(len, self._directory))
         self._buckets = len(self._directory)
         self._largest = BUCKET_LIMIT
-        for key, _ in given if max(map(len, self._directory)) > BUCKET_LIMIT else ():
-            place = crc32(key) >> self._shift
-            if len(self._directory[place]) > BUCKET_LIMIT:
-                self._split(place)
+        self._split_all([bucket for bucket in directory if len(bucket) > BUCKET_LIMIT])
+
+    @classmethod
+    def of_parts(cls, parts: list[Part[V]]) -> Self:
+        """Of dicts for ranges of hashes from the lowest to the highest, which are used up."""
+        self = cls.__new__(cls)
+        self._take_parts(parts)
+        return self
+
+    def _take_parts(self, parts: list[Part[V]]) -> None:
+        count = sum([len(part) for _, part in parts])
+        if not MERGE_BELOW * len(parts) <= count <= 2 * BUCKET_LIMIT * len(parts):
+            BucketMap.__init__(self, chain.from_iterable([part.items() for _, part in parts]), count)
+            return
+        depth = max([bits for bits, _ in parts])
+        self._shift = HASH_BITS - depth
+        self._directory = []
+        for bits, part in parts:
+            self._directory += [part] * (1 << depth - bits)
+        self._count = count
+        self._buckets = len(parts)
+        self._largest = BUCKET_LIMIT
+        self._split_all([part for _, part in parts if len(part) > BUCKET_LIMIT])
+
+    def _split_all(self, large: list[dict[bytes, V]]) -> None:
+        """Split those that are `large` until none is."""
+        while large:
+            bucket = large.pop()
+            if len(bucket) > BUCKET_LIMIT:
+                large += self._split(crc32(next(iter(bucket))) >> self._shift)
 
     # -- one key ---------------------------------------------------------------------------------------------
 
@@ -121,26 +163,27 @@ class BucketMap(Generic[V]):
             size <<= 1
         return place, size
 
-    def _split(self, place: int) -> None:
+    def _split(self, place: int) -> tuple[dict[bytes, V], ...]:
+        """The two that a bucket has become; none if it stays whole."""
         first, size = self._run(place)
         bucket = self._directory[first]
         if size == 1:
             if self._count < ENTRIES_PER_PLACE * len(self._directory):
                 self._largest = max(self._largest, len(bucket))
-                return
+                return ()
             self._directory = [one for one in self._directory for _ in range(2)]
             self._shift -= 1
             first, size = 2 * first, 2
         half = size // 2
-        middle, shift = first + half, self._shift
-        low: dict[bytes, V] = {}
-        high: dict[bytes, V] = {}
-        for key, value in bucket.items():
-            (low if crc32(key) >> shift < middle else high)[key] = value
+        middle = first + half
+        are_low = list(map((middle << self._shift).__gt__, map(crc32, bucket)))
+        low = dict(compress(bucket.items(), are_low))
+        high = dict(compress(bucket.items(), map(not_, are_low)))
         self._directory[first:middle] = [low] * half
         self._directory[middle : middle + half] = [high] * half
         self._buckets += 1
         self._largest = max(self._largest, len(low), len(high))
+        return low, high
 
     def _merge(self, place: int) -> None:
         directory = self._directory
@@ -166,22 +209,46 @@ class BucketMap(Generic[V]):
                 yield bucket
                 last = bucket
 
+    @property
+    def depth(self) -> int:
+        """The directory has 2^depth places."""
+        return HASH_BITS - self._shift
+
+    def range_at(self, place: int, depth: int) -> tuple[dict[bytes, V], int]:
+        """(the bucket at a place, how many places it stands in) if the directory had 2^`depth` places, which is as
+        many or more."""
+        finer = depth - self.depth
+        first, size = self._run(place >> finer)
+        return self._directory[first], size << finer
+
+    def joined(self, place: int, size: int, depth: int) -> dict[bytes, V]:
+        """All keys at `size` places, as `range_at` counts them."""
+        finer = depth - self.depth
+        found: dict[bytes, V] = {}
+        last = None
+        for bucket in self._directory[place >> finer : place + size >> finer]:
+            if bucket is not last:
+                found.update(bucket)
+                last = bucket
+        return found
+
     # -- all of it -------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[bytes]:
-        for bucket in self.buckets():
-            yield from bucket
+        return chain.from_iterable(self.buckets())
 
     def items(self) -> Iterator[tuple[bytes, V]]:
-        for bucket in self.buckets():
-            yield from bucket.items()
+        return chain.from_iterable(map(dict.items, self.buckets()))
 
     def values(self) -> Iterator[V]:
-        for bucket in self.buckets():
-            yield from bucket.values()
+        return chain.from_iterable(map(dict.values, self.buckets()))
 
     def copy(self) -> BucketMap[V]:
         other: BucketMap[V] = BucketMap()
+        self._copy_to(other)
+        return other
+
+    def _copy_to(self, other: BucketMap[V]) -> None:
         other._directory = []
         last = copied = None
         for bucket in self._directory:
@@ -190,18 +257,21 @@ class BucketMap(Generic[V]):
             other._directory.append(copied)
         other._shift, other._count = self._shift, self._count
         other._buckets, other._largest = self._buckets, self._largest
-        return other
 
     def random_key(self, rng: random.Random) -> bytes:
         """Any key with the same chance; there must be one. O(1) on average."""
         directory = self._directory
+        places, largest, draw = len(directory), self._largest, rng.random
         while True:
-            place = rng.randrange(len(directory))
+            place = int(draw() * places)
             bucket = directory[place]
             # Drawn by its places, a bucket is kept by its entries for each place.
-            at = int(rng.random() * self._largest * self._run(place)[1])
+            at = int(draw() * largest)
             if at < len(bucket):
-                return next(islice(bucket, at, None))
+                size = self._run(place)[1]
+                at = at * size + place % size
+                if at < len(bucket):
+                    return next(islice(bucket, at, None))
 
     def scan(self, position: int, shift: int, count: int) -> tuple[int, list[bytes]]:
         """(position to go on from, or 0 at the end; keys from `position` on, `count` or a few more).
@@ -209,17 +279,19 @@ class BucketMap(Generic[V]):
         A position is the hash without its `shift` lowest bits; keys of one position come together.
         """
         found: list[bytes] = []
-        last = -1
         place = position << shift >> self._shift
         while place < len(self._directory):
             first, size = self._run(place)
-            for at, key in sorted([(crc32(key) >> shift, key) for key in self._directory[place]]):
-                if at < position:
-                    continue
-                if at != last and len(found) >= count:
-                    return at, found
-                last = at
-                found.append(key)
+            bucket = self._directory[first]
+            positions = [crc32(key) >> shift for key in bucket]
+            ahead = sorted([at for at in positions if at >= position])
+            wanted = count - len(found)
+            until = bisect_right(ahead, ahead[wanted - 1]) if 0 < wanted <= len(ahead) else max(wanted, 0)
+            if until < len(ahead):
+                stop = ahead[until]
+                found += [key for key, at in zip(bucket, positions, strict=True) if position <= at < stop]
+                return stop, found
+            found += [key for key, at in zip(bucket, positions, strict=True) if at >= position]
             place = first + size
         return 0, found
 

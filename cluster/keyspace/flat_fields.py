@@ -44,9 +44,9 @@ class FlatFields:
 
     def __init__(self, items: Iterable[tuple[bytes, bytes]] = (), pool: NamePool | None = None) -> None:
         """`items` have distinct fields."""
-        self._flat: list[bytes] = list(chain.from_iterable(items))
-        self._pool: NamePool | None = None
-        if pool is not None:
+        self._flat: list[bytes] = list(chain.from_iterable(items)) if items else []
+        self._pool = pool
+        if pool is not None and self._flat:
             self.share(pool)
 
     def share(self, pool: NamePool) -> None:

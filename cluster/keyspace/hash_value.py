@@ -24,14 +24,17 @@ class HashValue:
     __slots__ = ("fields", "peak_bytes", "peak_count")
     type_name: ClassVar[str] = "hash"
 
-    def __init__(self, items: Iterable[tuple[bytes, bytes]] = (), pool: NamePool | None = None) -> None:
+    def __init__(self, items: Iterable[tuple[bytes, bytes]] | None = None, pool: NamePool | None = None) -> None:
         """pool: where a short hash has the names of its fields from."""
-        given = dict(items)
-        self.fields: FlatFields | BucketMap[bytes] = (
-            FlatFields(given.items(), pool) if len(given) <= SHORT_LIMIT else BucketMap(given.items())
-        )
-        self.peak_count = len(given)
-        self.peak_bytes = max(map(len, chain(given, given.values())), default=0)
+        if items is None:
+            self.fields: FlatFields | BucketMap[bytes] = FlatFields((), pool)
+            self.peak_count = self.peak_bytes = 0
+            return
+        given = items if isinstance(items, list) else list(items)
+        large = BucketMap(given, len(given)) if len(given) > SHORT_LIMIT else None
+        self.fields = large if large and len(large) > SHORT_LIMIT else FlatFields(dict(given).items(), pool)
+        self.peak_count = len(self.fields)
+        self.peak_bytes = max(map(len, chain(self.fields, self.fields.values())), default=0)
 
     def __len__(self) -> int:
         return len(self.fields)
@@ -103,9 +106,9 @@ class HashValue:
         return self.fields.items()
 
     def copy(self) -> HashValue:
-        other = HashValue(self.fields.items())
-        if isinstance(self.fields, FlatFields):
-            other.fields = self.fields.copy()
+        other = HashValue()
+        other.fields = self.fields.copy()
+        other.peak_count, other.peak_bytes = self.peak_count, self.peak_bytes
         return other
 
     def take_apart(self) -> Iterator[int]:

@@ -114,6 +114,25 @@ class LongList:
             self._drop(0)
         return item
 
+    def take(self, count: int, *, left: bool) -> list[bytes]:
+        """Remove `count` elements from one end, which are there, and give them in the order they come off."""
+        found: list[bytes] = []
+        emptied = 0
+        for chunk in self._chunks if left else reversed(self._chunks):
+            wanted = count - len(found)
+            if wanted < len(chunk):
+                pop = chunk.popleft if left else chunk.pop
+                found += [pop() for _ in range(wanted)]
+                break
+            found += chunk if left else reversed(chunk)
+            emptied += 1
+        if left:
+            del self._chunks[:emptied]
+        else:
+            del self._chunks[len(self._chunks) - emptied :]
+        self._count()
+        return found
+
     def _drop(self, at: int) -> None:
         """A chunk has become empty."""
         if len(self._chunks) > 1:

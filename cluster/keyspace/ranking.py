@@ -13,10 +13,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
-from typing import TypeVar
+from itertools import chain, compress, count, islice
+from operator import eq
+from typing import Self, TypeVar
 
-from cluster.keyspace.buckets import BucketMap
+from cluster.keyspace.buckets import BucketMap, Part
 from cluster.keyspace.chunks import GROUP_BITS, find_position, position_of, sums_of
 
 _T = TypeVar("_T")
@@ -35,6 +36,23 @@ def place_in(scores: Sequence[float], members: Sequence[bytes], score: float, me
     if at < len(scores) and scores[at] == score and members[at] < member:
         return bisect_left(members, member, at + 1, bisect_right(scores, score, at))
     return at
+
+
+def in_order(scores: list[float], members: list[bytes]) -> tuple[list[float], list[bytes]]:
+    """Both in the order of (score, member).
+
+    By the scores alone, and by the members where those are equal, since Python compares numbers several times as
+    fast as pairs. What is in order already takes next to nothing.
+    """
+    order = sorted(range(len(scores)), key=scores.__getitem__)
+    scores = list(map(scores.__getitem__, order))
+    members = list(map(members.__getitem__, order))
+    done = 0
+    for at in compress(count(), map(eq, scores, islice(scores, 1, None))):
+        if at >= done:
+            done = bisect_right(scores, scores[at], at)
+            members[at:done] = sorted(members[at:done])
+    return scores, members
 
 
 def _cut(chunks: list[list[_T]], tops: list[_T], at: int) -> None:
@@ -59,11 +77,19 @@ class ShortRanking:
     __slots__ = ("_members", "_scores")
 
     def __init__(self, ordered: Sequence[Scored] = ()) -> None:
-        self._scores = array("d", [score for score, _ in ordered])
-        self._members = [member for _, member in ordered]
+        self._scores = array("d", [score for score, _ in ordered]) if ordered else array("d")
+        self._members = [member for _, member in ordered] if ordered else []
+
+    def copy(self) -> ShortRanking:
+        other = ShortRanking()
+        other._scores, other._members = self._scores[:], self._members[:]
+        return other
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._members)
 
     def score(self, member: bytes) -> float | None:
         members = self._members
@@ -113,15 +139,37 @@ class LongRanking(BucketMap[float]):
     __slots__ = ("_groups", "_members", "_scores", "_top_members", "_top_scores")
 
     def __init__(self, items: Collection[tuple[bytes, float]]) -> None:
-        """Of (member, score) with distinct members, at least one."""
-        super().__init__(items)  # in the order in which they came, which is nearer to that in memory
-        ordered = sorted([(score, member) for member, score in items])
-        starts = range(0, len(ordered), CHUNK_FILL)
-        self._scores = [[score for score, _ in ordered[at : at + CHUNK_FILL]] for at in starts]
-        self._members = [[member for _, member in ordered[at : at + CHUNK_FILL]] for at in starts]
-        self._top_scores = [scores[-1] for scores in self._scores]
-        self._top_members = [members[-1] for members in self._members]
+        """Of (member, score), at least one; of a member that comes twice the last score counts."""
+        super().__init__(items, len(items))  # in the order in which they came, which is nearer to that in memory
+        if len(self) == len(items):
+            self._rank([score for _, score in items], [member for member, _ in items])
+        else:
+            self._rank(list(self.values()), list(self))
+
+    @classmethod
+    def of_parts(cls, parts: list[Part[float]]) -> Self:
+        self = cls.__new__(cls)
+        self._take_parts(parts)
+        self._rank(list(self.values()), list(self))
+        return self
+
+    def _rank(self, scores: list[float], members: list[bytes]) -> None:
+        scores, members = in_order(scores, members)
+        starts = range(0, len(members), CHUNK_FILL)
+        self._scores = [scores[at : at + CHUNK_FILL] for at in starts]
+        self._members = [members[at : at + CHUNK_FILL] for at in starts]
+        self._top_scores = [chunk[-1] for chunk in self._scores]
+        self._top_members = [chunk[-1] for chunk in self._members]
         self._groups = sums_of(self._members)
+
+    def copy(self) -> LongRanking:
+        other = LongRanking.__new__(LongRanking)
+        self._copy_to(other)
+        other._scores = [chunk[:] for chunk in self._scores]
+        other._members = [chunk[:] for chunk in self._members]
+        other._top_scores, other._top_members = self._top_scores[:], self._top_members[:]
+        other._groups = self._groups[:]
+        return other
 
     def _chunk_of(self, score: float, member: bytes) -> int:
         """The first chunk whose last entry is no less than (score, member); the last one if there is none."""
@@ -149,15 +197,20 @@ class LongRanking(BucketMap[float]):
         self._insert(member, new)
 
     def _insert(self, member: bytes, score: float) -> None:
-        chunk = self._chunk_of(score, member)
-        scores, members = self._scores[chunk], self._members[chunk]
+        chunks = self._members
+        chunk = place_in(self._top_scores, self._top_members, score, member)
+        if chunk == len(chunks):
+            chunk -= 1
+        scores, members = self._scores[chunk], chunks[chunk]
         at = place_in(scores, members, score, member)
         scores.insert(at, score)
         members.insert(at, member)
         self._groups[chunk >> GROUP_BITS] += 1
-        if at == len(members) - 1:
-            self._set_top(chunk)
-        if len(members) > CHUNK_LIMIT:
+        size = len(members)
+        if at == size - 1:
+            self._top_scores[chunk] = score
+            self._top_members[chunk] = member
+        if size > CHUNK_LIMIT:
             self._cut_chunk(chunk)
 
     def _cut_chunk(self, chunk: int) -> None:
@@ -261,8 +314,10 @@ class LongRanking(BucketMap[float]):
 Ranking = ShortRanking | LongRanking
 
 
-def ranking_of(items: Collection[tuple[bytes, float]], short_limit: int) -> Ranking:
-    """Of (member, score) with distinct members."""
+def ranking_of(items: list[tuple[bytes, float]], short_limit: int) -> Ranking:
+    """Of (member, score); of a member that comes twice the last score counts."""
     if len(items) > short_limit:
-        return LongRanking(items)
-    return ShortRanking(sorted([(score, member) for member, score in items]))
+        long = LongRanking(items)
+        if len(long) > short_limit:
+            return long
+    return ShortRanking(sorted([(score, member) for member, score in dict(items).items()]))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, repeat
 from typing import ClassVar
 
-from cluster.keyspace.buckets import BucketMap
+from cluster.keyspace.buckets import BucketMap, Part, peak_of_parts
 from cluster.keyspace.numbers import is_integer
 
 SHORT_LIMIT = 128
@@ -20,13 +20,26 @@ class SetValue:
     type_name: ClassVar[str] = "set"
 
     def __init__(self, members: Iterable[bytes] = ()) -> None:
-        given = dict.fromkeys(members, True)
-        self.members: dict[bytes, bool] | BucketMap[bool] = (
-            given if len(given) <= SHORT_LIMIT else BucketMap(given.items())
-        )
-        self.peak_count = len(given)
-        self.peak_bytes = max(map(len, given), default=0)
-        self.was_integers = all(map(is_integer, given))
+        given = members if isinstance(members, list) else list(members)
+        self._hold(BucketMap(zip(given, repeat(True)), len(given)) if len(given) > SHORT_LIMIT else given)
+        self.peak_bytes = max(map(len, self.members), default=0)
+        self.was_integers = all(map(is_integer, self.members))
+
+    @classmethod
+    def of_parts(cls, parts: Iterable[Part[bool]], *, are_integers: bool) -> SetValue:
+        """Of what BucketMap.of_parts takes. `are_integers`: all members are known to be."""
+        value = cls.__new__(cls)
+        value.peak_bytes, given = peak_of_parts(parts)
+        value._hold(BucketMap.of_parts(given))
+        value.was_integers = are_integers or all(map(is_integer, value.members))
+        return value
+
+    def _hold(self, members: list[bytes] | BucketMap[bool]) -> None:
+        if isinstance(members, BucketMap) and len(members) > SHORT_LIMIT:
+            self.members: dict[bytes, bool] | BucketMap[bool] = members
+        else:
+            self.members = dict.fromkeys(members, True)
+        self.peak_count = len(self.members)
 
     def __len__(self) -> int:
         return len(self.members)
@@ -48,8 +61,9 @@ class SetValue:
                 self.members = BucketMap(members.items())
         elif not members.set(member, True):
             return False
-        if len(members) > self.peak_count:
-            self.peak_count = len(members)
+        count = len(members)
+        if count > self.peak_count:
+            self.peak_count = count
         if len(member) > self.peak_bytes:
             self.peak_bytes = len(member)
         if self.was_integers and not is_integer(member):
@@ -71,7 +85,10 @@ class SetValue:
         return next(islice(members, rng.randrange(len(members)), None))
 
     def copy(self) -> SetValue:
-        return SetValue(self.members)
+        other = SetValue()
+        other.members = self.members.copy()
+        other.peak_count, other.peak_bytes, other.was_integers = self.peak_count, self.peak_bytes, self.was_integers
+        return other
 
     def take_apart(self) -> Iterator[int]:
         """Let go of the members bit by bit: how many there were in each bit that is gone."""

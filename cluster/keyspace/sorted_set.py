@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from typing import ClassVar
 
-from cluster.keyspace.buckets import BucketMap
+from cluster.keyspace.buckets import BucketMap, Part, peak_of_parts
 from cluster.keyspace.ranking import LongRanking, Ranking, ShortRanking, ranking_of
 
 SHORT_LIMIT = 128
@@ -20,14 +20,29 @@ class SortedSetValue:
     __slots__ = ("_ranking", "peak_bytes", "peak_count")
     type_name: ClassVar[str] = "zset"
 
-    def __init__(self, items: Iterable[tuple[bytes, float]] = ()) -> None:
+    def __init__(self, items: Iterable[tuple[bytes, float]] | None = None) -> None:
         """Of (member, score); of a member that comes twice the last score counts."""
         self._ranking: Ranking = ShortRanking()
-        scores = dict(items)
-        if scores:
-            self._ranking = ranking_of(scores.items(), SHORT_LIMIT)
-        self.peak_count = len(scores)
-        self.peak_bytes = max(map(len, scores), default=0)
+        self.peak_count = 0
+        self.peak_bytes = 0
+        if items is not None:
+            ranking = ranking_of(items if isinstance(items, list) else list(items), SHORT_LIMIT)
+            self._hold(ranking, max(map(len, ranking), default=0))
+
+    @classmethod
+    def of_parts(cls, parts: Iterable[Part[float]]) -> SortedSetValue:
+        """Of what BucketMap.of_parts takes."""
+        peak_bytes, given = peak_of_parts(parts)
+        if sum([len(part) for _, part in given]) <= SHORT_LIMIT:
+            return cls([item for _, part in given for item in part.items()])
+        value = cls.__new__(cls)
+        value._hold(LongRanking.of_parts(given), peak_bytes)
+        return value
+
+    def _hold(self, ranking: Ranking, peak_bytes: int) -> None:
+        self._ranking = ranking
+        self.peak_count = len(ranking)
+        self.peak_bytes = peak_bytes
 
     def __len__(self) -> int:
         return len(self._ranking)
@@ -48,7 +63,7 @@ class SortedSetValue:
         """(member, score), lowest first."""
         return ((member, score) for score, member in self._ranking.ordered())
 
-    def scores(self) -> Mapping[bytes, float] | BucketMap[float]:
+    def scores(self) -> dict[bytes, float] | BucketMap[float]:
         """The scores by member, in any order; a picture, or the thing itself."""
         ranking = self._ranking
         return ranking if isinstance(ranking, LongRanking) else dict(self.items())
@@ -59,7 +74,10 @@ class SortedSetValue:
         return ranking if isinstance(ranking, LongRanking) else list(self)
 
     def copy(self) -> SortedSetValue:
-        return SortedSetValue(self.items())
+        other = SortedSetValue.__new__(SortedSetValue)
+        other._ranking = self._ranking.copy()
+        other.peak_count, other.peak_bytes = self.peak_count, self.peak_bytes
+        return other
 
     # -- one member ------------------------------------------------------------------------------------------
 
@@ -73,9 +91,10 @@ class SortedSetValue:
         ranking.add(member, score)
         if len(member) > self.peak_bytes:
             self.peak_bytes = len(member)
-        if len(ranking) > self.peak_count:
-            self.peak_count = len(ranking)
-            if self.peak_count > SHORT_LIMIT and type(ranking) is ShortRanking:
+        count = len(ranking)
+        if count > self.peak_count:
+            self.peak_count = count
+            if count > SHORT_LIMIT and type(ranking) is ShortRanking:
                 self._ranking = LongRanking(list(self.items()))
 
     def move(self, member: bytes, old: float, new: float) -> None:

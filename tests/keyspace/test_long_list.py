@@ -67,6 +67,14 @@ class LongListMachine(RuleBasedStateMachine):
         self.value.insert(index, item)
         self.model.insert(index, item)
 
+    @rule(data=st.data(), left=st.booleans())
+    def take(self, data: st.DataObject, left: bool) -> None:
+        count = data.draw(st.integers(0, len(self.model)))
+        kept = len(self.model) - count
+        expected = self.model[:count] if left else self.model[kept:][::-1]
+        assert self.value.take(count, left=left) == expected
+        self.model = self.model[count:] if left else self.model[:kept]
+
     @rule(data=st.data(), item=ITEMS)
     def look(self, data: st.DataObject, item: bytes) -> None:
         first = data.draw(st.integers(0, len(self.model)))
