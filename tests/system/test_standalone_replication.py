@@ -276,26 +276,6 @@ def test_a_replica_that_takes_long_for_its_snapshot_is_not_made_to_begin_again(h
     assert pair.synced("sync_full") == 1
 
 
-def test_the_log_says_why_a_replica_was_cut_off(harness: Harness) -> None:
-    pair = Pair(
-        harness.server(
-            {**ALONE, "client-output-buffer-limit": "replica 100kb 0 0", "repl-backlog-size": "20kb"}, kind="ours"
-        ),
-        harness.server(ALONE, kind="ours"),
-    )
-    pair.join()
-    pair.replica.freeze()
-    try:
-        with pair.primary.client() as client:
-            run(client, *(("SET", "big", "x" * 1_000_000) for _ in range(12)))
-        wait_until(lambda: "output buffer limits" in pair.primary.log(), DEADLINE_S, "it is cut off")
-    finally:
-        pair.replica.thaw()
-    assert "repl-backlog-size" in pair.primary.log()
-    first, second = pair.digests()
-    assert first == second
-
-
 # -- full syncs --------------------------------------------------------------------------------------------------
 
 
@@ -325,16 +305,6 @@ def test_replicas_that_come_together_share_a_snapshot(harness: Harness, diskless
         first, second = pair.digests()
         assert first == second
     assert primary.info("stats")["sync_full"] == "2"
-
-
-def test_a_replica_that_waits_for_company_is_shown_so_and_keeps_its_link(harness: Harness) -> None:
-    primary = harness.server({**ALONE, "repl-diskless-sync-delay": "600"})
-    primary.call("DEBUG", "POPULATE", MANY, "many", 50)
-    replica = harness.server({**ALONE, "repl-timeout": "3"})
-    replica.call("REPLICAOF", primary.host, primary.port)
-    wait_until(lambda: "state=wait_bgsave" in primary.info("replication").get("slave0", ""), DEADLINE_S, "it waits")
-    assert replica.call("ROLE")[3] in ("handshake", "sync")  # type: ignore[index]
-    primary.call("CONFIG", "SET", "repl-diskless-sync-delay", 0)
 
 
 def test_sub_replicas_stay_when_the_node_above_them_comes_by_another_way(two: Pair, harness: Harness) -> None:
