@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS = 0.2
 """Between two attempts: a failed-over shard should be whole again soon."""
+PATIENT_RETRY_SECONDS = 1.0
+HASTY_ATTEMPTS = 25
+"""After so many in vain the primary is not just starting: it is called as often as redis-server would, and the log is
+spared."""
 ACK_SECONDS = 1.0
 
 
@@ -53,6 +57,7 @@ class ReplicaLink:
         self._applier: StreamApplier | None = None
         self._ack = trio.Event()
         self._anew = False  # do not ask for a continuation
+        self._attempts = 0  # in vain since the link was up
 
     # -- control ---------------------------------------------------------------------------------------------
 
@@ -84,7 +89,8 @@ class ReplicaLink:
             finally:
                 self._lost()
             if not self._stopped:
-                await trio.sleep(RETRY_SECONDS)
+                self._attempts += 1
+                await trio.sleep(RETRY_SECONDS if self._attempts < HASTY_ATTEMPTS else PATIENT_RETRY_SECONDS)
 
     def _lost(self) -> None:
         if self.up:
@@ -135,6 +141,7 @@ class ReplicaLink:
         """What comes from now on is the primary's stream."""
         self._applier = StreamApplier(self._server, self._replication, f"{self.host}:{self.port}")
         self.state, self.up = "connected", True
+        self._attempts = 0
         self.in_step_ms = self.heard_ms
         self._replication.need_backlog()
         self._replication.link_changed()

@@ -108,6 +108,7 @@ def test_databases_are_kept_apart(pair: Pair) -> None:
         run(
             client, ("FLUSHALL",), ("SELECT", 3), ("SET", "a", 3), ("SELECT", 5), ("SET", "a", 5), ("SELECT", 3),
             ("MOVE", "a", 4), ("COPY", "b", "c", "DB", 6), ("SWAPDB", 4, 5), ("SELECT", 15), ("SET", "a", 15),
+            ("SELECT", 7), ("SET", "gone", 7), ("FLUSHDB",),
         )  # fmt: skip
     first, second = pair.digests()
     assert first == second
