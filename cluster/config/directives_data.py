@@ -115,7 +115,7 @@ REPLICATION = Section(
         ),
         Directive(
             name="repl-diskless-sync", kind=YesNo(), default="yes",
-            about="a full sync of more than 5000 keys is sent as it is made, not written to a file first",
+            about="a full sync of more than 5000 keys or 4 MB is sent as it is made, not written to a file first",
         ),
         Directive(
             name="repl-diskless-sync-delay", kind=Integer(), default="5",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from cluster.keyspace.memory import value_bytes
 from cluster.persistence.child import SnapshotChild
 
 if TYPE_CHECKING:
@@ -22,13 +23,28 @@ if TYPE_CHECKING:
     from cluster.server import Server
 
 SMALL_KEYS = 5_000
-"""Up to this many keys are serialised without a child: some tens of milliseconds."""
+SMALL_BYTES = 4 << 20
+"""Up to so many keys, of so many bytes altogether, are serialised without a child: some tens of milliseconds."""
 PIECE_BYTES = 256 * 1024
 AHEAD_BYTES = 1 << 20
 """How much may wait in a connection before the next piece is read."""
 POLL_SECONDS = 0.005
 SIGN_OF_LIFE_MS = 1_000
 """How often a replica that waits for its snapshot gets an empty line, lest it give us up."""
+
+
+def is_small(server: Server) -> bool:
+    """Whether a snapshot is made at once."""
+    if sum(map(len, server.databases)) > SMALL_KEYS:
+        return False
+    left = SMALL_BYTES
+    for db in server.databases:
+        for space in filter(None, db.spaces):
+            for value in space.values():
+                left -= value_bytes(value)
+                if left < 0:
+                    return False
+    return True
 
 
 def send_at_once(server: Server, replica: Replica) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster.replication.full_sync import SIGN_OF_LIFE_MS, SMALL_KEYS, FullSync, send_at_once
+from cluster.replication.full_sync import SIGN_OF_LIFE_MS, FullSync, is_small, send_at_once
 
 if TYPE_CHECKING:
     from cluster.replication.replicas import Replica
@@ -30,7 +30,7 @@ class FullSyncs:
         """A replica needs everything."""
         server = self._server
         config = server.config
-        if not replica.wants_keys or sum(map(len, server.databases)) <= SMALL_KEYS:
+        if not replica.wants_keys or is_small(server):
             self._announce(replica)
             send_at_once(server, replica)
         elif config.repl_diskless_sync and "eof" in replica.capabilities:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.replication import full_syncs
+from cluster.replication import full_sync
 from cluster.replication.full_sync import FullSync
 from cluster.replication.replicas import Replica
 from tests.commands.in_process import Client, InProcessNode
@@ -20,7 +20,7 @@ def begun(node: InProcessNode, monkeypatch: pytest.MonkeyPatch) -> list[FullSync
         syncs.append(sync)
         return True
 
-    monkeypatch.setattr(full_syncs, "SMALL_KEYS", 0)
+    monkeypatch.setattr(full_sync, "SMALL_KEYS", 0)
     monkeypatch.setattr(FullSync, "begin", begin)
     monkeypatch.setattr(FullSync, "is_over", property(lambda _: False))
     wrote(node, "SET", "a", "1")
@@ -98,3 +98,16 @@ def test_a_replica_that_left_is_not_waited_for(node: InProcessNode, begun: list[
     node.advance(5000)
     node.server.replication.tick(node.now_ms)
     assert [members(sync) for sync in begun] == [[there]]
+
+
+def test_few_keys_may_be_too_large_to_hold_everybody_up(
+    node: InProcessNode, begun: list[FullSync], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node("CONFIG", "SET", "repl-diskless-sync-delay", 0)
+    monkeypatch.setattr(full_sync, "SMALL_KEYS", 5)
+    _, small = comes(node, "eof")
+    assert small.online
+    assert begun == []
+    wrote(node, "SET", "large", "x" * full_sync.SMALL_BYTES)
+    _, late = comes(node, "eof")
+    assert [members(sync) for sync in begun] == [[late]]
