@@ -56,13 +56,14 @@ def send_at_once(server: Server, replica: Replica) -> None:
 
 
 class FullSync:
-    """One snapshot for one or several replicas. `piped`: they get it as it is made, and know its end by a mark."""
+    """One snapshot for one or several replicas. `piped`: they get it as it is made, and know its end by a mark.
+    `history`: the replication id and the offset at which it stands."""
 
-    def __init__(self, server: Server, replicas: list[Replica], *, piped: bool) -> None:
+    def __init__(self, server: Server, replicas: list[Replica], history: tuple[str, int], *, piped: bool) -> None:
         self._server = server
         self._replicas = replicas
         self.piped = piped
-        self.history = "", 0
+        self.history = history
         self.is_sending = False
         self._path = Path(server.config.dir) / f"temp-sync-{os.getpid()}-{replicas[0].session.id}.rdb"
         self._child: SnapshotChild | None = None
@@ -87,6 +88,7 @@ class FullSync:
                 self._path, lambda: server.persistence.chunks(server.databases), server.log, pipe=written
             )
         except OSError as error:
+            self._close_pipe()
             self._give_up(f"can't fork: {error.strerror}")
             return False
         finally:
@@ -123,9 +125,13 @@ class FullSync:
         finally:
             child.stop()
             self._child = None
-            if self._pipe >= 0:
-                os.close(self._pipe)
+            self._close_pipe()
             self._path.unlink(missing_ok=True)
+
+    def _close_pipe(self) -> None:
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1
 
     async def _wait_for(self, child: SnapshotChild) -> None:
         """Until it has ended, or nobody wants its work; who waits for its file is told now and then that we live."""

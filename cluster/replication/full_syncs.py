@@ -57,7 +57,7 @@ class FullSyncs:
 
     def _through_file(self, replica: Replica) -> None:
         for running in self._running:
-            if running.admit(replica):
+            if running.history[0] == self._replication.replid and running.admit(replica):
                 self._announce(replica, running)
                 self._server.log("notice", f"Replica {replica.name} gets the snapshot that is being written already")
                 return
@@ -67,8 +67,7 @@ class FullSyncs:
         self._server.flush_journal()
         for replica in replicas:
             self._announce(replica)
-        sync = FullSync(self._server, replicas, piped=piped)
-        sync.history = self._history
+        sync = FullSync(self._server, replicas, self._history, piped=piped)
         if sync.begin():
             self._running.append(sync)
             self._begun.append(sync)

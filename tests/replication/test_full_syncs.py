@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
+from cluster.network.session import Session
 from cluster.replication import full_sync
 from cluster.replication.full_sync import FullSync
 from cluster.replication.replicas import Replica
@@ -111,3 +115,22 @@ def test_few_keys_may_be_too_large_to_hold_everybody_up(
     wrote(node, "SET", "large", "x" * full_sync.SMALL_BYTES)
     _, late = comes(node, "eof")
     assert [members(sync) for sync in begun] == [[late]]
+
+
+def test_a_fork_that_fails_lets_the_replicas_go_and_leaves_nothing_open(
+    node: InProcessNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_fork() -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    node("CONFIG", "SET", "repl-diskless-sync-delay", 0)
+    monkeypatch.setattr(full_sync, "SMALL_KEYS", 0)
+    monkeypatch.setattr(os, "fork", no_fork)
+    hung_up: list[Session] = []
+    node.server.shell.hang_up = hung_up.append
+    wrote(node, "SET", "a", "1")
+    before = os.listdir("/proc/self/fd")
+    replica, _ = comes(node, "eof")
+    assert hung_up == [replica.session]
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert any("can't fork" in text for _, text in node.logged)
