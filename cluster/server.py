@@ -478,7 +478,7 @@ class Server:
         """One line to each MONITOR client."""
         if "skip_monitor" in command.flags or "admin" in command.flags:
             return
-        line = monitor_line(self.clock_ms() * 1000, client.db.index, client.address, arguments)
+        line = monitor_line(self.shell.clock_us(), client.db.index, client.address, arguments)
         for monitor in self.monitors.values():
             monitor.send(line)
 

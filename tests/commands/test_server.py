@@ -230,13 +230,14 @@ def test_shutdown_s_words(whole: WholeNode) -> None:
 
 
 def test_monitor_shows_what_others_do(node: InProcessNode) -> None:
+    node.server.shell.clock_us = lambda: START_MS * 1000 + 77
     watching = node.connect()
     assert watching("MONITOR") == b"OK"
     node("SELECT", 2)
     node("SET", "a", '"x"\n\x00')
     node("CONFIG", "GET", "port")
     lines = watching.received().split(b"\r\n")
-    stamp = b"+%d.000000 " % (START_MS // 1000)
+    stamp = b"+%d.000077 " % (START_MS // 1000)
     assert lines == [
         stamp + b'[2 127.0.0.1:50000] "SELECT" "2"',
         stamp + b'[2 127.0.0.1:50000] "SET" "a" "\\"x\\"\\n\\x00"',
