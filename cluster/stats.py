@@ -47,6 +47,8 @@ class Rate:
 class Stats:
     def __init__(self) -> None:
         self.reset()
+        self.own_keys = 0
+        """Keys with a deadline that clients wrote on this replica."""
         self.commands_rate = Rate()
         self.input_rate = Rate()
         self.output_rate = Rate()

@@ -150,7 +150,7 @@ def _stats(server: Server) -> Fields:
     yield "pubsubshard_channels", len(server.pubsub.shard_channels.listeners)
     yield "latest_fork_usec", stats.last_fork_usec
     yield "migrate_cached_sockets", stats.migrate_sockets
-    yield "slave_expires_tracked_keys", len(server.replication.own_keys)
+    yield "slave_expires_tracked_keys", stats.own_keys
     yield "tracking_total_keys", 0
     yield "tracking_total_items", 0
     yield "tracking_total_prefixes", 0

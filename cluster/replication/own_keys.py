@@ -35,6 +35,7 @@ class OwnKeys:
             for position in command.key_positions(arguments):
                 if databases[db].deadline(arguments[position]) is not None:
                     self._keys[db, arguments[position]] = None
+        self._server.stats.own_keys = len(self._keys)
 
     def expire(self, now_ms: int) -> None:
         """Delete those whose time is up; forget those that have no deadline any more. The others are looked at again
@@ -50,6 +51,8 @@ class OwnKeys:
                 self._server.expire_now(db, place[1], key_slot(place[1]))
             else:
                 self._keys[place] = None
+        self._server.stats.own_keys = len(self._keys)
 
     def clear(self) -> None:
         self._keys.clear()
+        self._server.stats.own_keys = 0
