@@ -311,7 +311,9 @@ class AppendOnly:
                 directory.save(manifest)
             except OSError:
                 fresh.close()
-                path.unlink(missing_ok=True)
+                if not directory.holds(manifest):
+                    with suppress(OSError):
+                        path.unlink()
                 raise
         self._leave_file()
         self._file, self.is_open = fresh, True

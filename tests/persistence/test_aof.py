@@ -96,7 +96,7 @@ class Node(WholeNode):
     """With an append-only file, a disk and a hand; started over what lies in its directory."""
 
     def __init__(self, directory: Path, *directives: tuple[str, str]) -> None:
-        super().__init__(directory, ("appendonly", "yes"), ("save", ""), *directives)
+        super().__init__(directory, ("appendonly", "yes"), ("save", ""), ("databases", "4"), *directives)
         self.aof = self.server.persistence.aof
         self.disk = Disk(self.aof)
         self.hand = Hand()
