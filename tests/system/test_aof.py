@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from cluster.bringup.client import ReplyError
 from cluster.protocol.replies import request
 from tests.system.clusters import Cluster
-from tests.system.harness import Harness, Server
+from tests.system.harness import Harness, Server, ServerKind
 from tests.system.test_snapshot_children import child_of
 from tests.system.waiting import wait_until
 
@@ -179,6 +181,82 @@ def test_a_replica_has_a_file_of_its_own(harness: Harness) -> None:
     replica.kill()
     replica.start()
     assert replica.call("DEBUG", "DIGEST") == shown
+
+
+@pytest.mark.parametrize(("above", "below"), [("ours", "newer"), ("newer", "ours"), ("ours", "ours")])
+def test_waitaof_counts_who_has_synced(harness: Harness, above: ServerKind, below: ServerKind) -> None:
+    primary = harness.server(LOGGED, kind=above)
+    replica = harness.server(LOGGED, kind=below)
+    replica.call("REPLICAOF", primary.host, primary.port)
+    with primary.client() as client:
+        client.call("SET", "n", 1)
+        wait_until(lambda: replica.call("GET", "n") == "1", DEADLINE_S, "the replica has its primary's data")
+        client.call("SET", "n", 2)
+        assert client.call("WAITAOF", 1, 1, 15_000) == [1, 1]
+        replica.call("CONFIG", "SET", "appendonly", "no")
+        client.call("SET", "n", 3)
+        answer = client.call("WAITAOF", 0, 1, 100)
+        assert isinstance(answer, list)
+        assert answer[1] == 0
+
+
+def limit_files(server: Server, size: int) -> None:
+    """A file that grows beyond it cannot: the disk is full, for this process."""
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def fill_up(server: Server) -> int:
+    """Write until that fails: the last number that was acknowledged."""
+    number = 0
+    with suppress(ReplyError, OSError), server.client() as client:
+        while number < 10_000:
+            client.call("SET", "n", f"{number + 1:0100}")
+            number += 1
+    assert 0 < number < 10_000
+    return number
+
+
+def test_a_full_disk_is_waited_for(harness: Harness) -> None:
+    server = harness.server(LOGGED)
+    limit_files(server, 60_000)
+    acknowledged = fill_up(server)
+    with pytest.raises(ReplyError, match="MISCONF Errors writing to the AOF file: File too large"):
+        server.call("SET", "m", 1)
+    assert int(str(server.call("GET", "n"))) == acknowledged
+    assert persistence(server, "aof_last_write_status") == "err"
+    limit_files(server, resource.RLIM_INFINITY)
+    wait_until(lambda: persistence(server, "aof_last_write_status") == "ok", DEADLINE_S, "it writes again")
+    server.call("SET", "m", 1)
+    restarted_alike(server)
+
+
+def test_with_always_a_full_disk_is_the_end_and_nothing_is_lost(harness: Harness) -> None:
+    server = harness.server({**LOGGED, "appendfsync": "always"})
+    limit_files(server, 60_000)
+    acknowledged = fill_up(server)
+    assert server.wait_end() == 1
+    assert "Exiting..." in server.log_tail(3)
+    server.start()
+    assert int(str(server.call("GET", "n"))) == acknowledged
+
+
+def test_a_rewrite_that_fails_costs_nothing(harness: Harness) -> None:
+    server = harness.server(LOGGED)
+    server.call("DEBUG", "POPULATE", 20_000)
+    limit_files(server, 50_000)
+    for _ in range(3):
+        server.call("BGREWRITEAOF")
+        wait_until(lambda: persistence(server, "aof_rewrite_in_progress") == "0", DEADLINE_S, "it is over")
+    found = server.info("persistence")
+    assert (found["aof_last_bgrewrite_status"], found["aof_rewrites"]) == ("err", "0")
+    limit_files(server, resource.RLIM_INFINITY)
+    server.call("SET", "n", 1)
+    server.call("BGREWRITEAOF")
+    wait_rewritten(server)
+    assert persistence(server, "aof_last_bgrewrite_status") == "ok"
+    assert len(files(server)) == 3
+    assert not [path for path in server.directory.iterdir() if path.name.startswith("temp-")]
+    restarted_alike(server)
 
 
 def test_clients_hear_of_the_load(harness: Harness) -> None:
