@@ -258,6 +258,7 @@ def test_a_full_disk_stops_writes_until_there_is_room(tmp_path: Path) -> None:
     node.disk.room = 10
     assert node("SET", "a", 2) == b"OK"
     assert node.error("SET", "a", 3) == REFUSED
+    assert node.error("PING") == REFUSED
     assert node("GET", "a") == b"2"
     assert node.info()["aof_last_write_status"] == "err"
     assert "Error writing to the AOF file: No space left on device" in node.warned()
