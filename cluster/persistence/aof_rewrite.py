@@ -105,6 +105,7 @@ class Rewrite:
         self._last_seconds = int(time.monotonic() - self._started)
         log = self._server.log
         if child.exit_code == 0:
+            log("notice", f"Successfully created the temporary AOF base file {self._path.name}")
             log("notice", "Background AOF rewrite terminated with success")
             try:
                 self._take_over()

@@ -259,22 +259,33 @@ def test_a_rewrite_that_fails_costs_nothing(harness: Harness) -> None:
     restarted_alike(server)
 
 
-def test_clients_hear_of_the_load(harness: Harness) -> None:
-    server = harness.server({**LOGGED, "key-load-delay": "0"}, start=False)
+LOADED_KEYS = 4_000
+
+
+def slow_to_load(harness: Harness) -> Server:
+    """A server that is starting, and takes a second for its data."""
+    server = harness.server(
+        {**LOGGED, "key-load-delay": "300", "loading-process-events-interval-bytes": "1024"}, start=False
+    )
     directory = server.directory / "appendonlydir"
     directory.mkdir(parents=True)
     (directory / "appendonly.aof.manifest").write_text("file a.aof seq 1 type b\n")
-    with (directory / "a.aof").open("wb") as file:
-        for number in range(300):
-            file.write(b"".join([request([b"SET", b"k:%d:%d" % (number, one), b"v"]) for one in range(1000)]))
+    commands = [request([b"SET", b"k:%d" % number, b"v"]) for number in range(LOADED_KEYS)]
+    (directory / "a.aof").write_bytes(b"".join(commands))
     server.start(wait=False)
+    return server
+
+
+def test_clients_hear_of_the_load(harness: Harness) -> None:
+    server = slow_to_load(harness)
+    directory = server.directory / "appendonlydir"
     seen: list[dict[str, str]] = []
     refused: list[str] = []
 
     def loading() -> bool:
         with server.client() as client:
             try:
-                client.call("GET", "k:0:0")
+                client.call("GET", "k:0")
             except ReplyError as error:
                 refused.append(str(error))
             found = server.info("persistence")
@@ -288,21 +299,17 @@ def test_clients_hear_of_the_load(harness: Harness) -> None:
     with server.client() as client:
         client.call("SUBSCRIBE", "c")
     server.wait_answering()
-    assert server.call("DBSIZE") == 300_000
+    assert server.call("DBSIZE") == LOADED_KEYS
     assert persistence(server, "loading") == "0"
 
 
 def test_a_load_can_be_ended(harness: Harness) -> None:
-    server = harness.server(LOGGED, start=False)
-    directory = server.directory / "appendonlydir"
-    directory.mkdir(parents=True)
-    (directory / "appendonly.aof.manifest").write_text("file a.aof seq 1 type b\n")
-    whole = b"".join([request([b"SET", b"k:%d" % one, b"v"]) for one in range(400_000)])
-    (directory / "a.aof").write_bytes(whole)
-    server.start(wait=False)
+    server = slow_to_load(harness)
+    file = server.directory / "appendonlydir" / "a.aof"
+    whole = file.read_bytes()
     wait_until(lambda: persistence(server, "loading") == "1", DEADLINE_S, "it is loading")
     assert server.terminate() == 0
-    assert (directory / "a.aof").read_bytes() == whole
+    assert file.read_bytes() == whole
 
 
 def test_what_cannot_be_loaded_keeps_the_server_down(harness: Harness) -> None:
