@@ -212,7 +212,8 @@ def wait(ctx: Context, count: bytes, timeout: bytes) -> bytes | None:
             "propagated."
         )
     needed = parse_integer(count)
-    return ctx.server.replication.wait(ctx.client, needed, _timeout_ms(ctx, timeout))
+    milliseconds = _timeout_ms(ctx, timeout)
+    return ctx.server.replication.wait(ctx.client, needed, milliseconds)
 
 
 def _timeout_ms(ctx: Context, text: bytes) -> int:

@@ -69,6 +69,7 @@ class AppendOnly:
         self._sync_error: OSError | None = None
         self._complained_ms = 0
         server.config.on_change(["appendonly"], self._configure)
+        server.config.on_change(["aof-disable-auto-gc"], lambda _config: self.directory.delete_history())
 
     # -- start -----------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 
 from cluster.persistence.aof import AppendOnly
 from cluster.persistence.aof_directory import AofError
+from cluster.protocol.replies import request as encoded
 from tests.commands.whole import WholeNode
+from tests.persistence.test_aof_commands import DATA
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 IO_ERROR = OSError(errno.EIO, "Input/output error")
@@ -369,6 +372,54 @@ def test_what_is_no_command_is_named_by_its_place(tmp_path: Path) -> None:
     with pytest.raises(AofError, match=rf"Bad file format reading the append only file .*at offset {size - 4}"):
         again(node, tmp_path)
     assert len(file.read_bytes()) == size
+
+
+def test_what_changes_no_data_is_passed_over(tmp_path: Path) -> None:
+    node, _ = torn(tmp_path, b"".join(map(encoded, [
+        [b"PING"], [b"SHUTDOWN", b"NOSAVE"], [b"CONFIG", b"SET", b"maxmemory", b"1"], [b"GET", b"a"], [b"INCR", b"a"],
+        [b"MONITOR"], [b"DEBUG", b"SEGFAULT"], [b"SUBSCRIBE", b"c"], [b"BLPOP", b"none", b"0"], [b"INCR", b"a"],
+    ])))  # fmt: skip
+    other = again(node, tmp_path)
+    assert other("GET", "a") == b"3"
+    assert (other.shutdowns, other.crashed, other("CONFIG", "GET", "maxmemory")) == ([], False, [b"maxmemory", b"0"])
+
+
+def damaged(rng: random.Random, data: bytes) -> bytes:
+    """A few bytes are others, or a stretch is gone, or stands elsewhere too."""
+    changed = bytearray(data)
+    for _ in range(rng.randrange(1, 4)):
+        at, behind = sorted(rng.randrange(len(changed)) for _ in range(2))
+        how = rng.randrange(3)
+        if how == 0:
+            changed[at] = rng.randrange(256)
+        elif how == 1:
+            del changed[at : min(behind, at + 40)]
+        else:
+            changed[behind:behind] = changed[at : at + 40]
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("base", ["rdb", "aof"])
+def test_a_damaged_file_is_loaded_or_complained_of(
+    tmp_path: Path, request: pytest.FixtureRequest, base: str
+) -> None:
+    """Nothing else comes of it: no other error, no hang, no crash."""
+    node = Node(tmp_path)
+    for command in DATA:
+        node.client.raw(*command)
+    manifest, file = node.aof.directory.manifest.rewritten("appendonly.aof", base)
+    whole = b"".join(node.aof.rewrite.chunks(base))
+    node.aof.directory.save(manifest)
+    rng = random.Random(base)
+    complaints: list[str] = []
+    for _ in range(2000 if request.config.getoption("--long") else 30):
+        (node.aof.directory.path / file.name).write_bytes(damaged(rng, whole))
+        try:
+            Node(tmp_path, ("databases", "4"), ("aof-load-truncated", rng.choice(["yes", "no"])))
+        except AofError as error:
+            complaints.append(str(error))
+    assert len(complaints) > 10
+    assert all(file.name in complaint for complaint in complaints)
 
 
 def test_an_unknown_command_ends_the_start(tmp_path: Path) -> None:

@@ -196,3 +196,16 @@ def _fail(fate: Fate) -> None:
     fate.count += 1
     if fate.count == fate._at:
         raise OSError(28, "No space left on device")
+
+
+def test_old_files_are_kept_for_as_long_as_that_is_wanted(tmp_path: Path) -> None:
+    node = Node(tmp_path, *SMALL, ("aof-disable-auto-gc", "yes"))
+    node("BGREWRITEAOF")
+    node.tick_aof(100)
+    files = tmp_path / "appendonlydir"
+    old = {"appendonly.aof.1.base.rdb", "appendonly.aof.1.incr.aof"}
+    assert old < set(os.listdir(files))
+    assert (files / "appendonly.aof.manifest").read_text().count(" type h\n") == 2
+    node("CONFIG", "SET", "aof-disable-auto-gc", "no")
+    assert not old & set(os.listdir(files))
+    assert " type h" not in (files / "appendonly.aof.manifest").read_text()
