@@ -16,7 +16,7 @@ from tests.commands.whole import WholeNode
 from tests.differential.grammar import Command
 from tests.differential.grammar_hash_deadlines import HASH_DEADLINES
 from tests.differential.test_against_redis import ANYTHING
-from tests.persistence.test_aof import Node
+from tests.persistence.aof_node import Node
 
 DIRECTIVES = (("databases", "2"), ("proto-max-bulk-len", "1048576"), ("stream-node-max-entries", "3"))
 ANY = ANYTHING | HASH_DEADLINES

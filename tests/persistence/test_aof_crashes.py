@@ -16,7 +16,7 @@ import pytest
 
 from cluster.persistence import aof_rewrite
 from cluster.safe_file import write_safely
-from tests.persistence.test_aof import Node
+from tests.persistence.aof_node import Node
 
 CALLS = ("open", "rename", "replace", "unlink", "fsync")
 

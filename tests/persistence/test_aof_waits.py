@@ -8,7 +8,7 @@ import pytest
 
 from tests.commands.in_process import Client
 from tests.commands.whole import WholeNode
-from tests.persistence.test_aof import Node
+from tests.persistence.aof_node import Node
 
 
 def replica(node: Node) -> Client:
