@@ -214,15 +214,20 @@ class Server:
 
     def check_write_allowed(self, client: Session, writes: bool) -> None:
         """Writes that this node must refuse now, although it serves the slot."""
-        persistence = getattr(self, "persistence", None)
-        if persistence is not None and not client.is_primary_link and persistence.refuses_writes and writes:
-            raise CommandError(persistence.refusal)
+        if writes and not client.is_primary_link:
+            self.check_disk()
         if writes and self.is_read_only:
             raise CommandError(errors.READONLY)
         needed = self.config.min_replicas_to_write
         if writes and needed and self.config.min_replicas_max_lag and not self.is_replica:
             if self.replication.good_replicas(self.ctx.now_ms) < needed:
                 raise CommandError(errors.NOREPLICAS)
+
+    def check_disk(self) -> None:
+        """Raise MISCONF while writes are refused because the disk does not take them."""
+        persistence = getattr(self, "persistence", None)
+        if persistence is not None and persistence.refuses_writes:
+            raise CommandError(persistence.refusal)
 
     def ensure_memory(self) -> None:
         """Evict where the data does not fit maxmemory; raise OOM when the policy leaves nothing to evict."""

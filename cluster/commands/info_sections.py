@@ -100,7 +100,7 @@ def _memory(server: Server) -> Fields:
     yield "mem_clients_slaves", replicas
     yield "mem_clients_normal", ordinary
     yield "mem_cluster_links", sum(link.queued_bytes for link in server.bus.links()) if server.bus is not None else 0
-    yield "mem_aof_buffer", 0
+    yield "mem_aof_buffer", server.persistence.aof.buffered_bytes
     yield "mem_allocator", "pymalloc"
     yield "active_defrag_running", 0
     yield "lazyfree_pending_objects", server.lazy_free.pending_objects

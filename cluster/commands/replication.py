@@ -1,4 +1,4 @@
-"""PSYNC, SYNC, REPLCONF, REPLICAOF, FAILOVER, ROLE, WAIT."""
+"""PSYNC, SYNC, REPLCONF, REPLICAOF, FAILOVER, ROLE, WAIT, WAITAOF."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def replconf(ctx: Context, *options: bytes) -> bytes | None:
         word = name.lower()
         if word == b"ack":
             if ctx.client.is_replica_link:
-                replication.acknowledged(ctx.client, parse_integer(value))
+                synced = options[3] if len(options) > 3 and options[2].lower() == b"fack" else b"0"
+                replication.acknowledged(ctx.client, parse_integer(value), parse_integer(synced))
             return None
         if word == b"getack":
             if replication.link is not None:
@@ -211,12 +212,42 @@ def wait(ctx: Context, count: bytes, timeout: bytes) -> bytes | None:
             "propagated."
         )
     needed = parse_integer(count)
+    milliseconds = _timeout_ms(ctx, timeout)
+    return ctx.server.replication.wait(ctx.client, needed, milliseconds)
+
+
+def _timeout_ms(ctx: Context, text: bytes) -> int:
     try:
-        milliseconds = parse_integer(timeout)
+        milliseconds = parse_integer(text)
     except NotAnInteger:
         raise CommandError("ERR timeout is not an integer or out of range") from None
     if milliseconds < 0:
         raise CommandError("ERR timeout is negative")
     if milliseconds > INT64_MAX - ctx.now_ms:
         raise CommandError("ERR timeout is out of range")
-    return ctx.server.replication.wait(ctx.client, needed, milliseconds)
+    return milliseconds
+
+
+@command("WAITAOF", arity=4, group="generic", since="7.2.0", categories=("blocking", "connection"),
+         tips=("request_policy:all_shards", "response_policy:agg_min"),
+         summary="Waits until the writes so far are on the disk, of this server and of replicas.",
+         syntax="numlocal:integer numreplicas:integer timeout:integer")
+def waitaof(ctx: Context, local: bytes, count: bytes, timeout: bytes) -> bytes | None:
+    local_needed = parse_integer(local)
+    if not 0 <= local_needed <= 1:
+        raise CommandError("ERR value is out of range, value must between 0 and 1")
+    try:
+        needed = parse_integer(count)
+    except NotAnInteger:
+        needed = -1
+    if needed < 0:
+        raise CommandError("ERR value is out of range, must be positive")
+    milliseconds = _timeout_ms(ctx, timeout)
+    if ctx.server.is_replica:
+        raise CommandError(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just "
+            "local and are not propagated."
+        )
+    if local_needed and not ctx.config.appendonly:
+        raise CommandError("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
+    return ctx.server.persistence.aof.waits.wait(ctx.client, local_needed, needed, milliseconds)

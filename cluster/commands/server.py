@@ -170,7 +170,7 @@ def memory_stats(ctx: Context) -> bytes:
         "replication.backlog": replies.integer(ctx.server.replication.backlog_bytes),
         "clients.slaves": replies.integer(replicas),
         "clients.normal": replies.integer(ordinary),
-        "aof.buffer": replies.ZERO,
+        "aof.buffer": replies.integer(ctx.server.persistence.aof.buffered_bytes),
         "overhead.total": replies.integer(max(0, used - dataset)),
         "keys.count": replies.integer(keys),
         "keys.bytes-per-key": replies.integer(dataset // keys if keys else 0),

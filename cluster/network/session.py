@@ -403,6 +403,8 @@ class Session:
                 server.ensure_memory()
             if writes or MAY_REPLICATE in flags:
                 server.check_write_allowed(self, writes)
+            elif command.name == "ping":  # who watches over the server is to hear of it
+                server.check_disk()
         if self.subscribed is not None and self.resp == 2 and command.name not in _RESP2_SUBSCRIBED:
             raise CommandError(
                 f"ERR Can't execute '{command.full_name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "

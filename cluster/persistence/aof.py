@@ -21,6 +21,7 @@ from cluster.persistence.aof_commands import annotation
 from cluster.persistence.aof_directory import AofDirectory
 from cluster.persistence.aof_file import AppendFile, Disk, Syncer, Unwritten
 from cluster.persistence.aof_rewrite import Rewrite
+from cluster.persistence.aof_waits import AofWaits
 from cluster.persistence.loading import Loader, Slices
 from cluster.safe_file import write_safely
 
@@ -51,6 +52,7 @@ class AppendOnly:
         self.is_open = False
         self.selected = -1
         self.appended = self.synced = 0
+        self.waits = AofWaits(server)
         self.base_bytes = 0
         """The size after the last rewrite, or at the start: what growth is measured by."""
         self.delayed_syncs = 0
@@ -59,6 +61,7 @@ class AppendOnly:
         self._buffer: list[bytes] = []
         self._stamped_s = 0
         self._unsynced = False
+        self._synced_offset = 0
         self._syncing = False
         self._last_sync_ms = 0
         self._postponed_ms = 0  # since when the buffer waits for a sync to end
@@ -66,6 +69,7 @@ class AppendOnly:
         self._sync_error: OSError | None = None
         self._complained_ms = 0
         server.config.on_change(["appendonly"], self._configure)
+        server.config.on_change(["aof-disable-auto-gc"], lambda _config: self.directory.delete_history())
 
     # -- start -----------------------------------------------------------------------------------------------
 
@@ -207,28 +211,44 @@ class AppendOnly:
             return
         self._last_sync_ms = self._server.ctx.now_ms
         self._unsynced = False
-        self.synced = self.appended
+        self._note_sync(None, self.appended, self._server.replication.offset)
 
     def _start_sync(self) -> None:
         assert self._file is not None
-        safe = self.appended - self.buffered_bytes
+        appended, offset = self.appended, self._server.replication.offset
         self._syncing, self._unsynced = True, False
         self._last_sync_ms = self._server.ctx.now_ms
-        self.syncer.do(self._file.sync, lambda error: self._synced(error, safe))
+        self.syncer.do(self._file.sync, lambda error: self._synced(error, appended, offset))
 
-    def _synced(self, error: OSError | None, safe: int) -> None:
+    def _synced(self, error: OSError | None, appended: int, offset: int) -> None:
         self._syncing = False
         self._unsynced = self._unsynced or error is not None
-        self._note_sync(error, safe)
+        self._note_sync(error, appended, offset)
+        link = self._server.replication.link
+        if link is not None:  # somebody may wait for that at our primary
+            link.acknowledge()
 
-    def _note_sync(self, error: OSError | None, safe: int) -> None:
+    def _note_sync(self, error: OSError | None, appended: int, offset: int) -> None:
+        """A sync of what had been appended then, at that offset of the stream, is through."""
         if error is None:
-            self.synced = max(self.synced, safe)
+            self.synced = max(self.synced, appended)
+            self._synced_offset = max(self._synced_offset, offset)
+            if self.waits:
+                self.waits.serve()
         if (error is None) != (self._sync_error is None):
             if error is not None:
                 self._server.log("warning", f"Fail to fsync the AOF file: {error.strerror}")
             self._sync_error = error
             self._server.refresh_road()
+
+    @property
+    def synced_offset(self) -> int | None:
+        """So much of the stream of replication is on disk; None without a file."""
+        if self.state != ON:
+            return None
+        if self.synced == self.appended:  # what came since changes nothing
+            return self._server.replication.offset
+        return self._synced_offset
 
     @property
     def _child_is_at_work(self) -> bool:
@@ -311,7 +331,9 @@ class AppendOnly:
                 directory.save(manifest)
             except OSError:
                 fresh.close()
-                path.unlink(missing_ok=True)
+                if not directory.holds(manifest):
+                    with suppress(OSError):
+                        path.unlink()
                 raise
         self._leave_file()
         self._file, self.is_open = fresh, True
@@ -325,7 +347,7 @@ class AppendOnly:
         if file is None:
             return
         self._other_bytes += file.size
-        safe = self.appended
+        appended, offset = self.appended, self._server.replication.offset
 
         def finish() -> None:
             try:
@@ -334,7 +356,7 @@ class AppendOnly:
                 file.close()
 
         self._unsynced = False
-        self.syncer.do(finish, lambda error: self._note_sync(error, safe))
+        self.syncer.do(finish, lambda error: self._note_sync(error, appended, offset))
 
     def rewritten(self, base_bytes: int) -> None:
         """A base of that size has replaced all but the increment at hand."""
@@ -412,6 +434,7 @@ class AppendOnly:
         if self.state == OFF:
             return
         self.turn_off()
+        self._synced_offset = 0
         try:
             self._turn_on()
         except BadValue:

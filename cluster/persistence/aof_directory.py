@@ -101,12 +101,32 @@ class AofDirectory:
     # -- changes ---------------------------------------------------------------------------------------------
 
     def save(self, manifest: Manifest) -> None:
-        """Have that manifest instead, on disk first. Raises OSError."""
+        """Have that manifest instead, on disk first. Raises OSError, and then the old one holds; if that could not be
+        put back either, `holds` says so."""
         self.path.mkdir(mode=0o755, exist_ok=True)
+        try:
+            self._write(manifest)
+        except OSError:
+            if self.holds(manifest):  # it has the name, but that may not be on disk
+                with suppress(OSError):
+                    self._write(self.manifest)
+            raise
+        self.manifest = manifest
+
+    def _write(self, manifest: Manifest) -> None:
+        if not manifest.to_load:
+            self._manifest_path.unlink(missing_ok=True)
+            return
         temporary = self.path / f"temp-{self.prefix}.manifest"
         text = manifest.render().encode("utf-8", "surrogateescape")
         write_safely(self._manifest_path, [text], temporary=temporary)
-        self.manifest = manifest
+
+    def holds(self, manifest: Manifest) -> bool:
+        """Whether a process that started now would find that one."""
+        try:
+            return self._manifest_path.read_text("utf-8", "surrogateescape") == manifest.render()
+        except OSError:
+            return False
 
     def open(self, path: Path, *, anew: bool) -> AppendFile:
         """`anew`: a file that no manifest names yet. Raises OSError."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from binascii import crc_hqx
 from typing import TYPE_CHECKING, Any
 
-from cluster.commands.registry import ROAD_KEY
+from cluster.commands.registry import MAY_REPLICATE, ROAD_KEY
 from cluster.errors import CommandError
 from cluster.keyspace.hashing import BRACE, SLOT_MASK, key_slot
 from cluster.network.session import Session
@@ -87,13 +87,16 @@ class Replay:
             self._call(arguments)
 
     def _call(self, arguments: list[bytes]) -> None:
-        """A command that has no key at a plain place."""
+        """A command that has no key at a plain place. What changes no data is passed over, so that a file shuts nobody
+        down."""
         session = self._session
         command = self._server.table.find(arguments[0])
         assert command is not None
         skip = 1
         if command.subcommands and len(arguments) > 1:
             command, skip = command.subcommands.get(arguments[1].lower(), command), 2
+        if not (command.writes or MAY_REPLICATE in command.flags or command.name == "select"):
+            return
         ctx = self._server.ctx
         ctx.command = command
         ctx.routed = None

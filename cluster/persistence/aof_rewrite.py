@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,7 @@ class Rewrite:
         self._last_seconds = int(time.monotonic() - self._started)
         log = self._server.log
         if child.exit_code == 0:
+            log("notice", f"Successfully created the temporary AOF base file {self._path.name}")
             log("notice", "Background AOF rewrite terminated with success")
             try:
                 self._take_over()
@@ -149,12 +151,18 @@ class Rewrite:
                 log("notice", f"Successfully renamed the temporary AOF {kind} file {old.name} into {new.name}")
             directory.save(manifest)
         except OSError:
-            for new, old in undo:
-                new.rename(old)
-            self._path.unlink(missing_ok=True)
+            if not directory.holds(manifest):
+                self._undo(undo)
             raise
         aof.rewritten(size)
         directory.delete_history()
+
+    def _undo(self, renames: list[tuple[Path, Path]]) -> None:
+        """Writes go on to where they went, and the base that is not to be is deleted."""
+        with suppress(OSError):
+            for new, old in renames:
+                new.rename(old)
+            self._path.unlink(missing_ok=True)
 
     # -- when ------------------------------------------------------------------------------------------------
 

@@ -65,6 +65,12 @@ class Loader:
         yield "loading_loaded_perc", f"{100 * share:.2f}"
         yield "loading_eta_seconds", round(elapsed / share - elapsed) if share else 1
 
+    def _rest(self, keys: int) -> None:
+        """key-load-delay: make that many keys take longer, for who looks at a server that is loading."""
+        delay = self._server.config.key_load_delay
+        if delay:
+            time.sleep(keys * (delay if delay > 0 else -1 / delay) / 1e6)
+
     # -- RDB -------------------------------------------------------------------------------------------------
 
     def rdb(self, path: Path, aux: dict[str, str], *, keep_deadlines: bool, merge: bool = True) -> Slices:
@@ -82,6 +88,7 @@ class Loader:
         server = self._server
         memory = server.memory
         interval = server.config.loading_process_events_interval_bytes
+        keys_per_look = 1 if server.config.key_load_delay else KEYS_PER_LOOK
         self._file = file
         self.keys = self.expired = 0
         now = server.clock_ms()
@@ -100,9 +107,11 @@ class Loader:
             db.store(entry.key, entry.value, entry.deadline_ms)
             memory.set_clock(db, entry.key, memory.clock_of(entry.idle_seconds, entry.frequency))
             self.keys += 1
-            if self.keys % KEYS_PER_LOOK == 0 and file.tell() - seen >= interval:
-                seen = file.tell()
-                yield
+            if self.keys % keys_per_look == 0:
+                self._rest(keys_per_look)
+                if file.tell() - seen >= interval:
+                    seen = file.tell()
+                    yield
         self._file = None
         server.journal.entries += gone
 
@@ -147,12 +156,15 @@ class Loader:
     def _commands(self, file: BinaryIO, path: Path, *, is_last: bool) -> Slices:
         replay = Replay(self._server, path.name)
         reader = AofReader(file.tell())
+        chunk_bytes = min(CHUNK_BYTES, self._server.config.loading_process_events_interval_bytes)
         opened = reader.offset  # a transaction that is open began behind this
         try:
-            while data := file.read(max(CHUNK_BYTES, reader.wanted_bytes)):
+            while data := file.read(max(chunk_bytes, reader.wanted_bytes)):
                 if replay.transaction is None:
                     opened = reader.offset
-                replay.run(reader.feed(data))
+                commands = reader.feed(data)
+                replay.run(commands)
+                self._rest(len(commands))
                 yield
             while reader.pending and (rest := reader.feed(b"")):
                 replay.run(rest)

@@ -228,7 +228,7 @@ class ReplicaLink:
     async def _send_acks(self, wire: PrimaryWire) -> None:
         while True:
             try:
-                await wire.send(b"REPLCONF", b"ACK", b"%d" % self._replication.offset)
+                await wire.send(*self._replication.acknowledgement())
             except (OSError, trio.BrokenResourceError):
                 return  # the reader sees the same end
             with trio.move_on_after(ACK_SECONDS):

@@ -28,6 +28,7 @@ class Replica:
         self.has_snapshot = False  # it has said so, by acknowledging what its snapshot holds
         self.snapshot_offset = 0
         self.acknowledged = 0
+        self.synced_offset = 0  # so much of the stream is on its disk
         self.acknowledged_ms = 0
         self.held: HeldStream | None = None
         self.trouble = ""

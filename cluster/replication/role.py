@@ -192,8 +192,8 @@ class Replication:
         if not self.replicas:
             self._no_replicas_since = self._server.ctx.now_ms
 
-    def acknowledged(self, session: Session, offset: int) -> None:
-        """REPLCONF ACK."""
+    def acknowledged(self, session: Session, offset: int, synced_offset: int = 0) -> None:
+        """REPLCONF ACK, and FACK."""
         replica = self.replicas.get(session)
         if replica is None:
             return
@@ -205,6 +205,10 @@ class Replication:
             self._waits.serve()
         if self.failover.active:
             self.failover.look(self._server.ctx.now_ms)
+        if synced_offset > replica.synced_offset:
+            replica.synced_offset = synced_offset
+            if self._server.persistence.aof.waits:
+                self._server.persistence.aof.waits.serve()
 
     def good_replicas(self, now_ms: int) -> int:
         """Replicas that follow closely enough for min-replicas-to-write."""
@@ -231,6 +235,15 @@ class Replication:
 
     def ask_for_acknowledgements(self) -> None:
         self.stream(_GET_ACK)
+
+    @property
+    def written(self) -> int:
+        """The offset of the last write."""
+        return self._written
+
+    def count_synced(self, offset: int) -> int:
+        """Replicas that have so much of the stream on disk."""
+        return sum(one.online and one.synced_offset >= offset > 0 for one in self.replicas.values())
 
     def count_acknowledged(self, offset: int) -> int:
         """Replicas that have everything up to `offset`."""
@@ -286,7 +299,7 @@ class Replication:
         """Nobody can give a replica's clients what they wait for here."""
         waiting = self._server.waiting
         blocked = [wait for waits in waiting.by_key.values() for wait in waits]
-        for wait in [*blocked, *self._waits]:
+        for wait in [*blocked, *self._waits, *self._server.persistence.aof.waits]:
             wait.client.close_after_replies()
             waiting.end(wait, _UNBLOCKED)
 
@@ -335,6 +348,12 @@ class Replication:
         if self.link is None:
             return 0
         return None if self.link.in_step_ms is None else max(0, now_ms - self.link.in_step_ms)
+
+    def acknowledgement(self) -> list[bytes]:
+        """What a replica tells its primary: what it has applied, and, if it has an append-only file, synced."""
+        words = [b"REPLCONF", b"ACK", b"%d" % self.offset]
+        synced = self._server.persistence.aof.synced_offset
+        return words if synced is None else [*words, b"FACK", b"%d" % synced]
 
     # -- history across restarts ----------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ NEWER_THAN_7_0 = {
     # Scripts may call what waits: they are given what is there.
     *((name, "flags") for name in ("blmove", "blpop", "brpop", "brpoplpush", "bzpopmax", "bzpopmin", "wait")),
 }  # fmt: skip
-NEW_IN_7_2 = {"client|no-touch", "client|setinfo", "cluster|myshardid"}
+NEW_IN_7_2 = {"client|no-touch", "client|setinfo", "cluster|myshardid", "waitaof"}
 NEWER_STILL = {entry.full_name for entry in all_commands().every() if entry.since > "7.2.9"}
 NOT_HERE = {"client|caching", "client|tracking", "client|trackinginfo", "memory|malloc-stats"}
 """There is no client-side caching, and no allocator that would tell."""

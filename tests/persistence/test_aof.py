@@ -4,135 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cluster.persistence.aof import AppendOnly
-from cluster.persistence.aof_directory import AofError
 from tests.commands.whole import WholeNode
+from tests.persistence.aof_node import Node, again, digest
 
-NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 IO_ERROR = OSError(errno.EIO, "Input/output error")
 REFUSED = "MISCONF Errors writing to the AOF file: No space left on device"
-
-
-class Disk:
-    """What reaches the disk, and what may go wrong there. `safe` is the size of each file as of its last sync."""
-
-    def __init__(self, aof: AppendOnly) -> None:
-        self.writes = 0
-        self.syncs = 0
-        self.room = 1 << 40
-        self.write_error: OSError | None = None
-        self.sync_error: OSError | None = None
-        self.truncate_error: OSError | None = None
-        self.safe: dict[str, int] = {}
-        aof.disk.write, aof.disk.sync, aof.disk.truncate = self.write, self.sync, self.truncate
-
-    def write(self, fd: int, data: bytes | memoryview) -> int:
-        if self.write_error is not None:
-            raise self.write_error
-        if not self.room:
-            raise NO_SPACE
-        self.writes += 1
-        written = os.write(fd, data[: self.room])
-        self.room -= written
-        return written
-
-    def sync(self, fd: int) -> None:
-        if self.sync_error is not None:
-            raise self.sync_error
-        self.syncs += 1
-        self.safe[os.readlink(f"/proc/self/fd/{fd}")] = os.fstat(fd).st_size
-
-    def truncate(self, fd: int, size: int) -> None:
-        if self.truncate_error is not None:
-            raise self.truncate_error
-        os.ftruncate(fd, size)
-
-    def lose_power(self) -> None:
-        """What was never synced is gone."""
-        for name, size in self.safe.items():
-            os.truncate(name, size)
-
-
-class Hand:
-    """In place of the thread that syncs: it does its work at once, or (`slow`) when the test says so."""
-
-    def __init__(self) -> None:
-        self.slow = False
-        self.jobs: list[tuple[Callable[[], None], Callable[[OSError | None], None] | None]] = []
-        self._results: list[tuple[Callable[[OSError | None], None], OSError | None]] = []
-
-    def do(self, job: Callable[[], None], then: Callable[[OSError | None], None] | None = None) -> None:
-        self.jobs.append((job, then))
-        if not self.slow:
-            self.work()
-
-    def work(self) -> None:
-        jobs, self.jobs = self.jobs, []
-        for job, then in jobs:
-            failure = None
-            try:
-                job()
-            except OSError as error:
-                failure = error
-            if then is not None:
-                self._results.append((then, failure))
-
-    def done(self) -> None:
-        results, self._results = self._results, []
-        for then, error in results:
-            then(error)
-
-    def close(self) -> None:
-        self.work()
-        self.done()
-
-
-class Node(WholeNode):
-    """With an append-only file, a disk and a hand; started over what lies in its directory."""
-
-    def __init__(self, directory: Path, *directives: tuple[str, str]) -> None:
-        super().__init__(directory, ("appendonly", "yes"), ("save", ""), *directives)
-        self.aof = self.server.persistence.aof
-        self.disk = Disk(self.aof)
-        self.hand = Hand()
-        self.aof.syncer = self.hand  # type: ignore[assignment]
-        self.aof.directory._syncer = self.hand  # type: ignore[assignment]
-        self.exits: list[int] = []
-        self.server.shell.exit = self.exits.append
-        self.server.persistence.load()
-
-    def tick_aof(self, milliseconds: int = 0) -> None:
-        self.advance(milliseconds)
-        self.server.start_batch()
-        self.aof.tick(self.now_ms)
-
-    def info(self) -> dict[str, str]:
-        return dict(line.split(":", 1) for line in self("INFO", "persistence").decode().splitlines() if ":" in line)
-
-    def written(self) -> bytes:
-        """What the increment at hand holds."""
-        return (self.aof.directory.path / self.aof.directory.manifest.increments[-1].name).read_bytes()
-
-    def warned(self) -> list[str]:
-        return [text for level, text in self.logged if level == "warning"]
-
-
-def digest(node: WholeNode) -> bytes:
-    found = node("DEBUG", "DIGEST")
-    assert isinstance(found, bytes)
-    return found
-
-
-def again(node: Node, directory: Path, *directives: tuple[str, str]) -> Node:
-    """Another process over the same files, at the same time of day."""
-    other = Node(directory, *directives)
-    other.now_ms = node.now_ms
-    return other
 
 
 # -- what is written, and synced -----------------------------------------------------------------------------
@@ -258,6 +138,7 @@ def test_a_full_disk_stops_writes_until_there_is_room(tmp_path: Path) -> None:
     node.disk.room = 10
     assert node("SET", "a", 2) == b"OK"
     assert node.error("SET", "a", 3) == REFUSED
+    assert node.error("PING") == REFUSED
     assert node("GET", "a") == b"2"
     assert node.info()["aof_last_write_status"] == "err"
     assert "Error writing to the AOF file: No space left on device" in node.warned()
@@ -325,125 +206,3 @@ def test_no_rewrite_begins_before_what_came_earlier_is_written(tmp_path: Path) -
     node.disk.write_error = None
     node.tick_aof(100)
     assert again(node, tmp_path)("GET", "a") == b"1"
-
-
-# -- what a start finds --------------------------------------------------------------------------------------
-
-
-def torn(tmp_path: Path, tail: bytes) -> tuple[Node, Path]:
-    node = Node(tmp_path)
-    node("SET", "a", 1)
-    file = node.aof.directory.path / node.aof.directory.manifest.increments[-1].name
-    with file.open("ab") as increment:
-        increment.write(tail)
-    return node, file
-
-
-@pytest.mark.parametrize("tail", [
-    b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1", b"*", b"*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\na\r\n",
-    b"*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nEXEC\r\n*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\na\r\n*1\r\n$4\r\nEX",
-])  # fmt: skip
-def test_a_torn_end_is_cut_off(tmp_path: Path, tail: bytes) -> None:
-    node, file = torn(tmp_path, tail)
-    good = len(file.read_bytes()) - len(tail) + (29 if b"EXEC\r\n*1" in tail else 0)
-    other = again(node, tmp_path)
-    assert digest(other) == digest(node)
-    assert len(file.read_bytes()) == good
-    assert f"!!! Truncating the AOF {file.name} at offset {good} !!!" in other.warned()
-    other("INCR", "a")
-    assert digest(again(other, tmp_path)) == digest(other)
-
-
-def test_or_the_server_does_not_start(tmp_path: Path) -> None:
-    node, file = torn(tmp_path, b"*1\r\n")
-    before = file.read_bytes()
-    with pytest.raises(AofError, match=r"Unexpected end of file reading the append only file .*\.incr\.aof\. You can"):
-        again(node, tmp_path, ("aof-load-truncated", "no"))
-    assert file.read_bytes() == before
-
-
-def test_what_is_no_command_is_named_by_its_place(tmp_path: Path) -> None:
-    node, file = torn(tmp_path, b"\0\0\0\0")
-    size = len(file.read_bytes())
-    with pytest.raises(AofError, match=rf"Bad file format reading the append only file .*at offset {size - 4}"):
-        again(node, tmp_path)
-    assert len(file.read_bytes()) == size
-
-
-def test_an_unknown_command_ends_the_start(tmp_path: Path) -> None:
-    node, _ = torn(tmp_path, b"*1\r\n$5\r\nBOGUS\r\n")
-    with pytest.raises(AofError, match="Unknown command 'BOGUS' reading the append only file"):
-        again(node, tmp_path)
-
-
-def test_a_file_before_the_last_is_not_cut(tmp_path: Path) -> None:
-    node, file = torn(tmp_path, b"*1\r\n$4\r\nPI")
-    node.aof.begin_increment()
-    before = file.read_bytes()
-    with pytest.raises(AofError, match="the truncated file is not the last file"):
-        again(node, tmp_path)
-    assert file.read_bytes() == before
-
-
-def test_a_missing_file_ends_the_start(tmp_path: Path) -> None:
-    node = Node(tmp_path)
-    (node.aof.directory.path / "appendonly.aof.1.base.rdb").unlink()
-    with pytest.raises(AofError, match=r"Unable to obtain the AOF file appendonly\.aof\.1\.base\.rdb length"):
-        again(node, tmp_path)
-
-
-def test_a_broken_base_ends_the_start(tmp_path: Path) -> None:
-    node = Node(tmp_path)
-    base = node.aof.directory.path / "appendonly.aof.1.base.rdb"
-    base.write_bytes(base.read_bytes()[:-9])
-    with pytest.raises(AofError, match=r"Error reading the RDB base file .*at offset"):
-        again(node, tmp_path)
-
-
-def test_a_file_that_no_manifest_names_is_nobodys(tmp_path: Path) -> None:
-    node = Node(tmp_path)
-    stray = node.aof.directory.path / "appendonly.aof.2.incr.aof"
-    stray.write_bytes(b"left by a process that died too early")
-    node.aof.begin_increment()
-    node("SET", "a", 1)
-    assert digest(again(node, tmp_path)) == digest(node)
-
-
-def test_the_one_file_of_old_is_moved_in(tmp_path: Path) -> None:
-    old = tmp_path / "appendonly.aof"
-    old.write_bytes(b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n5\r\n")
-    node = Node(tmp_path)
-    assert node("INCR", "a") == 6
-    assert not old.exists()
-    assert "Successfully migrated an old-style AOF file (appendonly.aof) into the AOF directory (appendonlydir)." in [
-        text for _, text in node.logged
-    ]
-    assert (tmp_path / "appendonlydir" / "appendonly.aof.manifest").read_text() == (
-        "file appendonly.aof seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
-    )
-    assert digest(again(node, tmp_path)) == digest(node)
-
-
-def test_turned_on_in_the_configuration_it_begins_with_the_snapshot(tmp_path: Path) -> None:
-    before = WholeNode(tmp_path)
-    before("SET", "a", 1)
-    before("SAVE")
-    node = Node(tmp_path)
-    node("INCR", "a")
-    (tmp_path / "dump.rdb").unlink()
-    assert again(node, tmp_path)("GET", "a") == b"2"
-
-
-def test_expired_keys_are_those_of_the_moment_not_of_the_load(tmp_path: Path) -> None:
-    """What had expired when the process ended is deleted by what the file says, or by time, afterwards."""
-    node = Node(tmp_path)
-    node.client.chunk(("SET", "a", 1, "PX", 100), ("RPUSH", "l", 1), ("PEXPIRE", "l", 100))
-    node.advance(200)
-    node.client.chunk(("SET", "a", 2), ("RPUSH", "l", 2), ("HSET", "h", "f", 1, "g", 2))
-    node("HPEXPIRE", "h", 50, "FIELDS", 1, "f")
-    node.advance(100)
-    node("HGETALL", "h")
-    other = again(node, tmp_path)
-    assert other("LRANGE", "l", 0, -1) == [b"2"]
-    assert other("GET", "a") == b"2"
-    assert digest(other) == digest(node)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from cluster.bringup.client import ReplyError
 from cluster.protocol.replies import request
 from tests.system.clusters import Cluster
-from tests.system.harness import Harness, Server
+from tests.system.harness import Harness, Server, ServerKind
 from tests.system.test_snapshot_children import child_of
 from tests.system.waiting import wait_until
 
@@ -181,22 +183,109 @@ def test_a_replica_has_a_file_of_its_own(harness: Harness) -> None:
     assert replica.call("DEBUG", "DIGEST") == shown
 
 
-def test_clients_hear_of_the_load(harness: Harness) -> None:
-    server = harness.server({**LOGGED, "key-load-delay": "0"}, start=False)
+@pytest.mark.parametrize(("above", "below"), [("ours", "newer"), ("newer", "ours"), ("ours", "ours")])
+def test_waitaof_counts_who_has_synced(harness: Harness, above: ServerKind, below: ServerKind) -> None:
+    primary = harness.server(LOGGED, kind=above)
+    replica = harness.server(LOGGED, kind=below)
+    replica.call("REPLICAOF", primary.host, primary.port)
+    with primary.client() as client:
+        client.call("SET", "n", 1)
+        wait_until(lambda: replica.call("GET", "n") == "1", DEADLINE_S, "the replica has its primary's data")
+        client.call("SET", "n", 2)
+        assert client.call("WAITAOF", 1, 1, 15_000) == [1, 1]
+        replica.call("CONFIG", "SET", "appendonly", "no")
+        client.call("SET", "n", 3)
+        answer = client.call("WAITAOF", 0, 1, 100)
+        assert isinstance(answer, list)
+        assert answer[1] == 0
+
+
+def limit_files(server: Server, size: int) -> None:
+    """A file that grows beyond it cannot: the disk is full, for this process."""
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def fill_up(server: Server) -> int:
+    """Write until that fails: the last number that was acknowledged."""
+    number = 0
+    with suppress(ReplyError, OSError), server.client() as client:
+        while number < 10_000:
+            client.call("SET", "n", f"{number + 1:0100}")
+            number += 1
+    assert 0 < number < 10_000
+    return number
+
+
+def test_a_full_disk_is_waited_for(harness: Harness) -> None:
+    server = harness.server(LOGGED)
+    limit_files(server, 60_000)
+    acknowledged = fill_up(server)
+    with pytest.raises(ReplyError, match="MISCONF Errors writing to the AOF file: File too large"):
+        server.call("SET", "m", 1)
+    assert int(str(server.call("GET", "n"))) == acknowledged
+    assert persistence(server, "aof_last_write_status") == "err"
+    limit_files(server, resource.RLIM_INFINITY)
+    wait_until(lambda: persistence(server, "aof_last_write_status") == "ok", DEADLINE_S, "it writes again")
+    server.call("SET", "m", 1)
+    restarted_alike(server)
+
+
+def test_with_always_a_full_disk_is_the_end_and_nothing_is_lost(harness: Harness) -> None:
+    server = harness.server({**LOGGED, "appendfsync": "always"})
+    limit_files(server, 60_000)
+    acknowledged = fill_up(server)
+    assert server.wait_end() == 1
+    assert "Exiting..." in server.log_tail(3)
+    server.start()
+    assert int(str(server.call("GET", "n"))) == acknowledged
+
+
+def test_a_rewrite_that_fails_costs_nothing(harness: Harness) -> None:
+    server = harness.server(LOGGED)
+    server.call("DEBUG", "POPULATE", 20_000)
+    limit_files(server, 50_000)
+    for _ in range(3):
+        server.call("BGREWRITEAOF")
+        wait_until(lambda: persistence(server, "aof_rewrite_in_progress") == "0", DEADLINE_S, "it is over")
+    found = server.info("persistence")
+    assert (found["aof_last_bgrewrite_status"], found["aof_rewrites"]) == ("err", "0")
+    limit_files(server, resource.RLIM_INFINITY)
+    server.call("SET", "n", 1)
+    server.call("BGREWRITEAOF")
+    wait_rewritten(server)
+    assert persistence(server, "aof_last_bgrewrite_status") == "ok"
+    assert len(files(server)) == 3
+    assert not [path for path in server.directory.iterdir() if path.name.startswith("temp-")]
+    restarted_alike(server)
+
+
+LOADED_KEYS = 4_000
+
+
+def slow_to_load(harness: Harness) -> Server:
+    """A server that is starting, and takes a second for its data."""
+    server = harness.server(
+        {**LOGGED, "key-load-delay": "300", "loading-process-events-interval-bytes": "1024"}, start=False
+    )
     directory = server.directory / "appendonlydir"
     directory.mkdir(parents=True)
     (directory / "appendonly.aof.manifest").write_text("file a.aof seq 1 type b\n")
-    with (directory / "a.aof").open("wb") as file:
-        for number in range(300):
-            file.write(b"".join([request([b"SET", b"k:%d:%d" % (number, one), b"v"]) for one in range(1000)]))
+    commands = [request([b"SET", b"k:%d" % number, b"v"]) for number in range(LOADED_KEYS)]
+    (directory / "a.aof").write_bytes(b"".join(commands))
     server.start(wait=False)
+    return server
+
+
+def test_clients_hear_of_the_load(harness: Harness) -> None:
+    server = slow_to_load(harness)
+    directory = server.directory / "appendonlydir"
     seen: list[dict[str, str]] = []
     refused: list[str] = []
 
     def loading() -> bool:
         with server.client() as client:
             try:
-                client.call("GET", "k:0:0")
+                client.call("GET", "k:0")
             except ReplyError as error:
                 refused.append(str(error))
             found = server.info("persistence")
@@ -210,21 +299,17 @@ def test_clients_hear_of_the_load(harness: Harness) -> None:
     with server.client() as client:
         client.call("SUBSCRIBE", "c")
     server.wait_answering()
-    assert server.call("DBSIZE") == 300_000
+    assert server.call("DBSIZE") == LOADED_KEYS
     assert persistence(server, "loading") == "0"
 
 
 def test_a_load_can_be_ended(harness: Harness) -> None:
-    server = harness.server(LOGGED, start=False)
-    directory = server.directory / "appendonlydir"
-    directory.mkdir(parents=True)
-    (directory / "appendonly.aof.manifest").write_text("file a.aof seq 1 type b\n")
-    whole = b"".join([request([b"SET", b"k:%d" % one, b"v"]) for one in range(400_000)])
-    (directory / "a.aof").write_bytes(whole)
-    server.start(wait=False)
+    server = slow_to_load(harness)
+    file = server.directory / "appendonlydir" / "a.aof"
+    whole = file.read_bytes()
     wait_until(lambda: persistence(server, "loading") == "1", DEADLINE_S, "it is loading")
     assert server.terminate() == 0
-    assert (directory / "a.aof").read_bytes() == whole
+    assert file.read_bytes() == whole
 
 
 def test_what_cannot_be_loaded_keeps_the_server_down(harness: Harness) -> None:

@@ -13,6 +13,7 @@ ABOUT_DATA = {
 ELSEWHERE = {
     "pfselftest": "takes redis-server half a minute",
     "wait": "asks for replicas: tests/differential/test_transactions.py, tests/replication",
+    "waitaof": "waits for the disk: tests/persistence/test_aof_waits.py, tests/system/test_aof.py",
 }
 """Commands that no grammar draws, and why."""
 
