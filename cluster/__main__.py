@@ -9,11 +9,13 @@ import sys
 import trio
 
 from cluster.cli import fatal_line, parse_command_line
+from cluster.commands import all_commands
 from cluster.config.errors import ConfigError
 from cluster.config.files import enter_directory, expand, read_text
 from cluster.descriptors import TooFewDescriptors, provide_at_start
 from cluster.log import Log
 from cluster.node import Node
+from cluster.reconfigure import rename_commands
 
 _NO_SENTINEL = "*** FATAL: there is no Sentinel in this version; redis-sentinel can watch these nodes ***"
 GC_THRESHOLDS = (500, 1, 2_000_000)
@@ -36,6 +38,8 @@ def run(argv: list[str]) -> int:
             print(_NO_SENTINEL, file=sys.stderr)
             return 1
         config = options.config
+        commands = all_commands()
+        rename_commands(commands, config)
         enter_directory(config, create=options.create_directory)
     except ConfigError as error:
         print(fatal_line(error), file=sys.stderr)
@@ -54,11 +58,7 @@ def run(argv: list[str]) -> int:
         log("warning", str(error))
         return 1
     gc.set_threshold(*GC_THRESHOLDS)
-    try:
-        node = Node(config, log)
-    except ConfigError as error:
-        print(fatal_line(error), file=sys.stderr)
-        return 1
+    node = Node(config, commands, log)
     gc.freeze()
     status = trio.run(node.run)
     gc.freeze()  # or the interpreter would look for cycles in all of the data before it ends

@@ -20,7 +20,7 @@ import trio
 from bus.storage import StorageError
 from bus.transport import BusListenError, StateNotSaved
 from cluster.bus_bridge import BusBridge
-from cluster.commands import all_commands
+from cluster.commands.registry import CommandTable
 from cluster.config.directives import DIRECTIVES
 from cluster.config.store import Configuration
 from cluster.cron import Cron
@@ -37,7 +37,6 @@ from cluster.reconfigure import (
     answer_for_what_is_missing,
     follow_configuration,
     keep_encodings,
-    rename_commands,
     without_effect,
 )
 from cluster.replication.role import Replication
@@ -57,12 +56,12 @@ def _first_cause(error: BaseException) -> str:
 
 
 class Node:
-    def __init__(self, config: Configuration, log: Log) -> None:
+    def __init__(self, config: Configuration, commands: CommandTable, log: Log) -> None:
         self.config = config
         self.log = log
         rng = random.Random(secrets.randbits(64))
         self.server = Server(
-            config, all_commands(), clock_ms=lambda: time.time_ns() // 1_000_000, rng=rng, log=log,
+            config, commands, clock_ms=lambda: time.time_ns() // 1_000_000, rng=rng, log=log,
             run_id=secrets.token_hex(20),
         )
         server = self.server
@@ -73,7 +72,6 @@ class Node:
         self.reactor = Reactor(server)
         self.cron = Cron(server, self.reactor)
         self.bridge = BusBridge(server, rng) if config.cluster_enabled else None
-        rename_commands(server)
         follow_configuration(server, self.reactor, log)
         keep_encodings(server)
         answer_for_what_is_missing(config, log)

@@ -20,6 +20,7 @@ from cluster.keyspace import encodings
 from cluster.network.listeners import ListenError, listen_tcp, open_listeners
 
 if TYPE_CHECKING:
+    from cluster.commands.registry import CommandTable
     from cluster.log import Log
     from cluster.network.reactor import Reactor
     from cluster.server import Server
@@ -28,13 +29,15 @@ _NEVER_NS = 1 << 62
 _CLUSTER_PREFIX = "cluster-"
 
 
-def rename_commands(server: Server) -> None:
+def rename_commands(table: CommandTable, config: Configuration) -> None:
     """Carry out rename-command. Raises ConfigError."""
-    for old, new in server.config.rename_command:
+    for (old, new), line in zip(config.rename_command, config.lines("rename-command"), strict=True):
         try:
-            server.table.rename(old, new)
+            table.rename(old, new)
         except KeyError:
-            raise ConfigError("No such command in rename-command", "rename-command", f"{old} {new}") from None
+            raise ConfigError("No such command in rename-command", line.place, line.line) from None
+        except ValueError:
+            raise ConfigError("Target command name already exists", line.place, line.line) from None
 
 
 def without_effect(config: Configuration, directives: Iterable[Directive]) -> Iterator[str]:

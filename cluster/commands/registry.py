@@ -209,8 +209,14 @@ class CommandTable:
         return [one for entry in self.commands.values() for one in (entry, *entry.subcommands.values())]
 
     def rename(self, name: str, new_name: str) -> None:
-        """rename-command: under `new_name` from now on, or gone when that is empty. KeyError: no such command."""
-        entry = self.commands.pop(name.lower())
+        """rename-command: under `new_name` from now on, or gone when that is empty.
+
+        KeyError: no such command; ValueError: `new_name` is that of another, which would be lost.
+        """
+        entry = self.commands[name.lower()]
+        if self.commands.get(new_name.lower(), entry) is not entry:
+            raise ValueError(new_name)
+        del self.commands[name.lower()]
         self.by_bytes = {key: value for key, value in self.by_bytes.items() if value is not entry}
         if new_name:
             self.commands[new_name.lower()] = entry

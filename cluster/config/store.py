@@ -48,7 +48,7 @@ class Configuration(Attributes):
             setattr(self, directive.attribute, directive.initial())
         self.file_path = file_path
         """The absolute path of the file CONFIG REWRITE rewrites; '' for none."""
-        self._loaded: dict[str, Setting] = {}
+        self._loaded: dict[str, list[Setting]] = {}
         self._callbacks: list[tuple[frozenset[str], Apply]] = []
         self.load(settings)
 
@@ -60,7 +60,7 @@ class Configuration(Attributes):
                 raise ConfigError(_unknown(setting.name), setting.place, setting.line)
             try:
                 self._load_one(directive, setting.words)
-                self._loaded[directive.name] = setting
+                self._loaded.setdefault(directive.name, []).append(setting)
             except BadValue as error:
                 raise ConfigError(str(error), setting.place, setting.line) from None
 
@@ -85,9 +85,13 @@ class Configuration(Attributes):
                 raise self.error(name, "TLS is not supported: tls-port, tls-cluster, tls-replication must stay off")
 
     def error(self, name: str, cause: str) -> ConfigError:
-        """A ConfigError that names the place where this directive was set."""
-        setting = self._loaded.get(name)
-        return ConfigError(cause, setting.place, setting.line) if setting else ConfigError(cause)
+        """A ConfigError that names the place where this directive was set last."""
+        lines = self.lines(name)
+        return ConfigError(cause, lines[-1].place, lines[-1].line) if lines else ConfigError(cause)
+
+    def lines(self, name: str) -> Sequence[Setting]:
+        """All that set this directive at the start, in order."""
+        return self._loaded.get(name, ())
 
     def _load_one(self, directive: Directive, words: Sequence[str]) -> None:
         words = _words_of_file(directive, words)

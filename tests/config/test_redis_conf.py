@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from cluster.commands import all_commands
 from cluster.config.errors import ConfigError
 from cluster.config.redis_conf import parse_file, parse_options, parse_text
 from cluster.config.store import Configuration
+from cluster.reconfigure import rename_commands
 
 
 class Files:
@@ -86,6 +88,35 @@ def test_lines_that_are_no_values() -> None:
 )
 def test_errors_name_file_line_and_cause(text: str, message: str) -> None:
     assert failure(a_conf=text) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("port 1\n\nrename-command FLUSHALL PING\nrename-command GET G",
+         "a.conf:3: 'rename-command FLUSHALL PING': Target command name already exists"),
+        ("rename-command GET a\nrename-command SET A",
+         "a.conf:2: 'rename-command SET A': Target command name already exists"),
+        ("rename-command GET a\nrename-command GET b",
+         "a.conf:2: 'rename-command GET b': No such command in rename-command"),
+        ("include b.conf", "b.conf:1: 'rename-command NIX a': No such command in rename-command"),
+    ],
+)  # fmt: skip
+def test_a_command_is_only_renamed_to_what_is_free(text: str, message: str) -> None:
+    table = all_commands()
+    with pytest.raises(ConfigError) as caught:
+        rename_commands(table, load(a_conf=text, b_conf="rename-command NIX a"))
+    assert str(caught.value) == message
+    assert (ping := table.find(b"PING")) is not None
+    assert ping.name == "ping"
+
+
+def test_a_name_that_was_given_up_is_free() -> None:
+    table = all_commands()
+    rename_commands(table, load(a_conf="rename-command PING ''\nrename-command GET ping\nrename-command SET set\n"))
+    assert {name: entry and entry.name for name in (b"ping", b"get", b"set") for entry in [table.find(name)]} == {
+        b"ping": "get", b"get": None, b"set": "set",
+    }  # fmt: skip
 
 
 def test_an_error_in_an_included_file_names_that_file() -> None:
