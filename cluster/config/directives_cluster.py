@@ -100,7 +100,7 @@ SECURITY = Section(
         Directive(name="requirepass", kind=Text(), default="", about="the password of the default user"),
         Directive(
             name="aclfile", kind=Text(), default="", immutable=True, missing=_ACL,
-            about="the file that holds the users",
+            about="the file that holds the users: refused, since it would protect nothing",
         ),
         Directive(
             name="acl-pubsub-default", kind=Choice(("allchannels", "resetchannels")), default="resetchannels",
@@ -122,11 +122,11 @@ LINES = Section(
         ),
         Directive(
             name="user", kind=Lines(1), default="", adds_up="loading", unlisted=True, missing=_ACL,
-            about="a user and its rules",
+            about="a user and its rules: refused, but for the default user with all rights",
         ),
         Directive(
             name="loadmodule", kind=Lines(1), default="", adds_up="loading", unlisted=True, effect=ACCEPTED,
-            about="modules cannot be loaded",
+            about="a module: refused",
         ),
         Directive(
             name="sentinel", kind=Lines(1), default="", adds_up="loading", unlisted=True,

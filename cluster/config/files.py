@@ -5,9 +5,9 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cluster.config.default_user import default_user
 from cluster.config.errors import RewriteError
 from cluster.config.rewrite import rewrite
 from cluster.config.store import Configuration
@@ -61,15 +61,16 @@ def change_directory(config: Configuration) -> None:
     config.replace("dir", str(Path.cwd()))
 
 
-def rewrite_configuration(config: Configuration, instead: Mapping[str, Sequence[str]] | None = None) -> None:
-    """CONFIG REWRITE; `instead` as in `rewrite`. Raises RewriteError."""
+def rewrite_configuration(config: Configuration) -> None:
+    """CONFIG REWRITE. Raises RewriteError."""
     if not config.file_path:
         raise RewriteError("ERR The server is running without a config file")
     path = Path(config.file_path)
     if path.exists() and not path.is_file():  # The new file would take the place of a device, a pipe, a directory.
         raise RewriteError(f"ERR Rewriting config file: {path} is not a regular file")
+    users = {"user": [default_user(config.requirepass)]} if config.user else None
     try:
         text = read_text(config.file_path) if path.exists() else ""
-        write_text(config.file_path, rewrite(text, config, instead))
+        write_text(config.file_path, rewrite(text, config, users))
     except OSError as error:
         raise RewriteError(f"ERR Rewriting config file: {error.strerror}") from None

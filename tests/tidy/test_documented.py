@@ -64,8 +64,8 @@ def test_every_directive_is_documented() -> None:
 
 
 READ_WITHOUT_EFFECT = {
-    "aclfile": "not together with user",
-    "user": "not together with aclfile",
+    "aclfile": "refused",
+    "user": "refused",
     "sentinel": "the switch of the same name is refused",
     "tls-cluster": "refused",
     "tls-port": "refused",
