@@ -10,7 +10,7 @@ resharding').
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from bus.view import ClusterView, NodeInfo
 from cluster import errors
@@ -66,10 +66,16 @@ class Router:
     def check_keys(self, client: Session, command: Command, keys: list[bytes], *, writes: bool) -> None:
         slot = common_slot(keys)
         if slot is None:
-            raise CommandError(errors.CROSSSLOT)
+            self._refuse_several(keys[0])
         if self.served[slot] == SERVED:
             return
         self._check_slot(client, command, keys, slot, writes)
+
+    def _refuse_several(self, first_key: bytes) -> NoReturn:
+        """Keys of several slots: whether anybody serves the first one's is asked before they are compared."""
+        if self.view is not None and self.view.owners[key_slot(first_key)] is None:
+            raise CommandError(errors.CLUSTERDOWN_UNBOUND)
+        raise CommandError(errors.CROSSSLOT)
 
     def _check_slot(self, client: Session, command: Command, keys: list[bytes], slot: int, writes: bool) -> None:
         view = self.view

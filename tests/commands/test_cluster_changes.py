@@ -47,6 +47,23 @@ def test_slots_are_added_and_deleted(single: WholeNode) -> None:
     assert my_slots(single) == []
 
 
+def test_of_keys_in_several_slots_the_first_has_to_be_served_by_somebody(tmp_path: Path) -> None:
+    """`foo` is in 12182, `bar` in 5061."""
+    single = WholeNode(tmp_path, ("cluster-enabled", "yes"), ("cluster-require-full-coverage", "no"))
+    single("CLUSTER", "ADDSLOTSRANGE", 0, 8000)
+    single.tick(5_000)
+    assert single("GET", "bar") is None
+    assert single.error("MGET", "foo", "bar") == "CLUSTERDOWN Hash slot not served"
+    assert single.error("MGET", "bar", "foo") == "CROSSSLOT Keys in request don't hash to the same slot"
+    single("MULTI")
+    assert single("GET", "bar") == b"QUEUED"
+    assert single.error("MGET", "foo", "bar") == "CLUSTERDOWN Hash slot not served"
+    assert single.error("EXEC").startswith("EXECABORT ")
+    single("MULTI")
+    assert single("GET", "bar") == single("GET", "b") == b"QUEUED"
+    assert single.error("EXEC") == "CROSSSLOT Keys in request don't hash to the same slot"
+
+
 def test_a_node_serves_once_all_slots_are_somebody_s(single: WholeNode) -> None:
     assert single.error("SET", "a", "1") == "CLUSTERDOWN Hash slot not served"
     single("CLUSTER", "ADDSLOTSRANGE", 0, 16382)
