@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cluster.bringup.errors import BringUpError
 from cluster.bringup.formation import form, wait_agreed, wait_answering
-from cluster.bringup.look import look_at, look_until_settled, rows, why_not_agreed
+from cluster.bringup.look import look_at, look_until_settled, rows, why_not_whole
 from cluster.bringup.processes import NodeProcess, plan_processes, require_free_ports, stop_all
 from cluster.bringup.records import is_formed, read_record_leniently, remove_data, write_record
 from cluster.bringup.screen import Screen
@@ -138,7 +138,10 @@ def _start(plan: ClusterPlan, nodes: list[NodeProcess], screen: Screen, options:
     require_free_ports(nodes)
     try:
         _bring_up(plan, nodes, screen, formed=formed)
-        screen.table(plan.name, rows(look_at(nodes)))
+        sights = look_at(nodes)
+        screen.table(plan.name, rows(sights))
+        if why := why_not_whole(sights, plan.replicas):
+            screen.line(f"not whole: {why}")
         _what_next(plan, nodes, screen, options)
         if options.detach:
             return 0
@@ -213,7 +216,7 @@ def _stop(nodes: Sequence[NodeProcess], screen: Screen) -> int:
 def _status(plan: ClusterPlan, nodes: Sequence[NodeProcess], screen: Screen) -> int:
     sights = look_until_settled(nodes)
     screen.table(plan.name, rows(sights))
-    why = why_not_agreed(sights)
+    why = why_not_whole(sights, plan.replicas)
     screen.line(f"not whole: {why}" if why else "The cluster is whole: every node agrees, every replica follows.")
     return 1 if why else 0
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from cluster.bringup.client import ReplyError, info_fields
 from cluster.bringup.processes import NodeProcess
-from cluster.bringup.topology import Member, disagreement, parse_nodes, slots_text
+from cluster.bringup.topology import Member, disagreement, lonely_primaries, open_slots, parse_nodes, slots_text
 
 PROBE_TIMEOUT_S = 2.0
 """More than a node takes that works, and what a look takes at most when some do not."""
@@ -20,6 +20,8 @@ SETTLE_S = 2.0
 """What nodes that all answer have to come to one view: a link that broke is there again by then."""
 _LOOK_AGAIN_S = 0.1
 _MAX_PROBES = 64
+_SLOTS_NAMED = 5
+"""The open slots told of by number."""
 DOWN = "down"
 
 
@@ -112,6 +114,31 @@ def why_not_agreed(sights: Sequence[Sight]) -> str:
         if not sight.in_step:
             return f"{sight.node.name} is not in step with its primary yet"
     return disagreement({sight.node_id: sight.members for sight in sights})
+
+
+def why_not_whole(sights: Sequence[Sight], replicas: int) -> str:
+    """As `why_not_agreed`, or what the nodes agree on and an operator has to do something about, with what that is.
+
+    `replicas`: how many each primary is to have.
+    """
+    if why := why_not_agreed(sights):
+        return why
+    first = sights[0].node
+    login = " --askpass" if first.config.requirepass else ""
+    parts = []
+    if opened := open_slots({sight.node_id: sight.members for sight in sights}):
+        more = f" and {len(opened) - _SLOTS_NAMED} more" if len(opened) > _SLOTS_NAMED else ""
+        parts.append(
+            f"{', '.join(opened[:_SLOTS_NAMED])}{more}: unless they are being moved at this moment, close them with  "
+            f"redis-cli --cluster fix {first.host}:{first.plan.port}{login}"
+        )
+    if replicas:
+        parts += [
+            f"{member.host}:{member.port} has no replica, and {replicas} is asked for: make another node one with  "
+            f"CLUSTER REPLICATE {member.node_id}"
+            for member in lonely_primaries(sights[0].members)
+        ]
+    return "; ".join(parts)
 
 
 def rows(sights: Sequence[Sight]) -> list[Row]:

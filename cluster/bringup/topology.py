@@ -108,5 +108,26 @@ def disagreement(views: Mapping[str, Mapping[str, Member]]) -> str:
     return "" if covered == SLOT_COUNT else f"{SLOT_COUNT - covered} slots are served by nobody"
 
 
+def open_slots(views: Mapping[str, Mapping[str, Member]]) -> list[str]:
+    """What is still on its way, a text for each slot. Each node says it in its own line, so `views` has to hold them.
+
+    ``[93->-id]`` is migrating there, ``[93-<-id]`` importing from there.
+    """
+    said: dict[int, list[str]] = {}
+    for node_id, members in views.items():
+        own = members[node_id]
+        for word in own.open_slots:
+            number, _, rest = word.strip("[]").partition("-")
+            what = "migrating" if rest.startswith(">") else "importing"
+            said.setdefault(int(number), []).append(f"{what} on {own.host}:{own.port}")
+    return [f"slot {slot} is open ({', '.join(sorted(where, reverse=True))})" for slot, where in sorted(said.items())]
+
+
+def lonely_primaries(members: Mapping[str, Member]) -> list[Member]:
+    """Those with slots whose data are nowhere else: no replica that works."""
+    followed = {member.primary_id for member in members.values() if not member.is_down}
+    return [member for member in members.values() if member.slots and member.node_id not in followed]
+
+
 def _shape(members: Mapping[str, Member], ours: Mapping[str, str]) -> dict[str, tuple[str, tuple[SlotRange, ...]]]:
     return {node_id: (members[node_id].primary_id, members[node_id].slots) for node_id in ours}

@@ -277,6 +277,28 @@ def test_stopped_and_dead_nodes_are_told_in_words_and_at_once(site: Site) -> Non
     assert site.nobody_listens()
 
 
+def test_what_the_nodes_agree_on_and_is_not_well_is_told(site: Site) -> None:
+    site.run("--detach")
+    first, second = (str(site.call(number, "CLUSTER", "MYID")) for number in (0, 1))
+    site.call(1, "CLUSTER", "SETSLOT", "93", "IMPORTING", first)
+    site.call(0, "CLUSTER", "SETSLOT", "93", "MIGRATING", second)
+    output = " ".join(site.run("--status", status=1).split())
+    where = f"migrating on 127.0.0.1:{site.ports[0]}, importing on 127.0.0.1:{site.ports[1]}"
+    assert f"not whole: slot 93 is open ({where}): unless" in output
+    assert f"redis-cli --cluster fix 127.0.0.1:{site.ports[0]}" in output
+    for number in (0, 1):
+        site.call(number, "CLUSTER", "SETSLOT", "93", "STABLE")
+    assert "The cluster is whole" in site.run("--status")
+
+    for number in range(6):
+        site.call(number, "CONFIG", "SET", "cluster-allow-replica-migration", "no")
+    site.call(3, "CLUSTER", "REPLICATE", second)
+    wait_until(lambda: "has no replica" in site.look(), DEADLINE_S, "the primary that was left to be named")
+    output = " ".join(site.run("--status", status=1).split())
+    assert f"127.0.0.1:{site.ports[0]} has no replica, and 1 is asked for" in output
+    assert f"CLUSTER REPLICATE {first}" in output
+
+
 def test_a_node_of_something_else_is_no_part_of_the_cluster(site: Site, harness: Harness) -> None:
     server = harness.server()
     ours = Site(site.directory, [server.port, site.ports[0]])
