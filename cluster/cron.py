@@ -131,11 +131,13 @@ class Cron:
         if server.is_replica or server.loading or server.pause.active or not server.active_expiry:
             self._expiry.has_more = self._field_expiry.has_more = False
             return
+        begun_ns = time.perf_counter_ns()
         ticks_per_lap = server.config.hz
         for db, slot, key in self._expiry.due(now, _slice_is_over(), ticks_per_lap=ticks_per_lap):
             server.expire_now(db, key, slot)
         if any(db.fields.deadlines for db in server.databases):
             self._field_expiry.run(now, _slice_is_over(), server.expire_fields, ticks_per_lap=ticks_per_lap)
+        server.stats.expiry_ns += time.perf_counter_ns() - begun_ns
 
     def _close_idle(self, now: int) -> None:
         limit_ms = self._server.config.timeout * 1000
@@ -157,6 +159,8 @@ class Cron:
         stats.commands_rate.sample(now, sum([one.calls for one in self._commands]))
         stats.input_rate.sample(now, stats.input_bytes)
         stats.output_rate.sample(now, stats.output_bytes)
+        stats.replication_input_rate.sample(now, stats.replication_input_bytes)
+        stats.replication_output_rate.sample(now, stats.replication_output_bytes)
         self._give_way(self._server.is_replica and stats.input_rate.per_second < QUIET_BYTES_PER_S)
 
     def _give_way(self, yielding: bool) -> None:

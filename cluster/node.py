@@ -75,6 +75,7 @@ class Node:
         follow_configuration(server, self.reactor, log)
         keep_encodings(server)
         answer_for_what_is_missing(config, log)
+        os.register_at_fork(after_in_parent=self._count_fork)
         self._how: frozenset[str] = frozenset()
         self._stop = trio.Event()
         self._draining: trio.CancelScope | None = None
@@ -87,6 +88,9 @@ class Node:
         shell.process_id = os.getpid()
         log.role = lambda: REPLICA if server.is_replica else PRIMARY
         shell.purge_memory = _collect
+
+    def _count_fork(self) -> None:
+        self.server.stats.forks += 1
 
     def _request_shutdown(self, how: frozenset[str]) -> None:
         self._how = how

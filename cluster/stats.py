@@ -52,6 +52,8 @@ class Stats:
         self.commands_rate = Rate()
         self.input_rate = Rate()
         self.output_rate = Rate()
+        self.replication_input_rate = Rate()
+        self.replication_output_rate = Rate()
 
     def reset(self) -> None:
         """CONFIG RESETSTAT."""
@@ -60,6 +62,8 @@ class Stats:
         self.commands = 0
         self.input_bytes = 0
         self.output_bytes = 0
+        self.reads = 0
+        self.writes = 0
         self.replication_input_bytes = 0
         self.replication_output_bytes = 0
         self.expired_keys = 0
@@ -77,6 +81,9 @@ class Stats:
         self.peak_memory = 0
         self.migrate_sockets = 0
         self.last_fork_usec = 0
+        self.forks = 0
+        self.expiry_ns = 0
+        self.payload_checks = 0
         self.errors: dict[str, int] = {}
 
     def count_error(self, message: str) -> None:

@@ -74,6 +74,7 @@ def _restore(
         raise CommandError("ERR Invalid TTL value, must be >= 0")
     if not payload_is_whole(payload):
         raise CommandError("ERR DUMP payload version or checksum are wrong")
+    ctx.server.stats.payload_checks += 1
     try:
         value = load_payload(payload, ctx.server.field_names)
     except RdbError as error:

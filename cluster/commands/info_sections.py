@@ -14,10 +14,18 @@ from cluster.replication.facts import replication_facts
 from cluster.version import REDIS_VERSION, VERSION
 
 if TYPE_CHECKING:
+    from cluster.config.store import Configuration
     from cluster.server import Server
+    from cluster.stats import Rate
 
 Fields = Iterator[tuple[str, object]]
 
+_NEVER = (
+    "io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks", "reply_buffer_expands",
+    "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
+    "total_active_defrag_time", "current_active_defrag_time",
+)  # fmt: skip
+"""What does not happen in this node, so that its count is 0: one thread serves, and nothing is moved in memory."""
 _UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
 
 
@@ -57,6 +65,19 @@ def _server(server: Server) -> Fields:
     yield "executable", sys.executable
     yield "config_file", config.file_path
     yield "io_threads_active", 0
+    yield from _listeners(config)
+
+
+def _listeners(config: Configuration) -> Fields:
+    """Where clients connect, as redis-server 7.2 shows it; a name ends in the number among those there are."""
+    places = []
+    if config.port:
+        addresses = "".join(f",bind={address}" for address in config.bind)
+        places.append(f"name=tcp{addresses},port={config.port}")
+    if config.unixsocket:
+        places.append(f"name=unix,bind={config.unixsocket}")
+    for number, place in enumerate(places):
+        yield f"listener{number}", place
 
 
 def _clients(server: Server) -> Fields:
@@ -129,8 +150,10 @@ def _stats(server: Server) -> Fields:
     yield "total_net_output_bytes", stats.output_bytes
     yield "total_net_repl_input_bytes", stats.replication_input_bytes
     yield "total_net_repl_output_bytes", stats.replication_output_bytes
-    yield "instantaneous_input_kbps", f"{stats.input_rate.per_second / 1024:.2f}"
-    yield "instantaneous_output_kbps", f"{stats.output_rate.per_second / 1024:.2f}"
+    yield "instantaneous_input_kbps", _kilobytes(stats.input_rate)
+    yield "instantaneous_output_kbps", _kilobytes(stats.output_rate)
+    yield "instantaneous_input_repl_kbps", _kilobytes(stats.replication_input_rate)
+    yield "instantaneous_output_repl_kbps", _kilobytes(stats.replication_output_rate)
     yield "rejected_connections", stats.rejected_connections
     yield "sync_full", stats.full_syncs
     yield "sync_partial_ok", stats.partial_syncs_ok
@@ -139,6 +162,7 @@ def _stats(server: Server) -> Fields:
     yield "expired_keys", stats.expired_keys
     yield "expired_stale_perc", "0.00"
     yield "expired_time_cap_reached_count", stats.expired_time_cap_reached
+    yield "expire_cycle_cpu_milliseconds", stats.expiry_ns // 1_000_000
     yield "evicted_keys", stats.evicted_keys
     yield "evicted_clients", stats.evicted_clients
     yield "total_eviction_exceeded_time", (stats.eviction_exceeded_us + server.memory.exceeding_us) // 1000
@@ -149,6 +173,7 @@ def _stats(server: Server) -> Fields:
     yield "pubsub_patterns", len(server.pubsub.patterns.listeners)
     yield "pubsubshard_channels", len(server.pubsub.shard_channels.listeners)
     yield "latest_fork_usec", stats.last_fork_usec
+    yield "total_forks", stats.forks
     yield "migrate_cached_sockets", stats.migrate_sockets
     yield "slave_expires_tracked_keys", stats.own_keys
     yield "tracking_total_keys", 0
@@ -156,8 +181,16 @@ def _stats(server: Server) -> Fields:
     yield "tracking_total_prefixes", 0
     yield "unexpected_error_replies", 0
     yield "total_error_replies", stats.error_replies
+    yield "dump_payload_sanitizations", stats.payload_checks
+    yield "total_reads_processed", stats.reads
+    yield "total_writes_processed", stats.writes
+    yield from dict.fromkeys(_NEVER, 0).items()
     yield "client_query_buffer_limit_disconnections", stats.input_limit_disconnections
     yield "client_output_buffer_limit_disconnections", stats.output_limit_disconnections
+
+
+def _kilobytes(rate: Rate) -> str:
+    return f"{rate.per_second / 1024:.2f}"
 
 
 def _replication(server: Server) -> Fields:
@@ -171,6 +204,9 @@ def _cpu(_server: Server) -> Fields:
     yield "used_cpu_user", f"{user:.6f}"
     yield "used_cpu_sys_children", f"{children_system:.6f}"
     yield "used_cpu_user_children", f"{children_user:.6f}"
+    thread_system, thread_user = cpu_seconds(resource.RUSAGE_THREAD)
+    yield "used_cpu_sys_main_thread", f"{thread_system:.6f}"
+    yield "used_cpu_user_main_thread", f"{thread_user:.6f}"
 
 
 def _modules(_server: Server) -> Fields:

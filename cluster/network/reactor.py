@@ -153,7 +153,7 @@ class Reactor:
         server.start_batch()
         others: list[int] = []
         touched: list[Connection] = []
-        received = 0
+        received = unread = 0
         for fd, mask in events:
             connection = connections.get(fd)
             if connection is None:
@@ -163,6 +163,7 @@ class Reactor:
                 continue  # it has enough to do; what it sends meanwhile may stay in the socket
             touched.append(connection)
             if not mask & _READABLE:
+                unread += 1
                 continue
             try:
                 data = connection.recv(READ_BYTES)
@@ -183,6 +184,7 @@ class Reactor:
                 if len(data) >= READ_BYTES // 4:
                     self._check_input(connection)
         server.stats.input_bytes += received
+        server.stats.reads += len(touched) - unread
         if unfinished:
             self._go_on(unfinished, touched)
         self.finish_batch(touched)
@@ -217,11 +219,12 @@ class Reactor:
         if self._withheld:
             touched = [connection for connection in touched if connection not in self._withheld]
             woken = [one.session for one in _connections(woken) if one not in self._withheld]
-        sent_bytes = 0
+        sent_bytes = silent = 0
         for connection in touched:
             session = connection.session
             out = session.out
             if connection.pending or session.closing:
+                silent += 1  # or it counts for itself
                 self._write(connection)
             elif out:
                 data = out[0] if len(out) == 1 else b"".join(out)
@@ -237,7 +240,10 @@ class Reactor:
                 session.total_out += sent
                 if sent < len(data):
                     self._keep(connection, memoryview(data)[sent:])
+            else:
+                silent += 1
         self._server.stats.output_bytes += sent_bytes
+        self._server.stats.writes += len(touched) - silent
         for connection in _connections(woken):
             if connection.fd >= 0:
                 self._write(connection)
@@ -403,6 +409,7 @@ class Reactor:
             except (BlockingIOError, InterruptedError):
                 return
             self._server.stats.output_bytes += sent
+            self._server.stats.writes += 1
             connection.session.total_out += sent
             connection.pending_bytes -= sent
             allowed -= sent

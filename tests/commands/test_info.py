@@ -103,6 +103,12 @@ def test_expired_and_processed(node: InProcessNode) -> None:
     assert found["total_connections_received"] == "1"
 
 
+def test_payloads_that_were_looked_through(node: InProcessNode) -> None:
+    node("SET", "a", "x")
+    node("RESTORE", "b", 0, node("DUMP", "a"))
+    assert facts(node, "stats")["dump_payload_sanitizations"] == "1"
+
+
 def test_errors_are_counted_by_code(node: InProcessNode) -> None:
     node("SET", "a", "x")
     node("INCR", "a")
