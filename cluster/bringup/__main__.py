@@ -67,7 +67,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument("--detach", action="store_true", help="leave the nodes running and return")
     what.add_argument("--status", action="store_true", help="show the cluster; status 0 if it is whole")
     what.add_argument("--stop", action="store_true", help="stop the nodes, however they were started")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.fresh and (options.stop or options.status):
+        parser.error(f"argument --fresh: not allowed with argument {'--stop' if options.stop else '--status'}")
+    return options
 
 
 def _as_interrupt(number: int, frame: object) -> None:

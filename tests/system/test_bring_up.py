@@ -299,6 +299,11 @@ def test_what_the_nodes_agree_on_and_is_not_well_is_told(site: Site) -> None:
     assert f"CLUSTER REPLICATE {first}" in output
 
 
+@pytest.mark.parametrize("other", ["--stop", "--status"])
+def test_what_would_remove_nothing_is_refused(site: Site, other: str) -> None:
+    assert f"--fresh: not allowed with argument {other}" in site.run("--fresh", other, status=2)
+
+
 def test_a_node_of_something_else_is_no_part_of_the_cluster(site: Site, harness: Harness) -> None:
     server = harness.server()
     ours = Site(site.directory, [server.port, site.ports[0]])
