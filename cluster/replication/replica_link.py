@@ -58,6 +58,7 @@ class ReplicaLink:
         self._ack = trio.Event()
         self._anew = False  # do not ask for a continuation
         self._attempts = 0  # in vain since the link was up
+        self._told = ""  # why they were in vain
 
     # -- control ---------------------------------------------------------------------------------------------
 
@@ -82,7 +83,7 @@ class ReplicaLink:
                 with trio.CancelScope() as self._scope:
                     await self._attempt()
             except (OSError, trio.BrokenResourceError, LinkError, RdbError, ProtocolError) as error:
-                self._server.log("warning", f"Replication link with {self.host}:{self.port}: {_cause(error)}")
+                self._tell(_cause(error))
             except Exception:  # noqa: BLE001  (a fault of ours in a command: the data are to be had anew)
                 self._server.log("warning", f"=== BUG: the stream of {self.host}:{self.port} failed: {format_exc()}")
                 self._anew = True
@@ -91,6 +92,12 @@ class ReplicaLink:
             if not self._stopped:
                 self._attempts += 1
                 await trio.sleep(RETRY_SECONDS if self._attempts < HASTY_ATTEMPTS else PATIENT_RETRY_SECONDS)
+
+    def _tell(self, cause: str) -> None:
+        """Why the link failed, once until that changes: it is tried again every second, for hours perhaps."""
+        if cause != self._told:
+            self._told = cause
+            self._server.log("warning", f"Replication link with {self.host}:{self.port}: {cause}")
 
     def _lost(self) -> None:
         if self.up:
@@ -141,7 +148,7 @@ class ReplicaLink:
         """What comes from now on is the primary's stream."""
         self._applier = StreamApplier(self._server, self._replication, f"{self.host}:{self.port}")
         self.state, self.up = "connected", True
-        self._attempts = 0
+        self._attempts, self._told = 0, ""
         self.in_step_ms = self.heard_ms
         self._replication.need_backlog()
         self._replication.link_changed()
@@ -258,6 +265,8 @@ class ReplicaLink:
 
 
 def _cause(error: BaseException) -> str:
+    if isinstance(error.__cause__, BaseExceptionGroup):  # what trio says of several addresses tried
+        error = error.__cause__.exceptions[0]
     if isinstance(error, OSError):
-        return error.strerror or str(error)
+        return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
     return str(error) or type(error).__name__
