@@ -37,7 +37,7 @@ def as_of_now(node: WholeNode) -> bytes:
     return dataset_digest(node.server.databases)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], max_examples=40)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], max_examples=25)
 @given(PIECES)
 def test_what_is_loaded_is_what_was_there(pieces: list[tuple[list[Command], bool, int]]) -> None:
     """`pieces`: commands of a client that come in one piece, whether as a transaction, and the time until the next."""

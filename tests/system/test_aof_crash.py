@@ -20,7 +20,7 @@ from tests.system.waiting import wait_until
 pytestmark = pytest.mark.system
 
 CLIENTS = 3
-ROUNDS = 6
+ROUNDS = 5
 LONG_ROUNDS = 400
 BATCH = 10
 WAITS_FOR_THE_DISK_S = 3.0

@@ -83,16 +83,6 @@ def test_the_other_has_the_same_data(harness: Harness, writer: ServerKind, base:
     handed_over(harness, target)
 
 
-@pytest.mark.parametrize("writer", ["ours", "redis"])
-def test_the_other_goes_on_where_it_ended(harness: Harness, writer: ServerKind) -> None:
-    source = harness.server(LOGGED, kind=writer)
-    source.call("SET", "n", 1)
-    target = handed_over(harness, source)
-    target.call("INCR", "n")
-    back = handed_over(harness, target)
-    assert back.call("INCR", "n") == 3
-
-
 @pytest.mark.parametrize("tail", [
     b"*2\r\n$4\r\nINCR\r\n$1\r\n", b"*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n",
 ])  # fmt: skip
