@@ -32,6 +32,8 @@ from cluster.network.session import Session
 from cluster.observing import Attacks, SlowLog, monitor_line
 from cluster.pause import Pause
 from cluster.pubsub import PubSub
+from cluster.scripting.engine import Scripts
+from cluster.scripting.pace import Pace
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
 from cluster.stats import Stats
@@ -76,6 +78,8 @@ class Server:
         self.blocked_keys = self.waiting.by_key
         self.pause = Pause(self)
         self.doubt = Doubt(self)
+        self.pace = Pace(self)
+        self.scripts = Scripts(self)
         self.stats = Stats()
         self.scan_cache = ScanCache()
         self.lazy_free = LazyFree()
@@ -188,6 +192,7 @@ class Server:
         self.unusual = bool(
             self.loading
             or self.pause.active
+            or self.pace.suspended
             or self.monitors
             or (memory is not None and memory.is_over and self.may_evict)
             or self.serves_stale_only

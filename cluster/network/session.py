@@ -394,6 +394,8 @@ class Session:
         flags = command.flags
         if not self.authenticated and NO_AUTH not in flags:
             raise CommandError(errors.NOAUTH)
+        if server.pace.suspended is not None and not server.pace.admits(self, command, arguments):
+            return False
         if self.transaction is not None and NO_MULTI in flags:
             raise CommandError("ERR Command not allowed inside a transaction")
         writes = WRITE in flags or (command.name == "exec" and self.transaction is not None and self.transaction.writes)
