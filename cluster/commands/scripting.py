@@ -7,6 +7,7 @@ from cluster.commands.keys import NumKeys
 from cluster.commands.registry import (
     ALLOW_BUSY,
     LOADING,
+    MAY_REPLICATE,
     NO_MANDATORY_KEYS,
     NOSCRIPT,
     READONLY,
@@ -20,7 +21,8 @@ from cluster.keyspace.numbers import parse_integer
 from cluster.protocol import replies
 from cluster.scripting.script import Script
 
-_FLAGS = {NOSCRIPT, STALE, SKIP_MONITOR, NO_MANDATORY_KEYS}
+_FLAGS = {NOSCRIPT, STALE, SKIP_MONITOR, NO_MANDATORY_KEYS, MAY_REPLICATE}
+_READS = (_FLAGS - {MAY_REPLICATE}) | {READONLY}
 _WRITING = (NumKeys(2, ("RW", "access", "update")),)
 _READING = (NumKeys(2, ("RO", "access")),)
 _COMPLEXITY = "Depends on the script that is executed."
@@ -57,7 +59,7 @@ def eval_(ctx: Context, script: bytes, numkeys: bytes, *rest: bytes) -> bytes | 
     return _run(ctx, ctx.server.scripts.load(script), rest, count, False)
 
 
-@command("EVAL_RO", arity=-3, flags={*_FLAGS, READONLY}, keys=_READING, group="scripting", since="7.0.0",
+@command("EVAL_RO", arity=-3, flags=_READS, keys=_READING, group="scripting", since="7.0.0",
          complexity=_COMPLEXITY, summary="Runs a Lua script that may not write.",
          syntax="script numkeys:integer [key...] [arg...]")
 def eval_ro(ctx: Context, script: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
@@ -72,7 +74,7 @@ def evalsha(ctx: Context, sha: bytes, numkeys: bytes, *rest: bytes) -> bytes | N
     return _run(ctx, script, rest, _key_count(numkeys, rest), False)
 
 
-@command("EVALSHA_RO", arity=-3, flags={*_FLAGS, READONLY}, keys=_READING, group="scripting", since="7.0.0",
+@command("EVALSHA_RO", arity=-3, flags=_READS, keys=_READING, group="scripting", since="7.0.0",
          complexity=_COMPLEXITY, summary="Runs a cached Lua script that may not write, by its SHA-1.",
          syntax="sha1 numkeys:integer [key...] [arg...]")
 def evalsha_ro(ctx: Context, sha: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:

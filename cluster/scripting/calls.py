@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from cluster.scripting.script import Run
     from cluster.server import Server
 
-REPL_NONE, REPL_AOF, REPL_REPLICA, REPL_ALL = range(4)
+REPL_NONE = 0
+"""Of redis.set_repl. The others are all one here: what reaches replicas reaches the file, and the other way round."""
 UNKNOWN = "ERR Unknown Redis command called from script"
 ARITY = "ERR Wrong number of args calling Redis command from script"
 NOT_ALLOWED = "ERR This Redis command is not allowed from script"
 READ_ONLY_SCRIPT = "ERR Write commands are not allowed from read-only scripts."
+PAUSED = "ERR May-replicate commands are not allowed in pause write."
 STALE_REPLICA = "ERR Can not execute the command on a stale replica"
 NOT_LOCAL = "ERR Script attempted to access a non local key in a cluster node"
 CROSS_SLOT = "ERR Script attempted to access keys that do not hash to the same slot"
@@ -75,14 +77,15 @@ class Calls:
             return None, conversion.COUNTED_ERROR, error.encoded[1:-2]
         try:
             reply = self.client.call_queued(command, arguments)
+            if not self._scripts.sandbox.has_room(len(reply)):
+                return None, conversion.NO_MEMORY
+            return conversion.for_lua(reply) if reply else False
         except Exception:  # noqa: BLE001  (it must not reach Lua, which would jump over it)
             server.log("warning", f"=== BUG: a command of a script failed: {format_exc()}")
             return None, conversion.COUNTED_ERROR, INTERNAL.encode()
-        if len(entries) != at and run.repl != REPL_ALL:
-            del entries[at:]
-        if not self._scripts.sandbox.has_room(len(reply)):
-            return None, conversion.NO_MEMORY
-        return conversion.for_lua(reply) if reply else False
+        finally:
+            if len(entries) != at and run.repl == REPL_NONE:
+                del entries[at:]
 
     def set(self, what: bytes, value: float) -> None:
         """redis.setresp and redis.set_repl."""
@@ -128,6 +131,8 @@ class Calls:
         if server.serves_stale_only and STALE not in flags and not self.client.is_primary_link:
             raise CommandError(STALE_REPLICA)
         writes = WRITE in flags
+        if MAY_REPLICATE in flags and server.pause.active:
+            raise CommandError(PAUSED)
         if writes or MAY_REPLICATE in flags:
             if writes and run.read_only:
                 raise CommandError(READ_ONLY_SCRIPT)

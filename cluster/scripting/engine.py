@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import struct
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cluster import errors
 from cluster.errors import CommandError
+from cluster.keyspace.hashing import key_slot
 from cluster.protocol import replies
 from cluster.protocol.doubles import format_double
 from cluster.scripting import bits, conversion
 from cluster.scripting.calls import Calls
+from cluster.scripting.pace import Pace
 from cluster.scripting.sandbox import BOOLEAN, ENCODED, FAILED, NIL, NUMBER, STRING, Sandbox, digest
 from cluster.scripting.script import (
     ALLOW_OOM,
@@ -45,6 +48,7 @@ EVALUATED_LIMIT = 500
 """So many scripts that came with EVAL are remembered, as in Redis 7.4: programs that write their arguments into the
 text would fill the memory."""
 SHA_LENGTH = 40
+SMALL_BYTES = 1024
 SCRIPT_BYTES = 64
 """What the cache takes for a script beside its text."""
 _LEVELS = ("debug", "verbose", "notice", "warning")
@@ -55,7 +59,7 @@ class Scripts:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._pace = server.pace
+        self.pace = Pace(server)
         self._by_sha: dict[bytes, Script] = {}
         self._by_source: dict[bytes, Script] = {}
         self._evaluated: dict[Script, None] = {}  # not by SCRIPT LOAD; what was used last is the last
@@ -70,10 +74,10 @@ class Scripts:
 
     @property
     def turn_ends_ns(self) -> int:
-        return self._pace.turn_ends_ns
+        return self.pace.turn_ends_ns
 
     def tick(self) -> bool:
-        return self._pace.tick()
+        return self.pace.tick()
 
     def _host(self) -> dict[str, Any]:
         """What the Lua side may call."""
@@ -81,11 +85,22 @@ class Scripts:
         self._calls = calls = Calls(self._server, self)
         parts = [int(part) for part in REDIS_VERSION.split(".")]
         return {
-            "call": calls.__call__, "set": calls.set, "may": calls.may, "tick": self._pace.tick, "log": self._log,
-            "sha1": digest, "double": format_double, "bit": bits.compute, "pack": _pack, "unpack": _unpack,
+            "call": calls.__call__, "set": calls.set, "may": calls.may, "tick": self.pace.tick, "log": self._log,
+            "sha1": self._guarded(digest), "double": self._guarded(format_double),
+            "bit": self._guarded(bits.compute), "pack": self._guarded(_pack), "unpack": _unpack,
             "random": dice.share, "seed": dice.seed, "clock": time.process_time, "version": REDIS_VERSION.encode(),
             "version_number": parts[0] << 16 | parts[1] << 8 | parts[2],
         }
+
+    def _guarded(self, function: Callable[..., bytes | int]) -> Callable[..., bytes | int | None]:
+        """`function`, but nothing where its result might not fit into Lua's memory: Lua makes an error of that, and
+        could not of its own while Python is on the stack."""
+
+        def guarded(*values: Any) -> bytes | int | None:
+            sandbox = self._sandbox
+            return function(*values) if sandbox is None or sandbox.has_room(SMALL_BYTES) else None
+
+        return guarded
 
     def _log(self, level: int, text: bytes) -> None:
         self._server.log(_LEVELS[level], text.decode("utf-8", "replace"))
@@ -157,7 +172,7 @@ class Scripts:
         self, ctx: Context, script: Script, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], *, read_only: bool
     ) -> bytes | None:
         """The reply of a script; None when it takes long, and its client waits for it."""
-        run = self._prepare(ctx, script, read_only)
+        run = self._prepare(ctx, script, keys, read_only)
         client, command = ctx.client, ctx.command
         sandbox = self.sandbox
         calls = self._calls
@@ -178,9 +193,9 @@ class Scripts:
                 ctx.command = command
             return self._reply(run, client, outcome)
 
-        return self._pace.perform(job)
+        return self.pace.perform(job)
 
-    def _prepare(self, ctx: Context, script: Script, read_only: bool) -> Run:
+    def _prepare(self, ctx: Context, script: Script, keys: tuple[bytes, ...], read_only: bool) -> Run:
         """Raise what keeps the script from running at all."""
         server = self._server
         flags = script.flags
@@ -201,7 +216,7 @@ class Scripts:
                     raise CommandError(errors.OOM)
         elif server.serves_stale_only and not client.is_primary_link:
             raise CommandError(errors.MASTERDOWN)
-        slot = ctx.slot if ctx.one_slot else None
+        slot = key_slot(keys[0]) if server.cluster_enabled and keys else None
         return Run(script, read_only=read_only, out_of_memory=out_of_memory, slot=slot)
 
     def _reply(self, run: Run, client: Session, outcome: Any) -> bytes:
@@ -242,7 +257,7 @@ class Scripts:
 
     def kill(self) -> None:
         """SCRIPT KILL. Raises CommandError."""
-        client = self._pace.suspended
+        client = self.pace.suspended
         run = None if self._calls is None else self._calls.run
         if client is None or run is None:
             raise CommandError(NOTBUSY)
@@ -250,7 +265,7 @@ class Scripts:
             raise CommandError(UNKILLABLE_OF_PRIMARY)
         if run.written:
             raise CommandError(UNKILLABLE)
-        self._pace.ending = True
+        self.pace.ending = True
 
 
 class Dice:

@@ -26,6 +26,9 @@ LIBRARIES = ("replies", "redis", "cjson", "cmsgpack", "bit", "struct")
 ARGUMENTS_AT_ONCE = 1000
 """What Lua's stack takes without a question."""
 
+ARGUMENT_BYTES = 64
+"""What Lua takes for a string beside its text."""
+
 # What a script has come to, as sandbox.run says it.
 STRING, NUMBER, NIL, BOOLEAN, FAILED, ENCODED = 0, 1, 2, 3, 5, 6
 
@@ -103,8 +106,9 @@ class Sandbox:
     def run(self, sha: bytes, resp: int, keys: tuple[bytes, ...], arguments: tuple[bytes, ...]) -> Any:
         """Run a script that was loaded, for a client of `resp`: (one of the kinds above, what belongs to it …)."""
         given = len(keys) + len(arguments)
-        if given > 8 or not self.has_room(0):
-            self._make_room(sum(map(len, keys)) + sum(map(len, arguments)) + 64 * given)
+        size = sum(map(len, keys)) + sum(map(len, arguments)) + ARGUMENT_BYTES * given
+        if not self.has_room(size):
+            self._make_room(size)
         try:
             if given <= ARGUMENTS_AT_ONCE:
                 return self._run(sha, resp, len(keys), False, given, *keys, *arguments)

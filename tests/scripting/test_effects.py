@@ -134,3 +134,23 @@ def test_in_a_cluster_keys_must_be_of_one_slot_and_here() -> None:
     assert client.error("EVAL", "return 1", 2, "a", "b").startswith("CROSSSLOT")
     refused = "Can not run script on cluster, 'no-cluster' flag is set."
     assert refused in client.error("EVAL", "#!lua flags=no-cluster\nreturn 1", 0)
+
+
+def test_a_monitor_sees_the_script_and_then_what_it_calls(node: InProcessNode) -> None:
+    monitor = node.connect()
+    monitor("MONITOR")
+    node.client("EVAL", "return redis.call('set', 'k', 1)", 0)
+    lines = monitor.received().splitlines()
+    assert [b'"EVAL"' in lines[0], b' lua] "set" "k" "1"' in lines[1], len(lines)] == [True, True, 2]
+
+
+def test_a_pause_of_writes_holds_scripts_that_might_write(node: InProcessNode) -> None:
+    node.client("CLIENT", "PAUSE", 10_000, "WRITE")
+    assert node.client("EVAL_RO", "return 1", 0) == 1
+    refused = "May-replicate commands are not allowed in pause write."
+    assert refused in node.client.error("EVAL_RO", "return redis.call('publish', 'c', 'm')", 0)
+    other = node.connect()
+    assert other.raw("EVAL", "return redis.call('set', 'k', 1)", 0) == b""
+    node.client("CLIENT", "UNPAUSE")
+    node.end_batch()
+    assert other.received() == b"+OK\r\n"

@@ -73,8 +73,16 @@ def test_a_chunk_that_was_compiled_elsewhere_is_refused(node: InProcessNode) -> 
 def test_memory_has_a_limit_and_comes_back(node: InProcessNode) -> None:
     grow = "local s = 'x' while true do s = s .. s end"
     assert "not enough memory" in node.client.error("EVAL", grow, 0)
-    many = "local t = {} for i = 1, 64 do t[i] = ('x'):rep(2^24) .. i end"
+    many = "local t = {} for i = 1, 32 do t[i] = ('x'):rep(2^25) .. i end"
     assert "not enough memory" in node.client.error("EVAL", many, 0)
+    assert node.client("EVAL", "return 'here'", 0) == b"here"
+
+
+@pytest.mark.parametrize("made", ["redis.sha1hex(n)", "redis.call('echo', n)"])
+def test_what_the_host_makes_counts(node: InProcessNode, made: str) -> None:
+    """It is refused while there is room for the refusal: Lua could not raise an error from within the host."""
+    script = f"local big, t = ('x'):rep(2^27), {{}} big = big .. 'x' for n = 1, 1e8 do t[n] = {made} .. big end"
+    assert "not enough memory" in node.client.error("EVAL", script, 0)
     assert node.client("EVAL", "return 'here'", 0) == b"here"
 
 

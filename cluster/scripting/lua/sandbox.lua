@@ -440,6 +440,18 @@ end
 
 -- More libraries ----------------------------------------------------------------------------------------------------
 
+-- Functions of the host answer nothing where Lua's memory is about to end.
+for _, name in ipairs({ "sha1", "double", "bit", "pack" }) do
+    local answer = host[name]
+    host[name] = function(...)
+        local value = answer(...)
+        if value == nil then
+            error("not enough memory", 0)
+        end
+        return value
+    end
+end
+
 local answering = {}  -- resp: of the client that is answered; script_resp: what redis.setresp has set
 local tools = { newproxy = newproxy, real_of = real_of, type_name = type_name, answering = answering }
 
