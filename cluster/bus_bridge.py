@@ -47,6 +47,11 @@ SETTLE_PASSES = 2
 """In so many passes of trio every link that had something to read has been read."""
 CONNECT_TIMEOUTS = 0.5
 """An attempt to connect may take that many node timeouts."""
+_ABOUT_DATA = (
+    events.FollowNode, events.BecomePrimary, events.PauseWrites, events.ResumeWrites, events.DropSlotKeys,
+    events.FlushData,
+)  # fmt: skip
+"""What waits for a script that is half-way."""
 
 
 def bus_config(server: Server) -> BusConfig:
@@ -290,6 +295,12 @@ class BusBridge:
         self._file.save(render_state(effect.state), durable=effect.durable)
 
     def _carry_out(self, effect: events.Effect) -> None:
+        server = self._server
+        if isinstance(effect, _ABOUT_DATA) and server.pace.defer(lambda: self._do(effect)):
+            return
+        self._do(effect)
+
+    def _do(self, effect: events.Effect) -> None:
         server = self._server
         match effect:
             case events.ViewChanged():

@@ -95,6 +95,8 @@ class Cron:
     def _slice(self) -> None:
         """Go on with what is done in slices."""
         server = self._server
+        if server.pace.suspended is not None:
+            return
         server.start_batch()
         server.waiting.time_out(server.ctx.now_ms)
         if not server.cron_paused:
@@ -109,6 +111,8 @@ class Cron:
     def tick(self) -> None:
         server = self._server
         server.start_batch()
+        if server.pace.suspended is not None:
+            return  # the data are the script's
         now = server.ctx.now_ms
         server.waiting.time_out(now)
         server.pause.tick(now)

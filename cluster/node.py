@@ -164,6 +164,7 @@ class Node:
                     status = await self._shut_down()
                 nursery.cancel_scope.cancel()
         finally:
+            self.server.pace.abandon()
             self.server.persistence.stop_background_save()
             self.server.persistence.aof.close()
             self._remove_files()
@@ -205,6 +206,8 @@ class Node:
             self.log("notice", "Shutdown was aborted by a client.")
             self._stay()
             return None
+        if server.pace.abandon():
+            how = how - {"save"} | {"nosave"}  # what it was about to write is not whole
         if "save" in how or ("nosave" not in how and self.config.save):
             self.log("notice", "Saving the final RDB snapshot before exiting.")
             if not server.persistence.save() and "force" not in how:

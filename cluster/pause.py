@@ -16,13 +16,45 @@ if TYPE_CHECKING:
     from cluster.server import Server
 
 
+class HeldCommands:
+    """Commands that wait for something to be over, each with its client; `release` runs them, in order."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._parked: list[tuple[Wait, Callable[[], bytes | None]]] = []
+
+    def park(self, client: Session, arguments: list[bytes]) -> None:
+        """Run `arguments` again when it is over."""
+
+        def again() -> bytes | None:
+            self._server.ctx.bind(client)
+            return client.execute(arguments)
+
+        wait = Wait(client, keys=[], deadline_ms=None, retry=None, on_timeout=b"")
+        self._parked.append((wait, again))
+        self._server.waiting.park(wait)
+
+    def release(self) -> None:
+        waiting = self._server.waiting
+        parked, self._parked = self._parked, []
+        for wait, again in parked:
+            if not wait.ended:
+                wait.client.wait = None
+                reply = again()
+                if not wait.client.is_waiting:
+                    waiting.end(wait, reply)
+                else:
+                    wait.ended = True
+                    waiting.clients -= 1
+
+
 class Pause:
     """`causes` maps a cause ('client', 'failover', …) → (end in ms, whether only writes wait)."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self.causes: dict[str, tuple[int, bool]] = {}
-        self._parked: list[tuple[Wait, Callable[[], bytes | None]]] = []
+        self._held = HeldCommands(server)
         self.afterwards: list[Callable[[], object]] = []
         """Called once each when no pause is left."""
 
@@ -53,29 +85,12 @@ class Pause:
 
     def park(self, client: Session, arguments: list[bytes]) -> None:
         """Run `arguments` again when the pause is over."""
-
-        def again() -> bytes | None:
-            self._server.ctx.bind(client)
-            return client.execute(arguments)
-
-        wait = Wait(client, keys=[], deadline_ms=None, retry=None, on_timeout=b"")
-        self._parked.append((wait, again))
-        self._server.waiting.park(wait)
+        self._held.park(client, arguments)
 
     def _go_on(self) -> None:
-        waiting = self._server.waiting
         self._server.refresh_road()
-        self._server.has_followups = waiting.has_ready
-        parked, self._parked = self._parked, []
-        for wait, again in parked:
-            if not wait.ended:
-                wait.client.wait = None
-                reply = again()
-                if not wait.client.is_waiting:
-                    waiting.end(wait, reply)
-                else:
-                    wait.ended = True
-                    waiting.clients -= 1
+        self._server.has_followups = self._server.waiting.has_ready
+        self._held.release()
         told, self.afterwards = self.afterwards, []
         for one in told:
             one()

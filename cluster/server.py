@@ -32,6 +32,7 @@ from cluster.network.session import Session
 from cluster.observing import Attacks, SlowLog, monitor_line
 from cluster.pause import Pause
 from cluster.pubsub import PubSub
+from cluster.scripting.engine import Scripts
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
 from cluster.stats import Stats
@@ -76,6 +77,8 @@ class Server:
         self.blocked_keys = self.waiting.by_key
         self.pause = Pause(self)
         self.doubt = Doubt(self)
+        self.scripts = Scripts(self)
+        self.pace = self.scripts.pace
         self.stats = Stats()
         self.scan_cache = ScanCache()
         self.lazy_free = LazyFree()
@@ -188,6 +191,7 @@ class Server:
         self.unusual = bool(
             self.loading
             or self.pause.active
+            or self.pace.suspended
             or self.monitors
             or (memory is not None and memory.is_over and self.may_evict)
             or self.serves_stale_only
@@ -481,11 +485,10 @@ class Server:
 
     def feed_monitors(self, client: Session, command: Command, arguments: list[bytes]) -> None:
         """One line to each MONITOR client."""
-        if "skip_monitor" in command.flags or "admin" in command.flags:
-            return
-        line = monitor_line(self.shell.clock_us(), client.db.index, client.address, arguments)
-        for monitor in self.monitors.values():
-            monitor.send(line)
+        if "admin" not in command.flags:
+            line = monitor_line(self.shell.clock_us(), client.db.index, client.address, arguments)
+            for monitor in self.monitors.values():
+                monitor.send(line)
 
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT."""

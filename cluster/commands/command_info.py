@@ -48,7 +48,7 @@ def categories(entry: Command) -> list[str]:
     implied = {WRITE: ("write",), READONLY: ("read",), ADMIN: ("admin", "dangerous"), PUBSUB: ("pubsub",),
                BLOCKING: ("blocking",)}
     for flag, names in implied.items():
-        if flag in entry.flags:
+        if flag in entry.flags and not (flag == READONLY and entry.group == "scripting"):
             found.update(names)
     found.add("fast" if FAST in entry.flags else "slow")
     is_container = entry.handler is None

@@ -34,6 +34,8 @@ MAY_REPLICATE = "may_replicate"
 NO_MULTI = "no_multi"
 MOVABLE_KEYS = "movablekeys"
 ALLOW_BUSY = "allow_busy"
+NO_MANDATORY_KEYS = "no_mandatory_keys"
+SKIP_MONITOR = "skip_monitor"
 NO_ASYNC_LOADING = "no_async_loading"
 
 # How the session may run a command (`Command.road`): all but the last go straight from the table to the handler.

@@ -22,6 +22,7 @@ from cluster.errors import CommandError, NotAnInteger, SyntaxFault, wrong_subcom
 from cluster.keyspace.memory import KEY_OVERHEAD_BYTES, value_bytes
 from cluster.keyspace.numbers import parse_integer
 from cluster.protocol import replies
+from cluster.scripting.pace import BUSY
 
 _VARIES = ("nondeterministic_output",)
 _EVERYWHERE = ("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
@@ -68,6 +69,8 @@ def shutdown(ctx: Context, *options: bytes) -> bytes | None:
         if not ctx.server.shell.abort_shutdown():
             raise CommandError("ERR No shutdown in progress.")
         return replies.OK
+    if ctx.server.pace.suspended is not None and "nosave" not in words:
+        raise CommandError(BUSY)
     ctx.server.shell.request_shutdown(frozenset(words))
     return None
 

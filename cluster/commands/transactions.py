@@ -5,7 +5,7 @@ from __future__ import annotations
 from cluster import errors
 from cluster.commands.context import Context
 from cluster.commands.keys import READ, KeySpec
-from cluster.commands.registry import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, command
+from cluster.commands.registry import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, Command, command
 from cluster.errors import CommandError
 from cluster.protocol import replies
 
@@ -33,7 +33,7 @@ def discard(ctx: Context) -> bytes:
 
 @command("EXEC", arity=1, flags={NOSCRIPT, LOADING, STALE, SKIP_SLOWLOG}, group="transactions", since="1.2.0",
          summary="Runs the queued commands as one.", complexity="That of the commands queued")
-def exec_(ctx: Context) -> bytes:
+def exec_(ctx: Context) -> bytes | None:
     client = ctx.client
     transaction = client.transaction
     if transaction is None:
@@ -45,10 +45,16 @@ def exec_(ctx: Context) -> bytes:
         client.end_transaction()
         return ctx.null_array
     client.end_transaction()
-    itself = ctx.command
+    if transaction.scripts:
+        return ctx.server.pace.perform(lambda: _run_all(ctx, transaction.commands))
+    return _run_all(ctx, transaction.commands)
+
+
+def _run_all(ctx: Context, commands: list[tuple[Command, list[bytes]]]) -> bytes:
+    client, itself = ctx.client, ctx.command
     ctx.allows_blocking = False
     try:
-        answers = [client.call_queued(queued, arguments) for queued, arguments in transaction.commands]
+        answers = [client.call_queued(queued, arguments) for queued, arguments in commands]
     finally:
         ctx.allows_blocking = True
         ctx.command = itself

@@ -163,7 +163,7 @@ OBSERVATION = Section(
         ),
         Directive(
             name="busy-reply-threshold", alias="lua-time-limit", kind=LONG, default="5000",
-            missing="scripts", about="milliseconds after which a script makes the node answer BUSY",
+            about="milliseconds after which a script makes the node answer BUSY",
         ),
         Directive(
             name="lua-enable-deprecated-api", kind=YesNo(), default="no", immutable=True, hidden=True, effect=ACCEPTED,

@@ -209,6 +209,7 @@ class Migrator:
 
     async def _may_settle(self, migration: Migration, outcome: _Outcome) -> None:
         """Wait for when keys may be deleted here. Raises _Failed when that is our primary's by then."""
+        await self._server.pace.is_over()
         if not migration.copy:
             if self._server.pause.active:
                 await self._end_of_pause(outcome.patience)

@@ -119,7 +119,7 @@ class Reactor:
         needs = TrioNeeds(fd)
         try:
             while True:
-                if self._server.unfinished:
+                if self._server.unfinished or self._server.pace.suspended is not None:
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.lowlevel.wait_readable(fd)
@@ -133,13 +133,25 @@ class Reactor:
         until = perf_counter_ns() + SLICE_NS
         while True:
             if self.serve_batch() or self._server.unfinished:
+                if self._server.pace.suspended is not None:
+                    self._serve_beside_script()
+                    return
                 now = perf_counter_ns()
                 if now >= until:
                     if needs.are_due():
                         return
                     until = now + SLICE_NS
+            elif self._server.pace.suspended is not None:
+                self._serve_beside_script()
+                return
             elif not needs.sleep(LINGER_S):
                 return
+
+    def _serve_beside_script(self) -> None:
+        """A turn of the script that is suspended, and what it led to. trio has its turn after each."""
+        self._server.start_batch()
+        self._server.pace.go_on()
+        self.finish_batch([])
 
     def serve_batch(self) -> bool:
         """Handle what is ready now, and send what it led to. Whether there was anything."""
@@ -285,7 +297,7 @@ class Reactor:
             os.eventfd_read(fd)
         elif fd in self._listeners:
             self._accept(self._listeners[fd])
-        elif fd in self._watched:
+        elif fd in self._watched and self._server.pace.suspended is None:
             self._watched[fd]()
 
     def _watch(self, fd: int, on_readable: Callable[[], None]) -> None:

@@ -394,6 +394,8 @@ class Session:
         flags = command.flags
         if not self.authenticated and NO_AUTH not in flags:
             raise CommandError(errors.NOAUTH)
+        if server.pace.suspended is not None and not server.pace.admits(self, command, arguments):
+            return False
         if self.transaction is not None and NO_MULTI in flags:
             raise CommandError("ERR Command not allowed inside a transaction")
         writes = WRITE in flags or (command.name == "exec" and self.transaction is not None and self.transaction.writes)
@@ -426,16 +428,17 @@ class Session:
         ctx.command = command
         ctx.routed = None
         journal = server.journal
-        before = ctx.dirty
-        at = len(journal.entries)
+        before, at = ctx.dirty, len(journal.entries)
         skip = 2 if "|" in command.full_name else 1
         db = self.db.index
+        if server.monitors and "skip_monitor" in command.flags:  # a script, shown before what it calls
+            server.feed_monitors(self, command, arguments)
         try:
             assert command.handler is not None
             reply = command.handler(ctx, *arguments[skip:])
         except CommandError as error:
             reply = self.failed(command, error, arguments[0])
-        if server.monitors:  # Afterwards, so that the commands of a transaction stand before their EXEC.
+        if server.monitors and "skip_monitor" not in command.flags:  # so that EXEC stands last
             server.feed_monitors(self, command, arguments)
         if WRITE in command.flags and ctx.dirty != before and not command.own_effects:
             journal.append(db, arguments)

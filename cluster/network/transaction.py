@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster.commands.registry import DENYOOM, PUBSUB, WRITE, Command
+from cluster.commands.registry import DENYOOM, NO_MANDATORY_KEYS, PUBSUB, WRITE, Command
 from cluster.protocol.requests import ARGUMENT_BYTES
 
 _GIVES_UP = frozenset({"discard", "quit", "reset"})
@@ -11,7 +11,7 @@ _GIVES_UP = frozenset({"discard", "quit", "reset"})
 class Transaction:
     """`failed` after an error while queueing: EXEC answers EXECABORT. `held_bytes`: what the queue takes in memory."""
 
-    __slots__ = ("commands", "failed", "grows", "held_bytes", "sharded", "writes")
+    __slots__ = ("commands", "failed", "grows", "held_bytes", "scripts", "sharded", "writes")
 
     def __init__(self) -> None:
         self.commands: list[tuple[Command, list[bytes]]] = []
@@ -19,6 +19,7 @@ class Transaction:
         self.held_bytes = 0
         self.writes = False
         self.grows = False
+        self.scripts = False  # it runs one, which may take long
         self.sharded = False  # it holds a command about shard channels
 
     def keys(self) -> list[bytes]:
@@ -38,4 +39,5 @@ class Transaction:
         self.held_bytes += sum(map(len, arguments)) + ARGUMENT_BYTES * len(arguments)
         self.writes = self.writes or WRITE in command.flags
         self.grows = self.grows or DENYOOM in command.flags
+        self.scripts = self.scripts or NO_MANDATORY_KEYS in command.flags
         self.sharded = self.sharded or (PUBSUB in command.flags and bool(command.keys))

@@ -136,6 +136,7 @@ class ReplicaLink:
     async def _full_sync(self, wire: PrimaryWire, history: History) -> None:
         self.state = "sync"
         snapshot = await receive_snapshot(self._server, self, wire)
+        await self._server.pace.is_over()
         take_over(self._server, snapshot)
         self._anew = False
         self._replication.begin_history(history.replid, history.offset, snapshot.aux.get("repl-stream-db", ""))
@@ -187,6 +188,7 @@ class ReplicaLink:
         """
         shell = self._server.shell
         for at in range(0, len(wire.buffer), READ_BYTES):
+            await self._server.pace.is_over()
             self.apply(bytes(wire.buffer[at : at + READ_BYTES]))
             await trio.lowlevel.checkpoint()
         wire.buffer.clear()

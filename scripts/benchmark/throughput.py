@@ -35,6 +35,7 @@ TESTS: dict[str, Sequence[str]] = {
     "sadd": ("-t", "sadd"),
     "hset": ("-t", "hset"),
     "zadd": ("-t", "zadd"),
+    "eval": ("EVAL", "return redis.call('get', KEYS[1])", "1", "{bench}:__rand_int__"),
 }
 """What follows redis-benchmark's options. Its own mset would span slots; its own lrange_100 fills a list first, which
 would count as processor time of the reads."""

@@ -15,7 +15,6 @@ from celery import Celery, chain, chord, group
 from celery.result import AsyncResult
 
 from tests.programs.celery_app import application
-from tests.programs.waits import waits_for
 from tests.programs.workers import Worker, running
 from tests.system.harness import Server
 from tests.system.waiting import wait_until
@@ -24,7 +23,6 @@ from tests.system.waiting import wait_until
 pytestmark = [pytest.mark.system, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 DEADLINE_S = 20.0
-NEEDS_A_LOCK = waits_for("EVALSHA: a worker gives a redis-py lock back when it starts, which is a script")
 
 
 def url(server: Server, database: int = 0) -> str:
@@ -39,7 +37,7 @@ def complaints_stay_here() -> Iterator[None]:
 
 
 @pytest.fixture(
-    scope="module", params=["results on the node", pytest.param("broker on the node", marks=NEEDS_A_LOCK)]
+    scope="module", params=["results on the node", "broker on the node"]
 )  # fmt: skip
 def celery_urls(request: pytest.FixtureRequest, alone: Server) -> tuple[str, str]:
     """Where an application has its broker and its results; a broker that is not the node is a directory."""
@@ -109,7 +107,6 @@ def test_results_expire(celery: Celery) -> None:
     assert json.loads(stored)["result"] == 3
 
 
-@waits_for("EVALSHA: the parts of a chord are counted by a script")
 def test_a_chord(celery: Celery, celery_worker: Worker) -> None:
     """The last of a group to end starts the body, which gets all results. The last test: it ends a worker it fails."""
     header = group([call(celery, "add", number, number) for number in range(10)])
@@ -119,7 +116,7 @@ def test_a_chord(celery: Celery, celery_worker: Worker) -> None:
     assert result.get(timeout=DEADLINE_S) == 90
 
 
-@pytest.mark.parametrize("celery_urls", [pytest.param("broker on the node", marks=NEEDS_A_LOCK)], indirect=True)
+@pytest.mark.parametrize("celery_urls", ["broker on the node"], indirect=True)
 def test_remote_control_and_events(celery: Celery) -> None:
     """Both are published: a ping to all workers, and what a worker tells of its tasks."""
     [(_, answer)] = celery.control.broadcast("ping", reply=True, limit=1, timeout=DEADLINE_S)[0].items()

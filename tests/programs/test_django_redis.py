@@ -10,7 +10,6 @@ import django.conf
 import pytest
 from django.core.cache import caches
 
-from tests.programs.waits import waits_for
 from tests.system.harness import Server
 from tests.system.waiting import wait_until
 
@@ -92,7 +91,7 @@ def test_counting(either: Any) -> None:
     assert either.get("count") == 6
 
 
-@pytest.mark.parametrize("name", ["django", pytest.param("django-redis", marks=waits_for("EVAL: it asks in a script"))])
+@pytest.mark.parametrize("name", ["django", "django-redis"])
 def test_counting_what_is_missing(name: str) -> None:
     with pytest.raises(ValueError, match="not found"):
         caches[name].incr("missing")
@@ -121,7 +120,6 @@ def test_a_lock_keeps_others_out(cache: Any) -> None:
     assert lock.owned()
 
 
-@waits_for("EVALSHA: a lock is given back by a script")
 def test_a_lock_is_given_back(cache: Any) -> None:
     with cache.lock("import", timeout=100):
         assert cache.lock("import").acquire(blocking=False) is False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.programs.conftest import NodeJob
-from tests.programs.waits import waits_for
 from tests.system.clusters import Cluster
 from tests.system.harness import Server
 
@@ -14,19 +13,16 @@ pytestmark = pytest.mark.system
 PROGRAM = "ioredis.mjs"
 PLAIN = (
     "values", "pipelines", "transactions", "blocking", "streams", "scans", "reconnecting", "monitoring",
-    "subscriptions", "resubscribing",
+    "subscriptions", "resubscribing", "scripts",
 )  # fmt: skip
-WAITING = {"scripts": "EVALSHA"}
 CLUSTER = ("clusterValues", "clusterPipelines", "clusterReplicas", "clusterSubscriptions", "clusterShardSubscriptions")
 
 
 def test_every_job_is_run(node_job: NodeJob) -> None:
-    assert set(node_job(PROGRAM).split()) == {*PLAIN, *WAITING, *CLUSTER}
+    assert set(node_job(PROGRAM).split()) == {*PLAIN, *CLUSTER}
 
 
-@pytest.mark.parametrize(
-    "job", [*PLAIN, *(pytest.param(job, marks=waits_for(part)) for job, part in WAITING.items())]
-)  # fmt: skip
+@pytest.mark.parametrize("job", PLAIN)
 def test_alone(node_job: NodeJob, alone: Server, job: str) -> None:
     assert node_job(PROGRAM, job, alone.port) == f"{job} is done\n"
 

@@ -12,9 +12,8 @@ from tests.system.harness import Server
 pytestmark = pytest.mark.system
 
 PROGRAM = "node-redis.mjs"
-PLAIN = ("values", "pipelines", "transactions", "pools", "streams", "scans", "reconnecting", "subscriptions")
+PLAIN = ("values", "pipelines", "transactions", "pools", "streams", "scans", "reconnecting", "subscriptions", "scripts")
 WAITING = {
-    "scripts": "EVALSHA",
     "functions": "FUNCTION LOAD",
     "accessLists": "ACL",
     "clientSideCaching": "CLIENT TRACKING",

@@ -138,14 +138,12 @@ def test_a_lock_keeps_others_out(client: redis.Redis) -> None:
     assert lock.owned()
 
 
-@waits_for("EVALSHA: a lock is given back and extended by scripts")
 def test_a_lock_is_given_back(client: redis.Redis) -> None:
     with client.lock("lock", timeout=100) as lock:
         assert lock.extend(100) is True
     assert client.lock("lock").acquire(blocking=False) is True
 
 
-@waits_for("EVAL")
 def test_a_script(client: redis.Redis) -> None:
     add = client.register_script("return redis.call('incrby', KEYS[1], ARGV[1])")
     assert [add(keys=["sum"], args=[5]) for _ in range(2)] == [5, 10]
@@ -242,7 +240,6 @@ def test_cluster_with_asyncio(whole_cluster: Cluster) -> None:
     asyncio.run(asyncio.wait_for(use(), DEADLINE_S))
 
 
-@waits_for("EVAL")
 def test_a_script_on_the_cluster(whole_cluster: Cluster) -> None:
     with RedisCluster(host="127.0.0.1", port=whole_cluster.servers[0].port) as client:
         assert client.eval("return redis.call('incr', KEYS[1])", 1, "c:script") == 1

@@ -17,7 +17,6 @@ from rq.scheduler import RQScheduler
 from rq.worker import Worker as RqWorker
 
 from tests.programs import rq_jobs
-from tests.programs.waits import waits_for
 from tests.programs.workers import running
 from tests.system.harness import Server
 from tests.system.waiting import wait_until
@@ -109,13 +108,11 @@ def test_a_worker_is_ended_by_a_message(
     assert [worker.name for worker in RqWorker.all(connection=connection)] == ["steady"]
 
 
-@waits_for("EVALSHA: a job that must be the only one with its id is saved by a script")
 def test_a_unique_job(queue: Queue) -> None:
     job = queue.enqueue(rq_jobs.add, 1, 1, job_id="only-one", unique=True)
     assert ended(job) is JobStatus.FINISHED
 
 
-@waits_for("EVALSHA: the scheduler takes and returns its lock by scripts")
 def test_a_scheduled_job(queue: Queue, connection: redis.Redis) -> None:
     job = queue.enqueue_in(timedelta(seconds=0), rq_jobs.add, 1, 1)
     scheduler: Any = RQScheduler([queue], connection=connection)

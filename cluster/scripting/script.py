@@ -1,0 +1,63 @@
+"""A script and what it says of itself, and one run of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cluster.errors import CommandError
+
+NO_WRITES, ALLOW_OOM, ALLOW_STALE, NO_CLUSTER, ALLOW_CROSS_SLOT = (
+    "no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys",
+)
+FLAGS = frozenset({NO_WRITES, ALLOW_OOM, ALLOW_STALE, NO_CLUSTER, ALLOW_CROSS_SLOT})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Script:
+    """`flags`: of its first line (``#!lua flags=…``); None for one without, to which the old rules apply."""
+
+    sha: bytes
+    source: bytes
+    flags: frozenset[str] | None
+
+
+class Run:
+    """One run of a script: what it may, and what it has done."""
+
+    __slots__ = ("allows_cross_slot", "out_of_memory", "read_only", "repl", "script", "slot", "written")
+
+    def __init__(self, script: Script, *, read_only: bool, out_of_memory: bool, slot: int | None) -> None:
+        flags = script.flags
+        self.script = script
+        self.read_only = read_only or (flags is not None and NO_WRITES in flags)
+        self.out_of_memory = out_of_memory and (flags is None or ALLOW_OOM not in flags)
+        self.allows_cross_slot = flags is None or ALLOW_CROSS_SLOT in flags
+        self.slot = slot
+        self.repl = 3
+        self.written = False
+
+
+def parse_shebang(source: bytes) -> tuple[frozenset[str] | None, bytes]:
+    """(the flags of the first line, the code with that line blank). Raises CommandError."""
+    if not source.startswith(b"#!"):
+        return None, source
+    line, newline, rest = source.partition(b"\n")
+    if not newline:
+        raise CommandError("ERR Invalid script shebang")
+    engine, *options = line.split() or [line]
+    if engine != b"#!lua":
+        raise CommandError(f"ERR Unexpected engine in script shebang: {_shown(engine)}")
+    flags: set[str] = set()
+    for option in options:
+        name, equals, value = option.partition(b"=")
+        if not equals or name != b"flags":
+            raise CommandError(f"ERR Unknown lua shebang option: {_shown(option)}")
+        for flag in value.split(b",") if value else ():
+            if _shown(flag) not in FLAGS:
+                raise CommandError(f"ERR Unexpected flag in script shebang: {_shown(flag)}")
+            flags.add(_shown(flag))
+    return frozenset(flags), b"\n" + rest
+
+
+def _shown(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
