@@ -12,26 +12,12 @@ from tests.system.waiting import wait_until
 
 pytestmark = pytest.mark.system
 
-_SCRIPTS = "there is no scripting yet"
 _C_ONLY = "it is about C: how redis-server was compiled"
 _ALLOCATOR = "Python's allocator tells nothing of this kind, and the figures of malloc know only a part of the memory"
 _CHILD = "nobody measures the memory of a child that writes a snapshot"
 LEFT_OUT = {
     "gcc_version": _C_ONLY,
     "atomicvar_api": _C_ONLY,
-    "number_of_cached_scripts": _SCRIPTS,
-    "number_of_functions": _SCRIPTS,
-    "number_of_libraries": _SCRIPTS,
-    "used_memory_functions": _SCRIPTS,
-    "used_memory_lua": _SCRIPTS,
-    "used_memory_lua_human": _SCRIPTS,
-    "used_memory_scripts": _SCRIPTS,
-    "used_memory_scripts_eval": _SCRIPTS,
-    "used_memory_scripts_human": _SCRIPTS,
-    "used_memory_vm_eval": _SCRIPTS,
-    "used_memory_vm_functions": _SCRIPTS,
-    "used_memory_vm_total": _SCRIPTS,
-    "used_memory_vm_total_human": _SCRIPTS,
     "allocator_active": _ALLOCATOR,
     "allocator_allocated": _ALLOCATOR,
     "allocator_resident": _ALLOCATOR,
