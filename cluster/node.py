@@ -146,6 +146,7 @@ class Node:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_signals)
+                self._let_clients_in(False)
                 nursery.start_soon(self.reactor.run)
                 status = await self._load()
                 if status is not None:
@@ -154,6 +155,7 @@ class Node:
                 if self.bridge is not None:
                     await nursery.start(self.bridge.run)
                     self.bridge.take_loaded_keys()
+                self._let_clients_in(True)
                 nursery.start_soon(self.cron.run)
                 nursery.start_soon(self.server.replication.run)
                 nursery.start_soon(self.server.migrator.run)
@@ -169,6 +171,11 @@ class Node:
             self.server.persistence.aof.close()
             self._remove_files()
         return status
+
+    def _let_clients_in(self, allowed: bool) -> None:
+        """Until the bus runs, too, nobody may hear anything of the data, or of the slots they are in."""
+        self.server.loading = not allowed
+        self.server.refresh_road()
 
     async def _load(self) -> int | None:
         """The data from disk, while clients are told to wait. The process's exit status if it has to end."""

@@ -37,16 +37,19 @@ class Loader:
         self._total_bytes = 0
         self._done_bytes = 0
         self._file: BinaryIO | None = None
+        self._was_loading = False
 
     def begin(self, total_bytes: int) -> None:
         """From now on the server is loading, so many bytes."""
         self._started_ms = self._server.clock_ms()
         self._total_bytes, self._done_bytes = total_bytes, 0
+        self._was_loading = self._server.loading
         self._server.loading = True
         self._server.refresh_road()
 
     def end(self) -> None:
-        self._server.loading = False
+        """As before: a node that starts goes on to be loading until all of its parts are there."""
+        self._server.loading = self._was_loading
         self._server.refresh_road()
 
     def info(self) -> Iterator[tuple[str, object]]:
