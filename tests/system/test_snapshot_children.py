@@ -130,7 +130,7 @@ def test_a_node_that_was_killed_starts_again_at_once(harness: Harness) -> None:
 
 @pytest.mark.parametrize("how", ["kill", "terminate", "the replica goes"])
 def test_the_child_of_a_full_synchronisation_goes_with_it(harness: Harness, how: str) -> None:
-    primary, replica = harness.server(SAVING), harness.server(SAVING)
+    primary, replica = harness.server({**SAVING, "repl-diskless-sync": "no"}), harness.server(SAVING)
     primary.call("DEBUG", "POPULATE", KEYS)
     replica.call("REPLICAOF", primary.host, primary.port)
     child = child_of(primary)
