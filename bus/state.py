@@ -205,7 +205,8 @@ BLACKLIST_MS = 60_000
 """How long a forgotten node stays unknown although others still speak of it."""
 
 SAVE_PERIOD_MS = 100
-"""Once in this time is saved what others say: they say it again. What an operator wants is saved before the answer."""
+"""Once in this time is saved what others say: they say it again. Saved at once is who they are, and before the answer
+what an operator wants."""
 ANNOUNCE_PERIOD_MS = 100
 """Once in this time it is announced that the slots of this node are others; a new role or epoch at once."""
 
@@ -302,6 +303,7 @@ class State:
         self.peers[peer.node_id] = peer
         self.members_digest = b""
         self.touch()
+        self.saving.ask(at_once=True)  # a node that came back without knowing it would take it for a stranger
         return peer
 
     def remove(self, peer: Peer) -> None:

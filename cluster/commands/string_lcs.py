@@ -61,6 +61,10 @@ def lcs_runs(first: bytes, second: bytes, rows: list[int]) -> list[Run]:
     return runs
 
 
+_CELL_BYTES = 4
+"""What redis-server takes for a pair of positions."""
+
+
 class _Options(NamedTuple):
     length_only: bool
     as_runs: bool
@@ -97,8 +101,8 @@ def lcs(ctx: Context, key: bytes, other_key: bytes, *arguments: bytes) -> bytes:
         strings.append(bytes(value or b""))
     first, second = strings
     options = _options(arguments)
-    # A bit a cell is what we need; Redis's own limit, which counts four bytes a cell, would be far narrower.
-    if len(first) * len(second) // 8 > ctx.config.proto_max_bulk_len:
+    # A bit a cell is what we need; but Redis's limit bounds the time, too.
+    if (len(first) + 1) * (len(second) + 1) * _CELL_BYTES > ctx.config.proto_max_bulk_len:
         raise CommandError("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
     rows = lcs_rows(first, second)
     length = len(second) - rows[-1].bit_count()

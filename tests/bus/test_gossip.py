@@ -110,7 +110,6 @@ def test_an_invitation_is_accepted_and_passed_on() -> None:
     driver = Driver()
     stranger(driver, driver.announcement("f", meet=True))
     assert driver.node("f").ip == "10.0.0.50"
-    driver.tick()
     assert node_id("f") in driver.disk.nodes
     driver.hear("b", replace(driver.heartbeat("b"), want=WANT_MEMBERS))
     (members,) = driver.sent(Members, "b")
