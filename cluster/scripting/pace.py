@@ -80,14 +80,9 @@ class Pace:
         self._began_ns = perf_counter_ns()
         self.turn_ends_ns = self._began_ns + (min(threshold_ns, FIRST_TURN_NS) if threshold_ns > 0 else FIRST_TURN_NS)
         client, command = server.ctx.client, server.ctx.command
-        journal = server.journal
-        original, journal.entries = journal.entries, self._effects
-        try:
-            outcome = self._switch(job)
-        finally:
-            journal.entries = original
+        outcome = self._switch(job)
         if outcome is not _SUSPENDED:
-            original.extend(self._effects)
+            server.journal.entries.extend(self._effects)
             self._effects.clear()
             return _reply(outcome)
         self.suspended, self._command = client, command
@@ -98,12 +93,16 @@ class Pace:
         return None
 
     def _switch(self, job: Job | None) -> Any:
+        """Let the worker run until it is done or leaves; what it writes meanwhile is kept apart."""
         assert self._worker is not None
         self._home = getcurrent()
         self._is_running = True
+        journal = self._server.journal
+        original, journal.entries = journal.entries, self._effects
         try:
             return self._worker.switch(job)
         finally:
+            journal.entries = original
             self._is_running = False
 
     def _work(self, job: Job) -> None:
@@ -151,12 +150,7 @@ class Pace:
             server.log("warning", f"Slow script detected: still in execution after {threshold_ms} milliseconds.")
             self._held.release()  # they are told so
         self.turn_ends_ns = perf_counter_ns() + TURN_NS
-        journal = server.journal
-        original, journal.entries = journal.entries, self._effects
-        try:
-            outcome = self._switch(None)
-        finally:
-            journal.entries = original
+        outcome = self._switch(None)
         if outcome is not _SUSPENDED:
             self._end(outcome)
 
