@@ -8,10 +8,12 @@ them.
 
 from __future__ import annotations
 
+import hiredis
+
 from cluster.protocol.replies import HEADED_BYTES, HEADERS, request
 
-Entry = tuple[int, list[bytes]]
-"""(database, the command as a client would send it)"""
+Entry = tuple[int, list[bytes] | bytes]
+"""(database, the command's arguments, or its RESP where a client sent just that)"""
 
 _MULTI = [b"MULTI"]
 _EXEC = [b"EXEC"]
@@ -59,14 +61,41 @@ def encode(entries: list[Entry], selected: int) -> tuple[bytes, int]:
     """(RESP of `entries`, a SELECT before each change of the database; the database in which it ends), where the stream
     stands in the database `selected` so far."""
     parts: list[bytes] = []
-    for db, arguments in entries:
+    for db, command in entries:
         if db != selected:
             selected = db
             parts.append(request([b"SELECT", b"%d" % db]))
-        if len(arguments) == 3:  # most writes; the general form costs twice as much
-            name, key, value = arguments
+        if isinstance(command, bytes):
+            parts.append(command)
+            continue
+        count = len(command)
+        if count == 3:  # most writes; the general form costs four times as much
+            name, key, value = command
             if len(key) < HEADED_BYTES and len(value) < HEADED_BYTES:
                 parts += (b"*3", HEADERS[len(name)], name, HEADERS[len(key)], key, HEADERS[len(value)], value, _END)
                 continue
-        parts.append(request(arguments))
+        elif count == 2:
+            name, key = command
+            if len(key) < HEADED_BYTES:
+                parts += (b"*2", HEADERS[len(name)], name, HEADERS[len(key)], key, _END)
+                continue
+        elif count == 4:
+            name, key, field, value = command
+            if len(key) < HEADED_BYTES and len(field) < HEADED_BYTES and len(value) < HEADED_BYTES:
+                parts += (
+                    b"*4", HEADERS[len(name)], name, HEADERS[len(key)], key, HEADERS[len(field)], field,
+                    HEADERS[len(value)], value, _END,
+                )  # fmt: skip
+                continue
+        parts.append(request(command))
     return b"".join(parts), selected
+
+
+def parsed(command: list[bytes] | bytes) -> list[bytes]:
+    """An entry's command as arguments."""
+    if isinstance(command, list):
+        return command
+    reader = hiredis.Reader()
+    reader.feed(command)
+    arguments: list[bytes] = reader.gets()
+    return arguments

@@ -137,7 +137,7 @@ class Session:
         if self.wait is not None or self.rest is not None:
             self.held.append(data)
         elif len(data) <= SHORT_BYTES:
-            self._run(self.parser.feed(data))
+            self._run(commands := self.parser.feed(data), data if type(commands) is tuple else None)
         else:
             self._run_turn(iter(self.parser.feed(data)))
 
@@ -174,7 +174,8 @@ class Session:
         """One command that was parsed elsewhere (the primary's stream, a file)."""
         self._run((arguments,))
 
-    def _run(self, commands: Iterable[list[bytes]]) -> None:
+    def _run(self, commands: Iterable[list[bytes]], whole: bytes | None = None) -> None:
+        """Run `commands`. `whole`: there is one, and that is its RESP, which readers of the journal get as it is."""
         server = self.server
         ctx = server.ctx
         ctx.bind(self)
@@ -227,7 +228,7 @@ class Session:
                 append(reply)
                 if command.writes:
                     if ctx.dirty != before and not command.own_effects:
-                        entries.append((self.db.index, arguments))
+                        entries.append((self.db.index, whole or arguments))
                     if len(entries) - at > 1:
                         server.journal.wrap(at)
                     if server.has_followups:
@@ -303,8 +304,6 @@ class Session:
             command.failed += 1
         self.server.stats.count_error(error.message)
         return error.encoded
-
-    # -- the long road ---------------------------------------------------------------------------------------
 
     def execute(self, arguments: list[bytes]) -> bytes | None:
         """Run one command with every check, in redis-server's order. The reply, or None for none (yet)."""

@@ -48,8 +48,9 @@ class RequestParser:
     """One client's request stream.
 
     `feed(data)` gives the commands that became complete; an empty command (`*0`, a blank line) is skipped. The
-    result must be consumed before the next `feed`. Iterating raises ProtocolError at the point where the stream
-    breaks, after the good commands before it. `authenticated` and `bulk_limit_bytes` may change while iterating.
+    result must be consumed before the next `feed`. It is a tuple where the chunk is one whole command and nothing else,
+    spelled as `replies.request` would. Iterating raises ProtocolError at the point where the stream breaks, after the
+    good commands before it. `authenticated` and `bulk_limit_bytes` may change while iterating.
     """
 
     __slots__ = ("_careful", "_carry", "_reader", "authenticated", "bulk_limit_bytes")

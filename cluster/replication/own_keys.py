@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cluster.journal import parsed
 from cluster.keyspace.hashing import key_slot
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class OwnKeys:
     def note(self, entries: list[Entry]) -> None:
         """Clients have written that."""
         databases = self._server.databases
-        for db, arguments in entries:
+        for db, written in entries:
+            arguments = parsed(written)
             command = self._server.table.find(arguments[0])
             if command is None:
                 continue

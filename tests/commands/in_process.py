@@ -13,6 +13,7 @@ from cluster.commands import all_commands
 from cluster.config.store import Configuration, Setting
 from cluster.keyspace.hashing import SLOT_COUNT
 from cluster.keyspace.memory import MemoryAccount
+from cluster.journal import parsed
 from cluster.network.session import Session
 from cluster.protocol.replies import request
 from cluster.reconfigure import keep_encodings
@@ -88,8 +89,9 @@ class JournaledServer(Server):
     told: list[tuple[int, list[bytes]]]
 
     def flush_journal(self) -> None:
-        self.effects.extend(arguments for _, arguments in self.journal.entries)
-        self.told.extend(self.journal.entries)
+        told = [(db, parsed(command)) for db, command in self.journal.entries]
+        self.effects.extend(arguments for _, arguments in told)
+        self.told.extend(told)
         super().flush_journal()
 
 

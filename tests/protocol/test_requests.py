@@ -34,6 +34,23 @@ def test_any_split_gives_the_same_commands(commands: list[list[bytes]], cuts: li
     assert parser.pending_bytes == 0
 
 
+pieces = st.sampled_from(
+    [b"*1\r\n", b"*2\r\n", b"*01\r\n", b"*+1\r\n", b"*0\r\n", b"*-1\r\n", b"$4\r\nPING\r\n", b"$04\r\nPING\r\n", b"*",
+     b"$", b"$-1\r\n", b"$1\r\na\r\n", b"+a\r\n", b":1\r\n", b"#t\r\n", b",1.5\r\n", b"_\r\n", b"=5\r\ntxt:a\r\n", b"(1\r\n", b"\r\n"]
+)  # fmt: skip
+
+
+@given(st.lists(pieces, min_size=1, max_size=5))
+def test_what_is_passed_on_as_it_came_is_spelled_as_it_would_be_here(parts: list[bytes]) -> None:
+    data = b"".join(parts)
+    try:
+        given = RequestParser().feed(data)
+    except ProtocolError:
+        return
+    if isinstance(given, tuple):  # what the session takes for one whole command
+        assert request(given[0]) == data
+
+
 @given(st.lists(arguments, min_size=1, max_size=5), st.lists(st.integers(0, 5000), max_size=8))
 def test_a_client_that_has_not_logged_in_is_parsed_alike(commands: list[list[bytes]], cuts: list[int]) -> None:
     commands = [command[:10] for command in commands]
