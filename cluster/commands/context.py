@@ -231,6 +231,12 @@ class Context:
         if self.tracks_access:
             self.server.memory.stored(key, in_place=keep_deadline)
 
+    def replace(self, key: bytes, value: bytes) -> None:
+        """`put` another string in the place of the one that `find_for_write` has just found. Its deadline stays."""
+        self.spaces[self.slot if key is self.routed or self.one_slot else key_slot(key)][key] = value
+        if self.tracks_access:
+            self.server.memory.stored(key, in_place=True)
+
     def adopt(self, key: bytes, value: Value, deadline_ms: int | None) -> None:
         """`put` a value that was made elsewhere, with the key's deadline; its fields may bring theirs."""
         self.put(key, value)

@@ -31,14 +31,20 @@ def _put(ctx: Context, value: SortedSetValue | None, key: bytes, member: bytes, 
         value = SortedSetValue()
         ctx.put(key, value)
     value.add(member, score)
-    if not score and math.copysign(1.0, score) < 0:
-        settle_zeros(ctx, value)
+    if not score:
+        settle_zero(ctx, value, score)
     return value
 
 
 def _move(ctx: Context, value: SortedSetValue, member: bytes, old: float, new: float) -> None:
     value.move(member, old, new)
-    if not new and math.copysign(1.0, new) < 0:
+    if not new:
+        settle_zero(ctx, value, new)
+
+
+def settle_zero(ctx: Context, value: SortedSetValue, score: float) -> None:
+    """`score` is zero, and was set: should it be -0, see to it that it shows as in redis-server."""
+    if math.copysign(1.0, score) < 0:
         settle_zeros(ctx, value)
 
 
@@ -56,9 +62,13 @@ def zadd(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
     if len(arguments) == 2 and arguments[0].upper() not in _ADD_OPTIONS:
         score, member = parse_float(arguments[0]), arguments[1]
         value = ctx.typed_for_write(key, SortedSetValue)
-        old = None if value is None else value.score(member)
-        if value is None or old is None:
-            _put(ctx, value, key, member, score)
+        if value is None:
+            value = SortedSetValue()
+            ctx.put(key, value)
+        old = value.add(member, score)
+        if old is None:
+            if not score:
+                settle_zero(ctx, value, score)
             ctx.changed(key, SCORE_ADD)
             return replies.ONE
         if old != score:

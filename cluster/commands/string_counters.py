@@ -20,15 +20,16 @@ _KEY = first_key("RW", "access", "update")
 def _add(ctx: Context, key: bytes, increment: int) -> bytes:
     value = ctx.find_for_write(key)
     if value is None:
-        number = increment
+        text = b"%d" % increment
+        ctx.put(key, text, keep_deadline=True)
     elif type(value) is bytes or type(value) is bytearray:
         number = parse_integer(value) + increment
+        if not INT64_MIN <= number <= INT64_MAX:
+            raise CommandError("ERR increment or decrement would overflow")
+        text = b"%d" % number
+        ctx.replace(key, text)
     else:
         raise WrongType
-    if not INT64_MIN <= number <= INT64_MAX:
-        raise CommandError("ERR increment or decrement would overflow")
-    text = b"%d" % number
-    ctx.put(key, text, keep_deadline=True)
     ctx.changed(key, INCR_BY)
     return b":%b\r\n" % text
 

@@ -18,6 +18,8 @@ from cluster.protocol import replies
 
 APPEND = Event("$", "append")
 SET_RANGE = Event("$", "setrange")
+_PLAIN = frozenset({bytes, type(None)})
+"""What a key held that may be let go of at once."""
 
 _READ_WRITE = first_key("RW", "access", "update")
 _OVERWRITE = first_key("OW", "update")
@@ -239,12 +241,24 @@ def mset(ctx: Context, *pairs: bytes) -> bytes:
         return replies.OK
     # What `put` and `changed` come to when nobody has to hear of it, without a call for each key.
     spaces, deadlines, used_ms, now_ms = ctx.spaces, ctx.deadlines, ctx.used_ms, ctx.now_ms
-    for key, value in both:
-        slot = ctx.slot if ctx.one_slot else key_slot(key)
-        spaces[slot][key] = value
-        used_ms[slot] = now_ms
-        if deadlines[slot]:
-            deadlines[slot].pop(key, None)
+    if ctx.one_slot and not deadlines[ctx.slot]:
+        space = spaces[ctx.slot]
+        used_ms[ctx.slot] = now_ms
+        for key, value in both:
+            if type(space.get(key)) in _PLAIN:
+                space[key] = value
+            else:
+                ctx.put(key, value)
+    else:
+        for key, value in both:
+            slot = key_slot(key)
+            if type(spaces[slot].get(key)) in _PLAIN:
+                spaces[slot][key] = value
+                used_ms[slot] = now_ms
+                if deadlines[slot]:
+                    deadlines[slot].pop(key, None)
+            else:
+                ctx.put(key, value)
     ctx.dirty += len(pairs) // 2
     return replies.OK
 

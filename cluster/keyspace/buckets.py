@@ -135,6 +135,18 @@ class BucketMap(Generic[V]):
             self._split(place)
         return True
 
+    def keep(self, key: bytes, value: V) -> V | None:
+        """Set a key, unless it is there: its value then."""
+        place = crc32(key) >> self._shift
+        bucket = self._directory[place]
+        found = bucket.get(key)
+        if found is None:
+            bucket[key] = value
+            self._count += 1
+            if len(bucket) > BUCKET_LIMIT:
+                self._split(place)
+        return found
+
     @overload
     def pop(self, key: bytes) -> V | None: ...
     @overload

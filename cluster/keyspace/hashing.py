@@ -27,8 +27,10 @@ def common_slot(keys: list[bytes]) -> int | None:
     # Keys that are the same up to the end of their hash tag need not be hashed each.
     start = first.find(b"{") + 1
     end = first.find(b"}", start) if start else 0
-    head = first[: end + 1] if end > start else b""
+    if end > start:
+        head = first[: end + 1]
+        keys = [key for key in keys if not key.startswith(head)]
     for key in keys:
-        if not (head and key.startswith(head)) and key_slot(key) != slot:
+        if key_slot(key) != slot:
             return None
     return slot

@@ -9,6 +9,7 @@ since a Python float has only 53.
 from __future__ import annotations
 
 import re
+from math import isinf
 from typing import Final, NamedTuple
 
 from cluster.errors import CommandError, NotAFloat, NotAnInteger
@@ -38,6 +39,8 @@ _INFINITE = re.compile(rb"([+-]?)inf(?:inity)?", re.IGNORECASE)
 
 def parse_integer(text: bytes | bytearray) -> int:
     """A signed 64-bit integer in its one canonical spelling; raises NotAnInteger."""
+    if text.isdigit() and len(text) < _SURE_DIGITS and (text[0] != _ZERO or len(text) == 1):
+        return int(text)
     try:
         number = int(text)
     except ValueError:
@@ -68,9 +71,11 @@ def is_integer(text: bytes | bytearray) -> bool:
 
 def parse_float(text: bytes | bytearray) -> float:
     """A double, infinities included; raises NotAFloat."""
+    if text.isdigit() and len(text) < _SURE_DIGITS:
+        return float(text)
     if _DECIMAL.fullmatch(text):
         value = float(text)
-        overflows = value in (float("inf"), float("-inf"))
+        overflows = isinf(value)
         underflows = not value and bool(text.lower().partition(b"e")[0].strip(b"+-0."))
         if overflows or underflows:
             raise NotAFloat

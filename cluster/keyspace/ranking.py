@@ -95,7 +95,15 @@ class ShortRanking:
         members = self._members
         return self._scores[members.index(member)] if member in members else None
 
-    def add(self, member: bytes, score: float) -> None:
+    def add(self, member: bytes, score: float) -> float | None:
+        """Set a score, unless the member has one: that one then."""
+        members = self._members
+        if member in members:
+            return self._scores[members.index(member)]
+        self._insert(member, score)
+        return None
+
+    def _insert(self, member: bytes, score: float) -> None:
         at = place_in(self._scores, self._members, score, member)
         self._scores.insert(at, score)
         self._members.insert(at, member)
@@ -107,7 +115,7 @@ class ShortRanking:
 
     def move(self, member: bytes, old: float, new: float) -> None:
         self.remove(member, old)
-        self.add(member, new)
+        self._insert(member, new)
 
     def rank(self, member: bytes, score: float) -> int:
         del score
@@ -183,9 +191,12 @@ class LongRanking(BucketMap[float]):
 
     score = BucketMap.get
 
-    def add(self, member: bytes, score: float) -> None:
-        self.set(member, score)
-        self._insert(member, score)
+    def add(self, member: bytes, score: float) -> float | None:
+        """Set a score, unless the member has one: that one then."""
+        old = self.keep(member, score)
+        if old is None:
+            self._insert(member, score)
+        return old
 
     def remove(self, member: bytes, score: float) -> None:
         self.pop(member)
@@ -197,11 +208,10 @@ class LongRanking(BucketMap[float]):
         self._insert(member, new)
 
     def _insert(self, member: bytes, score: float) -> None:
-        chunks = self._members
         chunk = place_in(self._top_scores, self._top_members, score, member)
-        if chunk == len(chunks):
+        if chunk == len(self._members):
             chunk -= 1
-        scores, members = self._scores[chunk], chunks[chunk]
+        scores, members = self._scores[chunk], self._members[chunk]
         at = place_in(scores, members, score, member)
         scores.insert(at, score)
         members.insert(at, member)

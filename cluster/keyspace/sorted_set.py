@@ -85,10 +85,12 @@ class SortedSetValue:
         """None when it is not there."""
         return self._ranking.score(member)
 
-    def add(self, member: bytes, score: float) -> None:
-        """A member that is not there yet. O(log n)."""
+    def add(self, member: bytes, score: float) -> float | None:
+        """Set the score of a member, unless it has one: that one then. O(log n)."""
         ranking = self._ranking
-        ranking.add(member, score)
+        old = ranking.add(member, score)
+        if old is not None:
+            return old
         if len(member) > self.peak_bytes:
             self.peak_bytes = len(member)
         count = len(ranking)
@@ -96,6 +98,7 @@ class SortedSetValue:
             self.peak_count = count
             if count > SHORT_LIMIT and type(ranking) is ShortRanking:
                 self._ranking = LongRanking(list(self.items()))
+        return None
 
     def move(self, member: bytes, old: float, new: float) -> None:
         """Another score for a member that is there. O(log n)."""

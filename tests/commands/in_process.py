@@ -11,9 +11,9 @@ import hiredis
 from bus.view import ClusterView, NodeInfo
 from cluster.commands import all_commands
 from cluster.config.store import Configuration, Setting
+from cluster.journal import parsed
 from cluster.keyspace.hashing import SLOT_COUNT
 from cluster.keyspace.memory import MemoryAccount
-from cluster.journal import parsed
 from cluster.network.session import Session
 from cluster.protocol.replies import request
 from cluster.reconfigure import keep_encodings

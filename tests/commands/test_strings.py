@@ -119,3 +119,10 @@ def test_commands_with_several_keys_leave_the_next_ones_their_slots(cluster_node
     assert cluster_node("MGET", "{a}x", "{a}y") == [None, b"2"]
     assert list(spaces[key_slot(b"a")]) == [b"{a}y"]
     assert cluster_node.error("MGET", "a", "b").startswith("CROSSSLOT")
+
+
+@pytest.mark.parametrize("command", [(b"SET", b"large", b"v"), (b"MSET", b"other", b"1", b"large", b"v")])
+def test_a_large_value_that_is_overwritten_is_freed_bit_by_bit(node: InProcessNode, command: tuple[bytes, ...]) -> None:
+    node("RPUSH", "large", *["x"] * 5000)
+    node(*command)
+    assert (node("GET", "large"), node.server.lazy_free.is_busy) == (b"v", True)

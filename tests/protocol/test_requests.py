@@ -36,7 +36,8 @@ def test_any_split_gives_the_same_commands(commands: list[list[bytes]], cuts: li
 
 pieces = st.sampled_from(
     [b"*1\r\n", b"*2\r\n", b"*01\r\n", b"*+1\r\n", b"*0\r\n", b"*-1\r\n", b"$4\r\nPING\r\n", b"$04\r\nPING\r\n", b"*",
-     b"$", b"$-1\r\n", b"$1\r\na\r\n", b"+a\r\n", b":1\r\n", b"#t\r\n", b",1.5\r\n", b"_\r\n", b"=5\r\ntxt:a\r\n", b"(1\r\n", b"\r\n"]
+     b"$", b"$-1\r\n", b"$1\r\na\r\n", b"+a\r\n", b":1\r\n", b"#t\r\n", b",1.5\r\n", b"_\r\n", b"=5\r\ntxt:a\r\n",
+     b"(1\r\n", b"\r\n"]
 )  # fmt: skip
 
 
