@@ -123,6 +123,7 @@ class Reactor:
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.lowlevel.wait_readable(fd)
+                needs.take_turn()
                 self._serve_while_busy(needs)
         finally:
             needs.close()

@@ -6,11 +6,17 @@ see what trio would see: tasks that can run, the next deadline, and the files th
 scheduler knows all three, under names that are not its public interface. Where a release of trio has others (or no
 epoll), trio is held to want each turn: the reactor then returns to it after each batch, as it would have to without
 this. tests/network/test_trio_needs.py says when that has come.
+
+Tasks that trio has taken up in the same pass as the reactor are in none of these places: they are in a list of the loop
+itself, whose frame is asked once a pass (`take_turn`). Forgotten, they would have to wait for as long as clients keep
+the reactor busy, be it for seconds.
 """
 
 from __future__ import annotations
 
 import select
+import sys
+from types import FrameType
 from typing import Any
 
 import trio
@@ -19,7 +25,7 @@ import trio
 class TrioNeeds:
     """To be made inside the run that it asks about; `epoll_fd` is the reactor's."""
 
-    __slots__ = ("_deadlines", "_runnable", "_sleeper", "_trio_fd", "is_known")
+    __slots__ = ("_deadlines", "_loop", "_others_wait", "_runnable", "_sleeper", "_trio_fd", "is_known")
 
     def __init__(self, epoll_fd: int) -> None:
         self.is_known = False
@@ -28,17 +34,25 @@ class TrioNeeds:
         self._runnable: Any = None
         self._deadlines: Any = None
         self._sleeper: select.epoll | None = None
+        self._loop = _loop_of_trio()
+        self._others_wait = False
         try:
             runner: Any = trio._core._run.GLOBAL_RUN_CONTEXT.runner
             self._trio_fd = runner.io_manager._epoll.fileno()
             self._runnable, self._deadlines = runner.runq, runner.deadlines
             self._deadlines.next_deadline()
-        except AttributeError:
+            self.take_turn()
+        except (AttributeError, KeyError):
             return
         self._sleeper = select.epoll()
         self._sleeper.register(epoll_fd, select.EPOLLIN)
         self._sleeper.register(self._trio_fd, select.EPOLLIN)
         self.is_known = True
+
+    def take_turn(self) -> None:
+        """To be called whenever trio has resumed the reactor: look who else is to run in this pass."""
+        if self._loop is not None:
+            self._others_wait = bool(self._loop.f_locals["batch"])
 
     def are_due(self) -> bool:
         """Whether a task of trio could run now."""
@@ -54,7 +68,7 @@ class TrioNeeds:
 
     def _left_s(self) -> float:
         """Until trio's next deadline; 0 when a task can run already, or nobody knows."""
-        if not self.is_known or self._runnable:
+        if not self.is_known or self._others_wait or self._runnable:
             return 0.0
         left_s: float = self._deadlines.next_deadline() - trio.current_time()
         return left_s
@@ -67,3 +81,12 @@ class TrioNeeds:
         if self._sleeper is not None:
             self._sleeper.close()
         self.is_known = False
+        self._loop = None
+
+
+def _loop_of_trio() -> FrameType | None:
+    """The frame of the loop that runs the task at hand."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "unrolled_run":
+        frame = frame.f_back
+    return frame

@@ -76,6 +76,31 @@ async def test_a_task_that_can_run_is_due() -> None:
             assert not one.needs.sleep(LONG_S)
 
 
+async def test_who_is_to_run_in_the_same_pass_is_due_until_then() -> None:
+    found: set[bool] = set()
+    ran: list[int] = []
+
+    async def other(number: int) -> None:
+        ran.append(number)
+
+    async def reactor(needs: TrioNeeds) -> None:
+        needs.take_turn()
+        assert needs.are_due() is (len(ran) < 5)
+        found.add(needs.are_due())
+
+    with asked() as one:
+        for _ in range(40):  # trio orders the tasks of a pass as it likes
+            ran.clear()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(reactor, one.needs)
+                for number in range(5):
+                    nursery.start_soon(other, number)
+        assert True in found
+        await trio.lowlevel.checkpoint()
+        one.needs.take_turn()
+        assert not one.needs.are_due()
+
+
 async def test_a_deadline_that_has_come_is_due() -> None:
     with asked() as one:
         async with trio.open_nursery() as nursery:
