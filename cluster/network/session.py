@@ -3,7 +3,7 @@
 `receive` runs the commands of a chunk and leaves their replies in `out`; whoever owns the socket sends them when
 the batch is done. The loop in `_run` is the hot path: an ordinary command on a key this node serves goes straight
 from the table to its handler. Everything else (a transaction, a redirect, a replica, a client that has not
-authenticated) takes the long road, `execute`, in the order of checks that redis-server has.
+authenticated) takes the long road, `execute`, and answers the questions of `admission`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,10 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from cluster import errors
-from cluster.commands.registry import (
-    DENYOOM,
-    LOADING,
-    MAY_REPLICATE,
-    NO_AUTH,
-    NO_MULTI,
-    ROAD_KEY,
-    ROAD_KEYS,
-    ROAD_NO_KEY,
-    STALE,
-    WRITE,
-    Command,
-)
+from cluster.commands.registry import ROAD_KEY, ROAD_KEYS, ROAD_NO_KEY, WRITE, Command
 from cluster.errors import CommandError, NamedAsTyped, ProtocolError
 from cluster.keyspace.hashing import BRACE, SLOT_MASK, common_slot, key_slot
+from cluster.network.admission import admit, resolve
 from cluster.network.transaction import Transaction
 from cluster.protocol import replies
 from cluster.protocol.requests import RequestParser
@@ -46,16 +35,11 @@ SHORT_BYTES = 2048
 COMMANDS_PER_LOOK = 64
 TURN_NS = 2_000_000
 """How long the commands of one client may hold up the others, as far as they come in a pipeline."""
-_HTTP_WORDS = frozenset({b"post", b"host:"})
-"""What the lines of a browser's request begin with, when a page made it send one to this port."""
 _REDIRECTS = frozenset({"MOVED", "ASK", "CROSSSLOT", "TRYAGAIN", "CLUSTERDOWN"})
 _NO_COMMANDS: dict[bytes, Command] = {}
 _QUEUE_EXEMPT = frozenset({"exec", "discard", "multi", "watch", "quit", "reset"})
 _ASKS_ON = frozenset({"asking", "multi"})
 """What leaves an ASKING in force: it holds for one command, or for one transaction."""
-_RESP2_SUBSCRIBED = frozenset(
-    {"ping", "subscribe", "ssubscribe", "sunsubscribe", "psubscribe", "unsubscribe", "punsubscribe", "quit", "reset"}
-)
 
 
 class Session:
@@ -310,11 +294,11 @@ class Session:
         ctx = self.server.ctx
         ctx.command = None
         try:
-            command = self._resolve(arguments)
+            command = resolve(self, arguments)
             if command is None:
                 return None
             ctx.command = command
-            if not self._admit(command, arguments):
+            if not admit(self, command, arguments):
                 return None
         except CommandError as error:
             error = self._fail_transaction(arguments[0], error)
@@ -358,67 +342,6 @@ class Session:
             self.reply_mode = "on"
             self.refresh()
         return None
-
-    def _resolve(self, arguments: list[bytes]) -> Command | None:
-        """The command; None when there is none, and the client is closed for it."""
-        self.last_command = None
-        command = self.server.table.find(arguments[0])
-        if command is None:
-            if arguments[0].lower() in _HTTP_WORDS:
-                self._abort_cross_protocol()
-                return None
-            raise errors.unknown_command(arguments)
-        if command.subcommands and len(arguments) > 1:
-            found = command.subcommands.get(arguments[1].lower())
-            if found is not None:
-                command = found
-            else:
-                shown = errors.typed(arguments[1])
-                raise CommandError(f"ERR unknown subcommand '{shown}'. Try {command.name.upper()} HELP.")
-        self.last_command = command
-        if not command.minimum <= len(arguments) <= command.maximum or command.handler is None:
-            raise errors.wrong_arity(command.full_name)
-        return command
-
-    def _abort_cross_protocol(self) -> None:
-        """Close a client that speaks HTTP, without a word: whatever else its request holds must not be run, nor what
-        has been answered so far be seen by the page behind it."""
-        self.server.note_attack(self.address)
-        self.out.clear()
-        self.close_after_replies()
-
-    def _admit(self, command: Command, arguments: list[bytes]) -> bool:
-        """Raise the error that keeps `command` from running; False when it has to wait (CLIENT PAUSE)."""
-        server = self.server
-        flags = command.flags
-        if not self.authenticated and NO_AUTH not in flags:
-            raise CommandError(errors.NOAUTH)
-        if server.pace.suspended is not None and not server.pace.admits(self, command, arguments):
-            return False
-        if self.transaction is not None and NO_MULTI in flags:
-            raise CommandError("ERR Command not allowed inside a transaction")
-        writes = WRITE in flags or (command.name == "exec" and self.transaction is not None and self.transaction.writes)
-        if not self.is_primary_link:
-            server.route(self, command, arguments)
-            if DENYOOM in flags or (self.transaction is not None and self.transaction.takes_memory(command)):
-                server.ensure_memory()
-            if writes or MAY_REPLICATE in flags:
-                server.check_write_allowed(self, writes)
-            elif command.name == "ping":  # who watches over the server is to hear of it
-                server.check_disk()
-        if self.subscribed is not None and self.resp == 2 and command.name not in _RESP2_SUBSCRIBED:
-            raise CommandError(
-                f"ERR Can't execute '{command.full_name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
-                "RESET are allowed in this context"
-            )
-        if server.serves_stale_only and STALE not in flags and not self.is_primary_link:
-            raise CommandError(errors.MASTERDOWN)
-        if server.loading and LOADING not in flags and not self.is_primary_link:
-            raise CommandError(errors.LOADING)
-        if server.pause.holds(self, command, writes):
-            server.pause.park(self, arguments)
-            return False
-        return True
 
     def call(self, command: Command, arguments: list[bytes]) -> bytes | None:
         """Run an admitted command and journal its effects."""
