@@ -108,8 +108,7 @@ class StateFile:
                 file.write(data)
                 file.flush()
                 os.fchmod(file.fileno(), 0o644)
-                if durable:
-                    os.fsync(file.fileno())
+                os.fsync(file.fileno())  # else a crash of the machine could leave the name with nothing behind it
             os.replace(temporary, self.path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

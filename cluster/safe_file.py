@@ -34,6 +34,15 @@ def write_safely(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644, temp
     return written
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory whose name outlives a crash of the machine, unless there is one. Raises OSError."""
+    try:
+        path.mkdir(mode=0o755)
+    except FileExistsError:
+        return
+    sync_directory(path.parent)
+
+
 def sync_directory(path: Path) -> None:
     """Have the names in a directory on disk. Raises OSError."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

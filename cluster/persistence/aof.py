@@ -23,7 +23,7 @@ from cluster.persistence.aof_file import AppendFile, Disk, Syncer, Unwritten
 from cluster.persistence.aof_rewrite import Rewrite
 from cluster.persistence.aof_waits import AofWaits
 from cluster.persistence.loading import Loader, Slices
-from cluster.safe_file import write_safely
+from cluster.safe_file import make_directory, write_safely
 
 if TYPE_CHECKING:
     from cluster.config.store import Configuration
@@ -95,7 +95,7 @@ class AppendOnly:
         if not directory.manifest.to_load:
             suffix = self.rewrite.suffix
             manifest, base = directory.manifest.with_base(directory.prefix, suffix)
-            directory.path.mkdir(mode=0o755, exist_ok=True)
+            make_directory(directory.path)
             self._server.log("notice", f"Creating AOF base file {base.name} on server start")
             write_safely(directory.path / base.name, self.rewrite.chunks(suffix))
             directory.save(manifest)
@@ -328,6 +328,7 @@ class AppendOnly:
         fresh = directory.open(path, anew=True)
         if manifest is not None:
             try:
+                self._settle_file()
                 directory.save(manifest)
             except OSError:
                 fresh.close()
@@ -339,6 +340,13 @@ class AppendOnly:
         self._file, self.is_open = fresh, True
         self.selected = -1
         self._stamped_s = 0
+
+    def _settle_file(self) -> None:
+        """Have the file at hand synced, since it is about to be followed by another: torn by a crash of the machine, it
+        would be no end that may be cut off. Raises OSError. (With appendfsync no nobody waits for the disk.)"""
+        if self._file is not None and (self._unsynced or self._syncing) and self._server.config.appendfsync != "no":
+            self._file.sync()
+            self._unsynced = False
 
     def _leave_file(self) -> None:
         """Nothing more goes to the file at hand: have it synced and closed, without waiting for that."""

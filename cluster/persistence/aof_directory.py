@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cluster.persistence.aof_file import AppendFile, Disk, Syncer
 from cluster.persistence.aof_manifest import Manifest, ManifestError, old_file, parse
-from cluster.safe_file import sync_directory, write_safely
+from cluster.safe_file import make_directory, sync_directory, write_safely
 
 if TYPE_CHECKING:
     from cluster.config.store import Configuration
@@ -58,8 +59,13 @@ class AofDirectory:
         try:
             if self.path.is_dir() and self._manifest_path.exists():
                 self.manifest = parse(self._manifest_path.read_text("utf-8", "surrogateescape"))
+                if self._is_half_moved():
+                    self._move_in()
             elif self._is_old():
-                self._upgrade()
+                self.save(old_file(self.prefix))
+                self._move_in()
+            elif self.path.is_dir():
+                self._leave_strangers()
         except ManifestError as error:
             self._log("warning", "*** FATAL AOF MANIFEST FILE ERROR ***")
             if error.number:
@@ -77,19 +83,36 @@ class AofDirectory:
     def _has_files(self) -> bool:
         return any(entry.startswith(f"{self.prefix}.") or entry == self.prefix for entry in os.listdir(self.path))
 
-    def _upgrade(self) -> None:
+    def _is_half_moved(self) -> bool:
+        """Whether the process died between the manifest that names the file of old and the file's move."""
+        return (
+            self.manifest.render() == old_file(self.prefix).render()
+            and not (self.path / self.prefix).exists()
+            and (Path(self._config.dir) / self.prefix).is_file()
+        )
+
+    def _move_in(self) -> None:
         old = Path(self._config.dir) / self.prefix
-        self.save(old_file(self.prefix))
         try:
             old.rename(self.path / self.prefix)
             sync_directory(self.path)
         except OSError as error:
-            with suppress(OSError):  # else the next start would look for the file where it is not
-                self._manifest_path.unlink()
             raise AofError(f"Error trying to move the old AOF file {self.prefix} into dir {self.path.name}: "
                            f"{error.strerror}") from None
         self._log("notice", f"Successfully migrated an old-style AOF file ({self.prefix}) into the AOF directory "
                             f"({self.path.name}).")
+
+    def _leave_strangers(self) -> None:
+        """Files that no manifest names are not loaded, and none of ours may take the place of one."""
+        numbers = [int(found[1]) for name in os.listdir(self.path) if (found := self._numbered.fullmatch(name))]
+        if numbers:
+            self._log("warning", f"The AOF manifest file {self._manifest_path.name} doesn't exist, but "
+                                 f"{self.path.name} has {len(numbers)} AOF files. They are left alone, and not loaded.")
+            self.manifest = Manifest(last_base=max(numbers), last_increment=max(numbers))
+
+    @property
+    def _numbered(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self.prefix) + r"\.(\d{1,18})\.(?:base\.(?:rdb|aof)|incr\.aof)")
 
     def size_of(self, name: str) -> int:
         """Raises AofError when the file is missing."""
@@ -103,8 +126,8 @@ class AofDirectory:
     def save(self, manifest: Manifest) -> None:
         """Have that manifest instead, on disk first. Raises OSError, and then the old one holds; if that could not be
         put back either, `holds` says so."""
-        self.path.mkdir(mode=0o755, exist_ok=True)
         try:
+            make_directory(self.path)
             self._write(manifest)
         except OSError:
             if self.holds(manifest):  # it has the name, but that may not be on disk
@@ -116,7 +139,9 @@ class AofDirectory:
     def _write(self, manifest: Manifest) -> None:
         if not manifest.to_load:
             self._manifest_path.unlink(missing_ok=True)
+            sync_directory(self.path)
             return
+        sync_directory(self.path)  # the names of its files are to be there before it is
         temporary = self.path / f"temp-{self.prefix}.manifest"
         text = manifest.render().encode("utf-8", "surrogateescape")
         write_safely(self._manifest_path, [text], temporary=temporary)
@@ -130,7 +155,7 @@ class AofDirectory:
 
     def open(self, path: Path, *, anew: bool) -> AppendFile:
         """`anew`: a file that no manifest names yet. Raises OSError."""
-        self.path.mkdir(mode=0o755, exist_ok=True)
+        make_directory(self.path)
         return AppendFile(path, self._disk, anew=anew)
 
     def delete_history(self) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cluster.persistence.aof_commands import write_commands
 from cluster.persistence.child import SnapshotChild
+from cluster.safe_file import make_directory
 
 if TYPE_CHECKING:
     from cluster.persistence.aof import AppendOnly
@@ -141,7 +142,7 @@ class Rewrite:
         if is_first:
             manifest, increment = manifest.with_increment(directory.prefix)
             renames.append((directory.temporary_increment, directory.path / increment.name, "incr"))
-        directory.path.mkdir(mode=0o755, exist_ok=True)
+        make_directory(directory.path)
         size = self._path.stat().st_size
         undo: list[tuple[Path, Path]] = []
         try:
