@@ -185,8 +185,11 @@ class Node:
                 if self._stop.is_set():
                     self.log("warning", "User requested shutdown...")
                     return 0
-        except (AofError, RdbError, OSError) as error:
+        except AofError as error:
             self.log("warning", str(error))
+            return 1
+        except (RdbError, OSError) as error:
+            self.log("warning", f"Fatal error loading the DB from {self.config.dbfilename}: {error}. Exiting.")
             return 1
         return None
 

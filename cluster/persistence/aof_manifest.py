@@ -119,7 +119,7 @@ def _parse_line(line: str) -> File:
     name, sequence, kind = found.get("file", ""), found.get("seq", ""), found.get("type", "")
     if "/" in name:
         raise ValueError("File can't be a path, just a filename")
-    if not name or not sequence.isdecimal() or not int(sequence) or not kind:
+    if not name or "\0" in name or not sequence.isdecimal() or not int(sequence) or not kind:
         raise ValueError(_FORMAT)
     if kind[0] not in (BASE, INCREMENT, HISTORY):
         raise ValueError("Unknown AOF file type")

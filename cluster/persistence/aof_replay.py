@@ -12,10 +12,17 @@ from cluster.commands.registry import MAY_REPLICATE, ROAD_KEY
 from cluster.errors import CommandError
 from cluster.keyspace.hashing import BRACE, SLOT_MASK, key_slot
 from cluster.network.session import Session
-from cluster.persistence.aof_directory import AofError
 
 if TYPE_CHECKING:
     from cluster.server import Server
+
+
+class UnknownCommand(Exception):
+    """A command of the file that this server does not have; `arguments` is the list that it was given as."""
+
+    def __init__(self, arguments: list[bytes]) -> None:
+        super().__init__(arguments[0])
+        self.arguments = arguments
 
 
 class Replay:
@@ -31,7 +38,7 @@ class Replay:
         self.transaction: list[list[bytes]] | None = None
 
     def run(self, commands: list[list[bytes]]) -> None:
-        """Raises AofError at a command that this server does not have."""
+        """Raises UnknownCommand."""
         server = self._server
         ctx = server.ctx
         ctx.now_ms = server.clock_ms()
@@ -78,11 +85,10 @@ class Replay:
         elif name == b"EXEC":
             queued, self.transaction = self.transaction, None
             self._run(queued or [])
+        elif self._server.table.find(name) is None:
+            raise UnknownCommand(arguments)
         elif self.transaction is not None:
             self.transaction.append(arguments)
-        elif self._server.table.find(name) is None:
-            shown = arguments[0].decode("utf-8", "replace")
-            raise AofError(f"Unknown command '{shown}' reading the append only file {self._name}")
         else:
             self._call(arguments)
 

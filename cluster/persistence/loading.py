@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from cluster.persistence.aof_directory import RDB_MAGIC, AofError
 from cluster.persistence.aof_reader import AofFormatError, AofReader, scan
-from cluster.persistence.aof_replay import Replay
+from cluster.persistence.aof_replay import Replay, UnknownCommand
 from cluster.persistence.rdb_reader import RdbError, load_rdb
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 64 * 1024
 """Of commands: some milliseconds."""
 KEYS_PER_LOOK = 64
+LONGEST_SHOWN = 128
+"""Of a name that no command has: there may be anything in a file."""
 Slices = Generator[None, None, None]
 
 
@@ -165,12 +167,19 @@ class Loader:
             while data := file.read(max(chunk_bytes, reader.wanted_bytes)):
                 if replay.transaction is None:
                     opened = reader.offset
-                commands = reader.feed(data)
+                start, commands = reader.offset, reader.feed(data)
                 replay.run(commands)
                 self._rest(len(commands))
                 yield
-            while reader.pending and (rest := reader.feed(b"")):
-                replay.run(rest)
+            while reader.pending:
+                start, commands = reader.offset, reader.feed(b"")
+                if not commands:
+                    break
+                replay.run(commands)
+        except UnknownCommand as unknown:
+            place = next(at for at, one in enumerate(commands) if one is unknown.arguments)
+            raise AofError(f"Unknown command {_shown(unknown.arguments[0])} reading the append only file {path.name} "
+                           f"(at offset {_offset_of(file, start, place)})") from None
         except AofFormatError as error:
             raise AofError(f"Bad file format reading the append only file {path.name}: make a backup of your AOF file, "
                            f"then use ./redis-check-aof --fix <filename.manifest> ({error})") from None
@@ -201,6 +210,25 @@ class Loader:
             "then use ./redis-check-aof --fix <filename.manifest>. 2) Alternatively you can set the "
             "'aof-load-truncated' configuration option to yes and restart the server."
         )
+
+
+def _shown(name: bytes) -> str:
+    """The name of a command as one line of the log can hold it."""
+    text = name[:LONGEST_SHOWN].decode("utf-8", "backslashreplace")
+    return f"'{text}'" if text.isprintable() else ascii(text)
+
+
+def _offset_of(file: BinaryIO, start: int, place: int) -> int:
+    """Where command number `place` (from 0) behind the offset `start` begins, in what has been read so far."""
+    read_bytes = file.tell() - start
+    file.seek(start)
+    found = 0
+    for end, arguments in scan(file.read(read_bytes), start):
+        if arguments and found == place:
+            break
+        found += bool(arguments)
+        start = end
+    return start
 
 
 def _last_multi(file: BinaryIO, offset: int) -> int:

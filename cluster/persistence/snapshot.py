@@ -187,8 +187,7 @@ class Persistence:
             write_safely(self.path, self.chunks(server.databases), temporary=temporary)
         except OSError as error:
             server.log("warning", f"Failed opening or writing the RDB file {self.path}: {error.strerror}")
-            self._set_outcome(ok=False)
-            return False
+            return False  # who asked hears of it; that writes are refused is for saves that nobody waits for
         self._set_outcome(ok=True)
         self.dirty = -len(server.journal.entries)  # the file has them, although they are counted later
         self.last_save = server.clock_ms() // 1000

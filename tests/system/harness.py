@@ -85,17 +85,22 @@ class Server:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, again or for the first time, over the data in its directory."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        conf = self.directory / "node.conf"
-        if not conf.exists():  # Else CONFIG REWRITE may have changed it.
-            given = {"port": str(self.port), "dir": str(self.directory), **self.directives}
-            conf.write_text("".join(f"{name} {value or EMPTY}\n" for name, value in given.items()))
+        conf = self.write_configuration()
         program = _PROGRAMS[self.kind] or (newer_server(),)
         command = [*tied_to_us(), *self._prefix, *program, str(conf)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:
             self.wait_answering()
+
+    def write_configuration(self) -> Path:
+        """Its file, written at the first start."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        conf = self.directory / "node.conf"
+        if not conf.exists():  # Else CONFIG REWRITE may have changed it.
+            given = {"port": str(self.port), "dir": str(self.directory), **self.directives}
+            conf.write_text("".join(f"{name} {value or EMPTY}\n" for name, value in given.items()))
+        return conf
 
     def wait_answering(self) -> None:
         wait_until(self._answers, _START_DEADLINE_S, lambda: f"{self} answers PING\n{self.log_tail()}")
