@@ -330,6 +330,7 @@ class BusBridge:
                 self._drop_keys(effect.slots)
             case events.FlushData():
                 server.flush(server.databases)
+                server.functions.flush()
             case events.Deliver():
                 for item in effect.items:
                     if item.sharded:

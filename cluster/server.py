@@ -32,7 +32,7 @@ from cluster.network.session import Session
 from cluster.observing import Attacks, SlowLog, monitor_line
 from cluster.pause import Pause
 from cluster.pubsub import PubSub
-from cluster.scripting.engine import Scripts
+from cluster.scripting.parts import scripting_of
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
 from cluster.stats import Stats
@@ -77,8 +77,7 @@ class Server:
         self.blocked_keys = self.waiting.by_key
         self.pause = Pause(self)
         self.doubt = Doubt(self)
-        self.scripts = Scripts(self)
-        self.pace = self.scripts.pace
+        self.pace, self.scripts, self.functions = scripting_of(self)
         self.stats = Stats()
         self.scan_cache = ScanCache()
         self.lazy_free = LazyFree()
@@ -468,7 +467,7 @@ class Server:
 
     def note_slow(self, client: Session, command: Command, arguments: list[bytes], elapsed_ns: int) -> None:
         """An entry of SLOWLOG."""
-        if "skip_slowlog" not in command.flags:
+        if "skip_slowlog" not in command.flags and not self.pace.is_holding(client):  # it is noted when it is over
             self.slow_log.note(
                 arguments, client.address, client.name, now_ms=self.ctx.now_ms, elapsed_ns=elapsed_ns,
                 limit=self.config.slowlog_max_len,

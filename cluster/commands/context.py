@@ -42,9 +42,9 @@ _Typed = TypeVar("_Typed", ListValue, HashValue, SetValue, SortedSetValue, Strea
 
 class Context:
     __slots__ = (
-        "allows_blocking", "client", "command", "config", "db", "deadlines", "dirty", "field_deadlines", "hits",
-        "ignored_ms", "misses", "no_touch", "now_ms", "null", "null_array", "obeys_primary", "observed", "one_slot",
-        "resp", "rng", "routed", "server", "slot", "spaces", "tracks_access", "used_ms",
+        "allows_blocking", "arguments", "client", "command", "config", "db", "deadlines", "dirty", "field_deadlines",
+        "hits", "ignored_ms", "misses", "no_touch", "now_ms", "null", "null_array", "obeys_primary", "observed",
+        "one_slot", "resp", "rng", "routed", "server", "slot", "spaces", "tracks_access", "used_ms",
     )
 
     def __init__(self, server: Server, config: Configuration, rng: random.Random) -> None:
@@ -65,6 +65,7 @@ class Context:
         self.no_touch = False  # what the client uses does not count as used
         self.ignored_ms = [0] * SLOT_COUNT  # where that is noted instead
         self.command: Command | None = None
+        self.arguments: list[bytes] = []  # of the command at hand, where it took the long road
         self.client: Session = cast("Session", None)
         self.bind_database(server.databases[0])
         self.resp = 2

@@ -110,17 +110,18 @@ def _memory(server: Server) -> Fields:
     yield "used_memory_dataset", dataset
     yield "used_memory_dataset_perc", f"{100 * dataset / max(1, used - memory.startup_bytes, dataset):.2f}%"
     yield from _sized("total_system_memory", total)
-    scripts = server.scripts
-    yield from _sized("used_memory_lua", scripts.memory_bytes)
-    yield "used_memory_vm_eval", scripts.memory_bytes
+    scripts, functions = server.scripts, server.functions
+    of_scripts, of_functions = scripts.runner.memory_bytes, functions.runner.memory_bytes
+    yield from _sized("used_memory_lua", of_scripts)
+    yield "used_memory_vm_eval", of_scripts
     yield "used_memory_scripts_eval", scripts.cached_bytes
     yield "number_of_cached_scripts", scripts.count
-    yield "number_of_functions", 0
-    yield "number_of_libraries", 0
-    yield "used_memory_vm_functions", 0
-    yield from _sized("used_memory_vm_total", scripts.memory_bytes)
-    yield "used_memory_functions", 0
-    yield from _sized("used_memory_scripts", scripts.cached_bytes)
+    yield "number_of_functions", functions.libraries.function_count
+    yield "number_of_libraries", len(functions.libraries.by_name)
+    yield "used_memory_vm_functions", of_functions
+    yield from _sized("used_memory_vm_total", of_scripts + of_functions)
+    yield "used_memory_functions", functions.memory_bytes
+    yield from _sized("used_memory_scripts", scripts.cached_bytes + functions.memory_bytes)
     yield from _sized("maxmemory", server.config.maxmemory)
     yield "maxmemory_policy", server.config.maxmemory_policy
     yield "mem_fragmentation_ratio", f"{resident / max(1, used):.2f}"

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.commands.keys import NO_KEYS, Keys, KeySpec, NumKeys
 
+if TYPE_CHECKING:
+    from cluster.server import Server
+
 Handler = Callable[..., bytes | None]
 """(ctx, *arguments behind the name) → the encoded reply, or None when there is none now (blocked, reply off)."""
+
+Varying = Callable[["Server", "Command", list[bytes]], frozenset[str]]
+"""(server, the command, the line) → the flags that hold for this line."""
 
 # Flags, named as COMMAND INFO prints them.
 WRITE = "write"
@@ -48,7 +54,7 @@ class Command:
     __slots__ = (
         "arity", "calls", "categories", "complexity", "deprecated", "failed", "flags", "full_name", "group", "handler",
         "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "spent_ns", "step",
-        "subcommands", "summary", "syntax", "takes_imports", "tips", "writes",
+        "subcommands", "summary", "syntax", "takes_imports", "tips", "varying", "writes",
     )
 
     def __init__(
@@ -69,6 +75,7 @@ class Command:
         complexity: str = "O(1)",
         syntax: str = "",
         deprecated: tuple[str, str] | None = None,
+        varying: Varying | None = None,
     ) -> None:
         self.name = name.lower()
         self.full_name = f"{parent.lower()}|{self.name}" if parent else self.name
@@ -87,6 +94,7 @@ class Command:
         self.syntax = syntax
         self.deprecated = deprecated
         self.own_effects = own_effects
+        self.varying = varying
         self.subcommands: dict[bytes, Command] = {}
         self.calls = 0
         self.spent_ns = 0
@@ -111,6 +119,10 @@ class Command:
         if not self.keys and plain and (publishes or not self.flags & {WRITE, MAY_REPLICATE}):
             return ROAD_NO_KEY
         return ROAD_ROUTED
+
+    def flags_for(self, server: Server, arguments: list[bytes]) -> frozenset[str]:
+        """The flags that hold for this line of it."""
+        return self.flags if self.varying is None else self.varying(server, self, arguments)
 
     def key_positions(self, arguments: list[bytes]) -> list[int]:
         """Positions of all keys in the whole command `arguments` (name first). None at all where a number of keys is
@@ -139,6 +151,7 @@ def command(
     complexity: str = "O(1)",
     syntax: str = "",
     deprecated: tuple[str, str] | None = None,
+    varying: Varying | None = None,
 ) -> Callable[[Handler], Handler]:
     """Describe the decorated function as the command `name`; ``"CONFIG GET"`` is a subcommand.
 
@@ -148,6 +161,7 @@ def command(
     categories: those that neither flags nor group imply.
     syntax: the arguments, in the notation of `cluster.commands.syntax`.
     deprecated: since when, and what to use instead.
+    varying: says which flags hold, where they are not the same for each line.
     """
 
     def attach(handler: Handler) -> Handler:
@@ -155,7 +169,7 @@ def command(
         described = Command(
             leaf, handler, arity=arity, flags=flags, keys=keys, group=group, since=since, summary=summary,
             categories=categories, tips=tips, own_effects=own_effects, parent=parent or None, complexity=complexity,
-            syntax=syntax, deprecated=deprecated,
+            syntax=syntax, deprecated=deprecated, varying=varying,
         )
         existing: list[Command] = getattr(handler, "commands", [])
         existing.append(described)
@@ -248,6 +262,6 @@ def _copy(entry: Command) -> Command:
     values: dict[str, Any] = {
         key: getattr(entry, key)
         for key in ("arity", "flags", "keys", "group", "since", "summary", "categories", "tips", "own_effects",
-                    "complexity", "syntax", "deprecated")
+                    "complexity", "syntax", "deprecated", "varying")
     }
     return Command(entry.name, entry.handler, parent=parent, **values)

@@ -102,10 +102,11 @@ def _note_option(replica: Replica, word: bytes, value: bytes, name: bytes) -> No
             raise CommandError("ERR value is out of range, value must between 0 and 1")
         replica.rdb_only = number == 1
     elif word == b"rdb-filter-only":
-        wanted = [part.lower() for part in value.split()]
-        if b"functions" not in wanted and wanted:
-            raise CommandError(f"ERR Unsupported rdb-filter-only option: {wanted[0].decode('utf-8', 'replace')}")
-        replica.wants_keys = False
+        wanted = value.split()
+        for part in wanted:
+            if part.lower() != b"functions":
+                raise CommandError(f"ERR Unsupported rdb-filter-only option: {part.decode('utf-8', 'replace')}")
+        replica.wants_keys, replica.wants_functions = False, bool(wanted)
     elif word != b"version":
         raise CommandError(f"ERR Unrecognized REPLCONF option: {name.decode('utf-8', 'replace')}")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cluster.commands.context import Context
 from cluster.commands.keys import NumKeys
 from cluster.commands.registry import (
     ALLOW_BUSY,
+    DENYOOM,
     LOADING,
     MAY_REPLICATE,
     NO_MANDATORY_KEYS,
@@ -13,13 +16,18 @@ from cluster.commands.registry import (
     READONLY,
     SKIP_MONITOR,
     STALE,
+    WRITE,
+    Command,
     command,
     container,
 )
 from cluster.errors import CommandError
 from cluster.keyspace.numbers import parse_integer
 from cluster.protocol import replies
-from cluster.scripting.script import Script
+from cluster.scripting.script import ALLOW_OOM, ALLOW_STALE, NO_WRITES, Script
+
+if TYPE_CHECKING:
+    from cluster.server import Server
 
 _FLAGS = {NOSCRIPT, STALE, SKIP_MONITOR, NO_MANDATORY_KEYS, MAY_REPLICATE}
 _READS = (_FLAGS - {MAY_REPLICATE}) | {READONLY}
@@ -40,10 +48,33 @@ SCRIPT = container("SCRIPT", group="scripting", since="2.6.0", summary="Holds th
 
 
 def _run(ctx: Context, script: Script, rest: tuple[bytes, ...], count: int, read_only: bool) -> bytes | None:
-    return ctx.server.scripts.run(ctx, script, rest[:count], rest[count:], read_only=read_only)
+    return ctx.server.scripts.runner.run(ctx, script, rest[:count], rest[count:], read_only=read_only)
 
 
-def _key_count(numkeys: bytes, rest: tuple[bytes, ...]) -> int:
+def line_flags(command: Command, flags: frozenset[str]) -> frozenset[str]:
+    """The flags of a command that runs what has said of itself `flags`: then it is known whether it writes."""
+    varied = {*command.flags} - {WRITE, DENYOOM, STALE, MAY_REPLICATE}
+    if NO_WRITES not in flags:
+        varied.add(WRITE)
+    if not flags & {NO_WRITES, ALLOW_OOM}:
+        varied.add(DENYOOM)
+    if ALLOW_STALE in flags:
+        varied.add(STALE)
+    return frozenset(varied)
+
+
+def _flags(server: Server, command: Command, arguments: list[bytes]) -> frozenset[str]:
+    flags = server.scripts.flags_of(arguments[1])
+    return command.flags if flags is None else line_flags(command, flags)
+
+
+def _flags_by_sha(server: Server, command: Command, arguments: list[bytes]) -> frozenset[str]:
+    flags = server.scripts.flags_by_sha(arguments[1])
+    return command.flags if flags is None else line_flags(command, flags)
+
+
+def line_keys(numkeys: bytes, rest: tuple[bytes, ...]) -> int:
+    """How many of `rest` are keys. Raises CommandError."""
     count = parse_integer(numkeys)
     if count > len(rest):
         raise CommandError("ERR Number of keys can't be greater than number of args")
@@ -53,33 +84,34 @@ def _key_count(numkeys: bytes, rest: tuple[bytes, ...]) -> int:
 
 
 @command("EVAL", arity=-3, flags=_FLAGS, keys=_WRITING, group="scripting", since="2.6.0", complexity=_COMPLEXITY,
-         summary="Runs a Lua script.", syntax="script numkeys:integer [key...] [arg...]")
+         summary="Runs a Lua script.", varying=_flags, syntax="script numkeys:integer [key...] [arg...]")
 def eval_(ctx: Context, script: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
-    count = _key_count(numkeys, rest)
+    count = line_keys(numkeys, rest)
     return _run(ctx, ctx.server.scripts.load(script), rest, count, False)
 
 
 @command("EVAL_RO", arity=-3, flags=_READS, keys=_READING, group="scripting", since="7.0.0",
          complexity=_COMPLEXITY, summary="Runs a Lua script that may not write.",
-         syntax="script numkeys:integer [key...] [arg...]")
+         varying=_flags, syntax="script numkeys:integer [key...] [arg...]")
 def eval_ro(ctx: Context, script: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
-    count = _key_count(numkeys, rest)
+    count = line_keys(numkeys, rest)
     return _run(ctx, ctx.server.scripts.load(script), rest, count, True)
 
 
 @command("EVALSHA", arity=-3, flags=_FLAGS, keys=_WRITING, group="scripting", since="2.6.0", complexity=_COMPLEXITY,
-         summary="Runs a cached Lua script by its SHA-1.", syntax="sha1 numkeys:integer [key...] [arg...]")
+         summary="Runs a cached Lua script by its SHA-1.", varying=_flags_by_sha,
+         syntax="sha1 numkeys:integer [key...] [arg...]")
 def evalsha(ctx: Context, sha: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
     script = ctx.server.scripts.find(sha)
-    return _run(ctx, script, rest, _key_count(numkeys, rest), False)
+    return _run(ctx, script, rest, line_keys(numkeys, rest), False)
 
 
 @command("EVALSHA_RO", arity=-3, flags=_READS, keys=_READING, group="scripting", since="7.0.0",
          complexity=_COMPLEXITY, summary="Runs a cached Lua script that may not write, by its SHA-1.",
-         syntax="sha1 numkeys:integer [key...] [arg...]")
+         varying=_flags_by_sha, syntax="sha1 numkeys:integer [key...] [arg...]")
 def evalsha_ro(ctx: Context, sha: bytes, numkeys: bytes, *rest: bytes) -> bytes | None:
     script = ctx.server.scripts.find(sha)
-    return _run(ctx, script, rest, _key_count(numkeys, rest), True)
+    return _run(ctx, script, rest, line_keys(numkeys, rest), True)
 
 
 @command("SCRIPT LOAD", arity=3, flags={NOSCRIPT, STALE}, group="scripting", since="2.6.0", tips=_EVERYWHERE,
@@ -110,7 +142,7 @@ def script_flush(ctx: Context, *mode: bytes) -> bytes:
 @command("SCRIPT KILL", arity=2, flags={NOSCRIPT, ALLOW_BUSY}, group="scripting", since="2.6.0",
          tips=("request_policy:all_shards", "response_policy:one_succeeded"), summary="Ends the running script.")
 def script_kill(ctx: Context) -> bytes:
-    ctx.server.scripts.kill()
+    ctx.server.pace.kill(of_function=False)
     return replies.OK
 
 

@@ -22,7 +22,6 @@ from cluster.errors import CommandError, NotAnInteger, SyntaxFault, wrong_subcom
 from cluster.keyspace.memory import KEY_OVERHEAD_BYTES, value_bytes
 from cluster.keyspace.numbers import parse_integer
 from cluster.protocol import replies
-from cluster.scripting.pace import BUSY
 
 _VARIES = ("nondeterministic_output",)
 _EVERYWHERE = ("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
@@ -70,7 +69,7 @@ def shutdown(ctx: Context, *options: bytes) -> bytes | None:
             raise CommandError("ERR No shutdown in progress.")
         return replies.OK
     if ctx.server.pace.suspended is not None and "nosave" not in words:
-        raise CommandError(BUSY)
+        raise CommandError(ctx.server.pace.busy)
     ctx.server.shell.request_shutdown(frozenset(words))
     return None
 

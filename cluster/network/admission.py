@@ -55,7 +55,7 @@ def _abort_cross_protocol(session: Session) -> None:
 def admit(session: Session, command: Command, arguments: list[bytes]) -> bool:
     """Raise the error that keeps `command` from running; False when it has to wait (CLIENT PAUSE)."""
     server = session.server
-    flags = command.flags
+    flags = command.flags_for(server, arguments)
     if not session.authenticated and NO_AUTH not in flags:
         raise CommandError(errors.NOAUTH)
     if server.pace.suspended is not None and not server.pace.admits(session, command, arguments):

@@ -314,7 +314,7 @@ class Session:
         transaction = self.transaction
         if transaction is not None and command.name not in _QUEUE_EXEMPT:
             if not transaction.failed and "dirty_cas" not in self.client_flags:  # else nothing of it will be run
-                transaction.queue(command, arguments)
+                transaction.queue(command, arguments, command.flags_for(self.server, arguments))
             ctx.command = None
             return self._shown(replies.QUEUED)
         reply = self.call(command, arguments)
@@ -347,7 +347,7 @@ class Session:
         """Run an admitted command and journal its effects."""
         server = self.server
         ctx = server.ctx
-        ctx.command = command
+        ctx.command, ctx.arguments = command, arguments
         ctx.routed = None
         journal = server.journal
         before, at = ctx.dirty, len(journal.entries)

@@ -34,10 +34,10 @@ class Transaction:
         """What is queued does, whatever it is; EXEC if anything that was queued does; what gives up never."""
         return self.grows if command.name == "exec" else command.name not in _GIVES_UP
 
-    def queue(self, command: Command, arguments: list[bytes]) -> None:
+    def queue(self, command: Command, arguments: list[bytes], flags: frozenset[str]) -> None:
         self.commands.append((command, arguments))
         self.held_bytes += sum(map(len, arguments)) + ARGUMENT_BYTES * len(arguments)
-        self.writes = self.writes or WRITE in command.flags
-        self.grows = self.grows or DENYOOM in command.flags
+        self.writes = self.writes or WRITE in flags
+        self.grows = self.grows or DENYOOM in flags
         self.scripts = self.scripts or NO_MANDATORY_KEYS in command.flags
         self.sharded = self.sharded or (PUBSUB in command.flags and bool(command.keys))

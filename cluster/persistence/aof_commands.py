@@ -6,7 +6,7 @@ Pure: an iterator of chunks. A collection comes in commands of 64 elements, so t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from cluster.keyspace.database import Database
 from cluster.keyspace.expiring_hash import ExpiringHashValue
@@ -26,11 +26,16 @@ CHUNK_BYTES = 64 * 1024
 Command = list[bytes]
 
 
-def write_commands(databases: Sequence[Database], timestamp: int | None = None) -> Iterator[bytes]:
-    """The whole, in chunks of about CHUNK_BYTES. `timestamp`: seconds, for a comment that says when it was."""
+def write_commands(
+    databases: Sequence[Database], functions: Iterable[bytes] = (), timestamp: int | None = None
+) -> Iterator[bytes]:
+    """The whole, in chunks of about CHUNK_BYTES.
+
+    functions: the code of each library. timestamp: seconds, for a comment that says when it was.
+    """
     gathered: list[bytes] = [] if timestamp is None else [annotation(timestamp)]
     size = 0
-    for command in _dataset(databases):
+    for command in chain(([b"FUNCTION", b"LOAD", code] for code in functions), _dataset(databases)):
         encoded = request(command)
         gathered.append(encoded)
         size += len(encoded)

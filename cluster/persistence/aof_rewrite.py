@@ -58,7 +58,7 @@ class Rewrite:
         if suffix == "rdb":
             return server.persistence.chunks(server.databases, is_aof_base=True)
         stamp = server.clock_ms() // 1000 if server.config.aof_timestamp_enabled else None
-        return write_commands(server.databases, stamp)
+        return write_commands(server.databases, server.functions.codes, stamp)
 
     # -- begin and end ---------------------------------------------------------------------------------------
 

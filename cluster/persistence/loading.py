@@ -99,7 +99,11 @@ class Loader:
         now = server.clock_ms()
         gone: list[tuple[int, list[bytes]]] = []
         seen = file.tell()
-        for entry in load_rdb(file, aux.__setitem__, server.field_names):
+
+        def on_function(code: bytes) -> None:
+            server.functions.load(code, replace=merge, limited=False)
+
+        for entry in load_rdb(file, aux.__setitem__, server.field_names, on_function):
             if entry.db >= len(server.databases):
                 raise RdbError(f"{path}: the file has database {entry.db}, this server has {len(server.databases)}")
             if not keep_deadlines and entry.deadline_ms is not None and entry.deadline_ms <= now:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
+from cluster.errors import CommandError
 from cluster.keyspace.flat_fields import NamePool
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.list_value import ListValue
@@ -277,9 +278,9 @@ _LOADERS: dict[int, Callable[[Reader], Value]] = {
 # -- DUMP's payload ----------------------------------------------------------------------------------------------
 
 
-def payload_is_whole(payload: bytes) -> bool:
+def payload_is_whole(payload: bytes, *, may_be_empty: bool = False) -> bool:
     """Whether version and checksum are right."""
-    if len(payload) < FOOTER_BYTES + 1:
+    if len(payload) < FOOTER_BYTES + (not may_be_empty):
         return False
     if int.from_bytes(payload[-10:-8], "little") > rdb.NEWEST_READABLE:
         return False
@@ -300,16 +301,37 @@ def load_payload(payload: bytes, names: NamePool | None = None) -> Value:
     return value
 
 
+def function_codes(payload: bytes) -> list[bytes]:
+    """The code of each library in what FUNCTION DUMP gave, which is whole. Raises CommandError."""
+    reader = Reader(io.BytesIO(payload[:-FOOTER_BYTES]))
+    codes: list[bytes] = []
+    while reader.offset < len(payload) - FOOTER_BYTES:
+        kind = reader.byte()
+        if kind == rdb.FUNCTION_EARLY:
+            raise CommandError("ERR Pre-GA function format not supported")
+        if kind != rdb.FUNCTION_2:
+            raise CommandError("ERR given type is not a function")
+        try:
+            codes.append(reader.string())
+        except RdbError:
+            raise CommandError("ERR Failed loading library payload") from None
+    return codes
+
+
 # -- whole files -------------------------------------------------------------------------------------------------
 
 
 def load_rdb(
-    source: BinaryIO, on_aux: Callable[[str, str], None] | None = None, names: NamePool | None = None
+    source: BinaryIO,
+    on_aux: Callable[[str, str], None] | None = None,
+    names: NamePool | None = None,
+    on_function: Callable[[bytes], None] | None = None,
 ) -> Iterator[Entry]:
     """Every key of an RDB; its AUX fields go to `on_aux`. Raises RdbError, also for a wrong checksum at the end. What
     follows it in `source` is left there.
 
-    names: for the fields of short hashes.
+    names: for the fields of short hashes. on_function: is given the code of each library of functions, and may raise
+    CommandError.
     """
     reader = Reader(source, checks=True, names=names)
     if reader.take(5) != rdb.MAGIC:
@@ -317,7 +339,7 @@ def load_rdb(
     version = reader.take(4)
     if not version.isdigit() or not 1 <= int(version) <= rdb.NEWEST_READABLE:
         raise reader.fail(f"Can't handle RDB format version {version.decode('latin-1')}")
-    yield from _entries(reader, on_aux)
+    yield from _entries(reader, on_aux, on_function)
     if int(version) >= 5:
         expected = reader.checksum
         stored = int.from_bytes(reader.take(8), "little")
@@ -326,7 +348,9 @@ def load_rdb(
     reader.close()
 
 
-def _entries(reader: Reader, on_aux: Callable[[str, str], None] | None) -> Iterator[Entry]:
+def _entries(
+    reader: Reader, on_aux: Callable[[str, str], None] | None, on_function: Callable[[bytes], None] | None
+) -> Iterator[Entry]:
     db = 0
     deadline: int | None = None
     idle: int | None = None
@@ -358,6 +382,16 @@ def _entries(reader: Reader, on_aux: Callable[[str, str], None] | None) -> Itera
             for _ in range(3):
                 reader.length()
         elif code == rdb.FUNCTION_2:
-            reader.string()
+            _function(reader, on_function)
         else:
             raise reader.fail("Data of a module, or of functions before Redis 7.0")
+
+
+def _function(reader: Reader, on_function: Callable[[bytes], None] | None) -> None:
+    code = reader.string()
+    if on_function is None:
+        return
+    try:
+        on_function(code)
+    except CommandError as error:
+        raise reader.fail(f"A library of functions cannot be loaded: {error.message.removeprefix('ERR ')}") from None

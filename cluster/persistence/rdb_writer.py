@@ -257,6 +257,17 @@ def payload_parts(value: Value, config: Configuration, *, compress: bool) -> Ite
     yield checksum.to_bytes(8, "little")
 
 
+def functions_payload(codes: Iterable[bytes], config: Configuration) -> bytes:
+    """What FUNCTION DUMP answers and FUNCTION RESTORE takes."""
+    body = b"".join(function_part(code, config) for code in codes) + rdb.VERSION.to_bytes(2, "little")
+    checksum: int = rdb.CRC.calc(body)
+    return body + checksum.to_bytes(8, "little")
+
+
+def function_part(code: bytes, config: Configuration) -> bytes:
+    return _typed(rdb.FUNCTION_2, raw_string(code, compress=config.rdbcompression))
+
+
 # -- snapshots ---------------------------------------------------------------------------------------------------
 
 
@@ -279,7 +290,7 @@ def write_rdb(
 ) -> Iterator[bytes]:
     """A whole RDB in chunks of about CHUNK_BYTES, the checksum last. The databases must not change meanwhile.
 
-    usage: the `idle_part` or the `frequency_part` of a key.
+    functions: the code of each library. usage: the `idle_part` or the `frequency_part` of a key.
     """
     checksum = 0
     for chunk in _chunks(_parts(databases, config, aux, functions, usage)):
@@ -315,7 +326,7 @@ def _parts(
     for name, text in aux.items():
         yield _typed(rdb.AUX, string(name.encode()), string(text.encode()))
     for function in functions:
-        yield _typed(rdb.FUNCTION_2, raw_string(function))
+        yield function_part(function, config)
     for db in databases:
         keys = len(db)
         if not keys:

@@ -126,6 +126,7 @@ class Persistence:
             return False
         if flush:
             self._server.flush(self._server.databases)
+            self._server.functions.flush()
         try:
             for _ in self._load_file(self.path, keep_deadlines=self._server.is_replica, merge=merge or flush):
                 pass
@@ -140,6 +141,7 @@ class Persistence:
         server.flush_journal()
         self.aof.flush(at_once=True)
         server.flush(server.databases)
+        server.functions.flush()
         try:
             for _ in self.aof.load(self.loader):
                 pass
@@ -150,8 +152,10 @@ class Persistence:
 
     # -- saving ----------------------------------------------------------------------------------------------
 
-    def chunks(self, databases: list[Database], *, is_aof_base: bool = False) -> Iterator[bytes]:
-        """The RDB of `databases`, as it stands now."""
+    def chunks(
+        self, databases: list[Database], *, is_aof_base: bool = False, with_functions: bool = True
+    ) -> Iterator[bytes]:
+        """The RDB of `databases`, and of the functions, as it stands now."""
         server = self._server
         aux = {
             "redis-ver": REDIS_VERSION,
@@ -161,7 +165,8 @@ class Persistence:
             **({} if is_aof_base else server.replication.aux()),
             "aof-base": str(int(is_aof_base)),
         }
-        return write_rdb(databases, server.config, aux, usage=self._usage())
+        functions = server.functions.codes if with_functions else []
+        return write_rdb(databases, server.config, aux, functions, self._usage())
 
     def _usage(self) -> Usage | None:
         """What the file is to say of the use of a key."""

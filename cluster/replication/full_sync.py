@@ -50,7 +50,7 @@ def is_small(server: Server) -> bool:
 def send_at_once(server: Server, replica: Replica) -> None:
     """Serialise here and now."""
     databases = server.databases if replica.wants_keys else []
-    data = b"".join(server.persistence.chunks(databases))
+    data = b"".join(server.persistence.chunks(databases, with_functions=replica.wants_functions))
     replica.session.send(b"$%d\r\n" % len(data) + data)
     replica.go_online(server.ctx.now_ms)
 

@@ -10,6 +10,7 @@ import trio
 
 from cluster.keyspace.database import Database
 from cluster.persistence.rdb_reader import RdbError, load_rdb
+from cluster.scripting.functions import Libraries
 
 if TYPE_CHECKING:
     from cluster.server import Server
@@ -28,6 +29,7 @@ class Snapshot:
     databases: list[Database]
     clocks: list[dict[bytes, int]]
     aux: dict[str, str] = field(default_factory=dict)
+    libraries: Libraries = field(default_factory=Libraries)
 
 
 async def load_snapshot(
@@ -35,10 +37,25 @@ async def load_snapshot(
 ) -> Snapshot:
     """Load in slices what `source` gives; `still_here` is called when it begins, and now and then. Raises
     RdbError."""
-    memory = server.memory
     snapshot = Snapshot([Database(db.index) for db in server.databases], [{} for _ in server.databases])
+    try:
+        await _load(server, source, still_here, snapshot)
+    except BaseException:
+        server.functions.drop(snapshot.libraries)
+        raise
+    return snapshot
+
+
+async def _load(
+    server: Server, source: BinaryIO, still_here: Callable[[], Awaitable[None]], snapshot: Snapshot
+) -> None:
+    memory = server.memory
     said_ms = 0
-    for count, entry in enumerate(load_rdb(source, snapshot.aux.__setitem__, server.field_names)):
+
+    def on_function(code: bytes) -> None:
+        snapshot.libraries = server.functions.loaded_into(snapshot.libraries, code)
+
+    for count, entry in enumerate(load_rdb(source, snapshot.aux.__setitem__, server.field_names, on_function)):
         if entry.db >= len(snapshot.databases):
             raise RdbError(f"the master has a database {entry.db}, we have {len(snapshot.databases)}")
         snapshot.databases[entry.db].store(entry.key, entry.value, entry.deadline_ms)
@@ -51,4 +68,3 @@ async def load_snapshot(
             if now - said_ms >= SIGN_OF_LIFE_MS:
                 said_ms = now
                 await still_here()
-    return snapshot

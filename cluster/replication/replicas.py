@@ -24,7 +24,8 @@ class Replica:
         self.online = False
         self.is_old = False  # asked with SYNC: it acknowledges nothing (redis-cli --rdb)
         self.rdb_only = False
-        self.wants_keys = True  # else nothing but the functions
+        self.wants_keys = True
+        self.wants_functions = True
         self.has_snapshot = False  # it has said so, by acknowledging what its snapshot holds
         self.snapshot_offset = 0
         self.acknowledged = 0

@@ -139,4 +139,5 @@ def take_over(server: Server, snapshot: Snapshot) -> None:
         db.spaces[:] = fresh.spaces
         db.deadlines[:] = fresh.deadlines
         db.fields.take_from(fresh.fields)
+    server.functions.adopt(snapshot.libraries)
     server.memory.replaced(snapshot.clocks)

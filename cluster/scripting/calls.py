@@ -18,7 +18,7 @@ from cluster.network.session import Session
 from cluster.scripting import conversion
 
 if TYPE_CHECKING:
-    from cluster.scripting.engine import Scripts
+    from cluster.scripting.runner import Runner
     from cluster.scripting.script import Run
     from cluster.server import Server
 
@@ -41,9 +41,9 @@ _NEVER = frozenset({"multi", "exec", "discard", "watch", "unwatch"})
 class Calls:
     """The host's side of `redis.call`. `run` is the script that is running."""
 
-    def __init__(self, server: Server, scripts: Scripts) -> None:
+    def __init__(self, server: Server, runner: Runner) -> None:
         self._server = server
-        self._scripts = scripts
+        self._runner = runner
         self.client = Session(server, 0, address="lua")
         self.client.authenticated = True
         self.run: Run | None = None
@@ -63,7 +63,7 @@ class Calls:
         """Run one command. What Lua is handed: see `conversion`."""
         run = self.run
         assert run is not None
-        if perf_counter_ns() > self._scripts.turn_ends_ns and self._scripts.tick():
+        if perf_counter_ns() > self._runner.pace.turn_ends_ns and self._runner.tick():
             return None, conversion.ERROR, b"ERR Script killed by user with SCRIPT KILL..."
         arguments = [value if type(value) is bytes else conversion.argument(value) for value in values]
         server = self._server
@@ -77,7 +77,7 @@ class Calls:
             return None, conversion.COUNTED_ERROR, error.encoded[1:-2]
         try:
             reply = self.client.call_queued(command, arguments)
-            if not self._scripts.sandbox.has_room(len(reply)):
+            if not self._runner.sandbox.has_room(len(reply)):
                 return None, conversion.NO_MEMORY
             return conversion.for_lua(reply) if reply else False
         except Exception:  # noqa: BLE001  (it must not reach Lua, which would jump over it)

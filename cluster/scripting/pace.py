@@ -32,6 +32,7 @@ from cluster.pause import HeldCommands
 if TYPE_CHECKING:
     from cluster.journal import Entry
     from cluster.network.session import Session
+    from cluster.scripting.script import Run
     from cluster.server import Server
 
 FIRST_TURN_NS = 20_000_000
@@ -39,6 +40,15 @@ FIRST_TURN_NS = 20_000_000
 TURN_NS = 5_000_000
 """How long it runs between two batches of the reactor afterwards."""
 BUSY = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+BUSY_WITH_FUNCTION = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+NOTBUSY = "NOTBUSY No scripts in execution right now."
+UNKILLABLE = (
+    "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script "
+    "termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
+)
+UNKILLABLE_OF_PRIMARY = (
+    "UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot be killed."
+)
 Job = Callable[[], bytes]
 INTERNAL = b"-ERR internal error, see the server's log\r\n"
 _SUSPENDED = object()
@@ -50,6 +60,8 @@ class Pace:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.suspended: Session | None = None
+        self.run: Run | None = None
+        """What of scripts and functions runs, or stands half-way."""
         self.is_busy = False
         """The script has run longer than busy-reply-threshold."""
         self.ending = False
@@ -64,6 +76,8 @@ class Pace:
         self._began_ns = 0
         self._wait: Wait | None = None
         self._command: Command | None = None
+        self._arguments: list[bytes] = []
+        self._left_ns = 0
         self._effects: list[Entry] = []
 
     # -- running -----------------------------------------------------------------------------------------------
@@ -79,13 +93,14 @@ class Pace:
         self.ending = False
         self._began_ns = perf_counter_ns()
         self.turn_ends_ns = self._began_ns + (min(threshold_ns, FIRST_TURN_NS) if threshold_ns > 0 else FIRST_TURN_NS)
-        client, command = server.ctx.client, server.ctx.command
+        client, command, arguments = server.ctx.client, server.ctx.command, server.ctx.arguments
         outcome = self._switch(job)
         if outcome is not _SUSPENDED:
             server.journal.entries.extend(self._effects)
             self._effects.clear()
             return _reply(outcome)
-        self.suspended, self._command = client, command
+        self.suspended, self._command, self._arguments = client, command, arguments
+        self._left_ns = perf_counter_ns()
         self._wait = Wait(client, keys=[], deadline_ms=None, retry=None, on_timeout=b"", command=command)
         server.waiting.park(self._wait)
         server.refresh_road()
@@ -169,7 +184,10 @@ class Pace:
         if len(entries) - at > 1 and not client.is_primary_link:
             server.journal.wrap(at)
         if command is not None:
-            command.spent_ns += perf_counter_ns() - self._began_ns
+            now_ns = perf_counter_ns()
+            command.spent_ns += now_ns - self._left_ns  # the first turn is counted already
+            if now_ns - self._began_ns > server.slow_ns:
+                server.note_slow(client, command, self._arguments, now_ns - self._began_ns)
         server.start_batch()
         server.refresh_road()
         server.ctx.bind(client)
@@ -192,8 +210,35 @@ class Pace:
             self._held.park(client, arguments)
             return False
         if ALLOW_BUSY not in command.flags:
-            raise CommandError(BUSY)
+            raise CommandError(self.busy)
         return True
+
+    def is_holding(self, client: Session) -> bool:
+        """Whether `client` is the one whose command goes on later, and this is no command within that."""
+        return self.suspended is client and not self._is_running
+
+    @property
+    def busy(self) -> str:
+        """The error of who has to wait for what runs too long."""
+        return BUSY_WITH_FUNCTION if self.run is not None and self.run.is_function else BUSY
+
+    @property
+    def duration_ms(self) -> int:
+        """For how long the suspended script has run."""
+        return (perf_counter_ns() - self._began_ns) // 1_000_000
+
+    def kill(self, *, of_function: bool) -> None:
+        """SCRIPT KILL, or FUNCTION KILL. Raises CommandError."""
+        client, run = self.suspended, self.run
+        if client is None or run is None:
+            raise CommandError(NOTBUSY)
+        if client.is_primary_link:
+            raise CommandError(UNKILLABLE_OF_PRIMARY)
+        if run.written:
+            raise CommandError(UNKILLABLE)
+        if run.is_function is not of_function:
+            raise CommandError(self.busy)
+        self.ending = True
 
     def defer(self, task: Callable[[], object]) -> bool:
         """Whether `task`, which touches the data, has to wait for a script: it is called afterwards then. So is

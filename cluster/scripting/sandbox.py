@@ -1,4 +1,4 @@
-"""The Lua state that scripts run in: one a node, made at the first script.
+"""A Lua state: one for all scripts of a node, made at the first of them, and one for its functions.
 
 The sandbox itself is Lua (`lua/sandbox.lua`): it takes away what leads out, and hands back a few entry points.
 Between it and Python only strings, numbers and booleans cross. No Python object is ever seen by a script, no table of
@@ -22,7 +22,7 @@ from cluster.errors import CommandError
 MEMORY_BYTES = 512 * 1024 * 1024
 ROOM_BYTES = MEMORY_BYTES * 6 // 10
 """More than this is not used by what is handed to Lua: its tables of strings double when they are full."""
-LIBRARIES = ("replies", "redis", "cjson", "cmsgpack", "bit", "struct")
+LIBRARIES = ("replies", "redis", "cjson", "cmsgpack", "bit", "struct", "tail_calls")
 ARGUMENTS_AT_ONCE = 1000
 """What Lua's stack takes without a question."""
 
@@ -50,9 +50,9 @@ def digest(source: bytes) -> bytes:
 
 
 class Sandbox:
-    """`host`: the functions that the Lua side is given, by name."""
+    """`host`: the functions that the Lua side is given, by name. `of_functions`: functions live in it."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, *, of_functions: bool = False) -> None:
         self._runtime = lua51.LuaRuntime(
             encoding=None, source_encoding="latin-1", attribute_filter=_refuse_attribute, register_eval=False,
             register_builtins=False, unpack_returned_tuples=True, max_memory=MEMORY_BYTES,
@@ -62,11 +62,13 @@ class Sandbox:
         functions = {name.encode(): value for name, value in host.items()}
         functions[b"take"] = self._take
         entry = self._runtime.execute(_source("sandbox"), self._runtime.table_from(functions), name=b"=sandbox")
-        for library in LIBRARIES:
+        for library in (*LIBRARIES, "functions") if of_functions else LIBRARIES:
             entry[b"add"](library.encode(), _source(library))
         self._sethook, self._tick, self._instructions = entry[b"seal"]()
         self._arm()
         self._load: Callable[..., Any] = entry[b"load"]
+        self._load_library: Callable[..., Any] = entry[b"load_library"]
+        self._loaded: Callable[..., Any] = entry[b"loaded"]
         self._forget: Callable[..., Any] = entry[b"forget"]
         self._run: Callable[..., Any] = entry[b"run"]
         self._last_error: Callable[..., Any] = entry[b"last_error"]
@@ -100,20 +102,34 @@ class Sandbox:
             text = wrong.decode("utf-8", "surrogateescape")
             raise CommandError(f"ERR Error compiling script (new function): {text}")
 
-    def forget(self, sha: bytes) -> None:
-        self._forget(sha)
+    def load_library(self, code: bytes, first: int) -> None:
+        """Run a library's code; the host's `register` is called with each of its functions, numbered from `first` on.
+        Raises CommandError, and there may be functions then that nobody needs."""
+        self._make_room(3 * len(code))
+        try:
+            wrong: bytes | None = self._load_library(code, first)
+        except lua51.LuaError:
+            self._arm()
+            wrong = self._loaded(False, None)
+        if wrong is not None:
+            raise CommandError(f"ERR {wrong.decode('utf-8', 'surrogateescape')}")
 
-    def run(self, sha: bytes, resp: int, keys: tuple[bytes, ...], arguments: tuple[bytes, ...]) -> Any:
-        """Run a script that was loaded, for a client of `resp`: (one of the kinds above, what belongs to it …)."""
+    def forget(self, which: bytes | int) -> None:
+        """A script, or the function of a number."""
+        self._forget(which)
+
+    def run(self, which: bytes | int, resp: int, keys: tuple[bytes, ...], arguments: tuple[bytes, ...]) -> Any:
+        """Run a script that was loaded, or a function that was registered, for a client of `resp`: (one of the kinds
+        above, what belongs to it …)."""
         given = len(keys) + len(arguments)
         size = sum(map(len, keys)) + sum(map(len, arguments)) + ARGUMENT_BYTES * given
         if not self.has_room(size):
             self._make_room(size)
         try:
             if given <= ARGUMENTS_AT_ONCE:
-                return self._run(sha, resp, len(keys), False, given, *keys, *arguments)
+                return self._run(which, resp, len(keys), False, given, *keys, *arguments)
             self._fed, self._fed_at = [*keys, *arguments], 0
-            return self._run(sha, resp, len(keys), True, given)
+            return self._run(which, resp, len(keys), True, given)
         except lua51.LuaError:
             self._fed = []
             self._arm()

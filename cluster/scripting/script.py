@@ -1,4 +1,4 @@
-"""A script and what it says of itself, and one run of it."""
+"""What runs in a Lua state, a script or a function, with what it says of itself; and one run of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cluster.errors import CommandError
 NO_WRITES, ALLOW_OOM, ALLOW_STALE, NO_CLUSTER, ALLOW_CROSS_SLOT = (
     "no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys",
 )
-FLAGS = frozenset({NO_WRITES, ALLOW_OOM, ALLOW_STALE, NO_CLUSTER, ALLOW_CROSS_SLOT})
+FLAGS = (NO_WRITES, ALLOW_OOM, ALLOW_STALE, NO_CLUSTER, ALLOW_CROSS_SLOT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,21 +20,53 @@ class Script:
     source: bytes
     flags: frozenset[str] | None
 
+    @property
+    def which(self) -> bytes:
+        """What Lua knows it by."""
+        return self.sha
+
+    @property
+    def name(self) -> bytes:
+        """What its errors call it."""
+        return self.sha
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Function:
+    """A function of a library. `number`: what Lua knows it by."""
+
+    number: int
+    name: bytes
+    flags: frozenset[str]
+    description: bytes | None
+
+    @property
+    def which(self) -> int:
+        return self.number
+
 
 class Run:
-    """One run of a script: what it may, and what it has done."""
+    """One run of a script: what it may, and what it has done. `arguments`: the command that it was started with."""
 
-    __slots__ = ("allows_cross_slot", "out_of_memory", "read_only", "repl", "script", "slot", "written")
+    __slots__ = ("allows_cross_slot", "arguments", "out_of_memory", "read_only", "repl", "script", "slot", "written")
 
-    def __init__(self, script: Script, *, read_only: bool, out_of_memory: bool, slot: int | None) -> None:
+    def __init__(
+        self, script: Script | Function, arguments: list[bytes], *, read_only: bool, out_of_memory: bool,
+        slot: int | None,
+    ) -> None:
         flags = script.flags
         self.script = script
+        self.arguments = arguments
         self.read_only = read_only or (flags is not None and NO_WRITES in flags)
         self.out_of_memory = out_of_memory and (flags is None or ALLOW_OOM not in flags)
         self.allows_cross_slot = flags is None or ALLOW_CROSS_SLOT in flags
         self.slot = slot
         self.repl = 3
         self.written = False
+
+    @property
+    def is_function(self) -> bool:
+        return isinstance(self.script, Function)
 
 
 def parse_shebang(source: bytes) -> tuple[frozenset[str] | None, bytes]:

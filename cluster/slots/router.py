@@ -61,7 +61,7 @@ class Router:
         positions = command.key_positions(arguments)
         if positions:
             keys = [arguments[position] for position in positions]
-            self.check_keys(client, command, keys, writes=_FLAG_WRITE in command.flags)
+            self.check_keys(client, command, keys, writes=_FLAG_WRITE in command.flags_for(client.server, arguments))
 
     def check_keys(self, client: Session, command: Command, keys: list[bytes], *, writes: bool) -> None:
         slot = common_slot(keys)

@@ -32,7 +32,8 @@ DATA = (
 def anew(node: WholeNode, directory: Path) -> tuple[WholeNode, list[list[bytes]]]:
     """A node that has run the commands which `node`'s data become, and those."""
     other = WholeNode(directory)
-    commands = AofReader().feed(b"".join(write_commands(node.server.databases, 1_700_000_000)))
+    base = write_commands(node.server.databases, node.server.functions.codes, 1_700_000_000)
+    commands = AofReader().feed(b"".join(base))
     Replay(other.server, "base").run(commands)
     return other, commands
 

@@ -12,9 +12,9 @@ from tests.system.harness import Server
 pytestmark = pytest.mark.system
 
 PROGRAM = "node-redis.mjs"
-PLAIN = ("values", "pipelines", "transactions", "pools", "streams", "scans", "reconnecting", "subscriptions", "scripts")
+PLAIN = ("values", "pipelines", "transactions", "pools", "streams", "scans", "reconnecting", "subscriptions", "scripts",
+         "functions")
 WAITING = {
-    "functions": "FUNCTION LOAD",
     "accessLists": "ACL",
     "clientSideCaching": "CLIENT TRACKING",
 }

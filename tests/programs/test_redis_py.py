@@ -149,7 +149,6 @@ def test_a_script(client: redis.Redis) -> None:
     assert [add(keys=["sum"], args=[5]) for _ in range(2)] == [5, 10]
 
 
-@waits_for("FUNCTION LOAD")
 def test_a_function(client: redis.Redis) -> None:
     code = "#!lua name=rp\nredis.register_function('rp_ten', function(keys, args) return 10 end)"
     assert client.function_load(code, replace=True) == "rp"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.commands.in_process import InProcessNode
+from tests.commands.whole import WholeNode
 from tests.replication.test_role import wrote
 
 
@@ -93,3 +96,14 @@ def test_replconf_and_sync_refuse_what_redis_refuses(node: InProcessNode) -> Non
     filtered = node.connect()
     filtered("REPLCONF", "rdb-filter-only", "functions")
     assert filtered.error("SYNC") == "ERR Filtered replica requires EOF capability"
+
+
+@pytest.mark.parametrize(("wanted", "has_code"), [("functions", True), ("", False)])
+def test_a_replica_may_ask_for_a_part_of_the_data(tmp_path: Path, wanted: str, has_code: bool) -> None:
+    node = WholeNode(tmp_path, ("rdbcompression", "no"))
+    node("FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('f', function() end)")
+    node("SET", "a-key", "v")
+    filtered = node.connect()
+    assert filtered("REPLCONF", "capa", "eof", "rdb-only", 1, "rdb-filter-only", wanted) == b"OK"
+    sent = filtered.raw("SYNC")
+    assert (b"#!lua name=l" in sent, b"a-key" in sent) == (has_code, False)

@@ -30,12 +30,12 @@ local sethook, getinfo = debug.sethook, debug.getinfo
 local create, resume = coroutine.create, coroutine.resume
 
 local READONLY = "Attempt to modify a readonly table"
-local NAME = "@user_script"  -- kept here: Lua's compiler does not hold on to the name it is given
+-- Kept here: Lua's compiler does not hold on to the name it is given.
+local NAME, FUNCTION_NAME = "@user_script", "@user_function"
 local INSTRUCTIONS_PER_TICK = 10000
 local PATTERN_BYTES = 10000  -- the matcher calls itself for each item of a pattern, on the process's own stack
 local UNPACKED = 8000
 local BYTES_UNNOTICED = 1000000
-local CALL, TAIL_CALL = 28, 29  -- as Lua 5.1 numbers its instructions
 
 -- Fronts -------------------------------------------------------------------------------------------------------------
 
@@ -225,32 +225,16 @@ local function compile(source, name)
     return chunk, wrong
 end
 
--- The number of four bytes of a dumped chunk.
-local function integer_at(dump, at)
-    local a, b, c, d = byte(dump, at, at + 3)
-    return ((d * 256 + c) * 256 + b) * 256 + a
-end
+local without_tail_calls  -- of tail_calls.lua
 
--- The same chunk, with plain calls instead of tail calls in its own body. `return redis.call(…)` leaves no trace of the
--- line it stands on where redis.call is a function of Lua, and errors have to name that line. In the body of a chunk, as
--- it runs once, that is all there is to it.
-local function without_tail_calls(chunk)
-    local dump = string_dump(chunk)
-    local at = 12 + 8 + integer_at(dump, 13) + 12 + 1  -- behind the header, the name and what precedes the code
-    local parts, from = {}, 1
-    for position = at + 4, at + 4 * integer_at(dump, at), 4 do
-        local first = byte(dump, position)
-        if first % 64 == TAIL_CALL then
-            parts[#parts + 1] = sub(dump, from, position - 1)
-            parts[#parts + 1] = char(first - TAIL_CALL + CALL)
-            from = position + 1
-        end
+-- A chunk to be run, called `name`; or nil, and what is wrong with it.
+local function compile_body(source, name)
+    local chunk, wrong = compile(source, name)
+    if not chunk then
+        return nil, wrong
     end
-    if from == 1 then
-        return chunk
-    end
-    parts[#parts + 1] = sub(dump, from)
-    return setfenv(raw_loadstring(concat(parts), NAME), globals)
+    local patched = without_tail_calls(string_dump(chunk))
+    return patched and setfenv(raw_loadstring(patched, name), globals) or chunk
 end
 
 function base.loadstring(...)
@@ -309,12 +293,15 @@ end
 
 -- Time ---------------------------------------------------------------------------------------------------------------
 
+local KILLED = "ERR Script killed by user with SCRIPT KILL..."
+local ending = KILLED  -- what a script is told that is to end
+
 local tick
 tick = function()
     if host_tick() then
         is_ended = true
         sethook(tick, "", 1)  -- so that no pcall can go on: its next instruction fails again, and that of who called it
-        error({ err = "ERR Script killed by user with SCRIPT KILL..." }, 0)
+        error({ err = ending }, 0)
     end
 end
 
@@ -453,7 +440,10 @@ for _, name in ipairs({ "sha1", "double", "bit", "pack" }) do
 end
 
 local answering = {}  -- resp: of the client that is answered; script_resp: what redis.setresp has set
-local tools = { newproxy = newproxy, real_of = real_of, type_name = type_name, answering = answering }
+local tools = {
+    newproxy = newproxy, real_of = real_of, type_name = type_name, answering = answering, libraries = libraries,
+    front = front, base = base,
+}
 
 local sandbox = {}
 
@@ -462,11 +452,11 @@ function sandbox.add(name, source)
     libraries[name] = setfenv(assert(raw_loadstring(source, "=sandbox")), private)(host, tools)
 end
 
-local encode
+local encode, registered
 
 -- All libraries are there: show them, and take away what Lua opened for itself.
 function sandbox.seal()
-    encode = tools.encode
+    encode, without_tail_calls, registered = tools.encode, tools.without_tail_calls, tools.registered
     for name, library in raw_next, libraries do
         base[name] = front(library)
     end
@@ -479,17 +469,17 @@ end
 
 -- Scripts ------------------------------------------------------------------------------------------------------------
 
-local scripts = {}  -- by SHA-1
+local bodies = {}  -- of scripts by their SHA-1, of functions by their number
 
 -- nil, or what is wrong with it.
 function sandbox.load(sha, source)
-    local chunk, wrong = compile(source, NAME)
-    scripts[sha] = chunk and without_tail_calls(chunk)
+    local chunk, wrong = compile_body(source, NAME)
+    bodies[sha] = chunk
     return wrong
 end
 
-function sandbox.forget(sha)
-    scripts[sha] = nil
+function sandbox.forget(which)
+    bodies[which] = nil
 end
 
 local function taken(count)
@@ -545,23 +535,56 @@ function sandbox.last_error()
     return 5, last[1], last[2], last[3], last[4]
 end
 
--- Run a script. `resp`: of the client it answers. What follows are the keys and then the arguments; where `feeds` is
--- true they are so many that they come by `host_take`, `given` in number.
+-- Run a script, or a function, which gets its keys and arguments as such. `resp`: of the client it answers. What follows
+-- are the keys and then the arguments; where `feeds` is true they are so many that they come by `host_take`, `given` in
+-- number.
 -- (0, string) (1, number) (2) nil (3, boolean) (6, RESP, error text or nil) or (5, error, source, line, counted)
-function sandbox.run(sha, resp, keys, feeds, given, ...)
+function sandbox.run(which, resp, keys, feeds, given, ...)
     is_ended = false
     answering.resp, answering.script_resp = resp, 2
+    local first, second
     if feeds then
-        base.KEYS, base.ARGV = taken(keys), taken(given - keys)
+        first, second = taken(keys), taken(given - keys)
     elseif keys == 0 then
-        base.KEYS, base.ARGV = {}, { ... }
+        first, second = {}, { ... }
     elseif keys == 1 then
-        base.KEYS, base.ARGV = { (...) }, { select(2, ...) }
+        first, second = { (...) }, { select(2, ...) }
     else
         local all = { ... }
-        base.KEYS, base.ARGV = { raw_unpack(all, 1, keys) }, { raw_unpack(all, keys + 1, given) }
+        first, second = { raw_unpack(all, 1, keys) }, { raw_unpack(all, keys + 1, given) }
     end
-    return finished(outcome(raw_xpcall(scripts[sha], handle)))
+    local body = bodies[which]
+    if registered then
+        return finished(outcome(raw_xpcall(function() return body(first, second) end, handle)))
+    end
+    base.KEYS, base.ARGV = first, second
+    return finished(outcome(raw_xpcall(body, handle)))
+end
+
+-- Run the code of a library, which registers its functions, the first of them with the number `first`: the host is told
+-- each. nil, or what is wrong with it.
+function sandbox.load_library(code, first)
+    is_ended = false
+    local chunk, wrong = compile_body(code, FUNCTION_NAME)
+    if not chunk then
+        return "Error compiling function: " .. wrong
+    end
+    local shape = raw_getmetatable(globals)
+    shape.__index, ending = registered.begin(bodies, first), "ERR FUNCTION LOAD timeout"
+    local ok, text = raw_xpcall(chunk, handle)
+    return sandbox.loaded(ok, text)
+end
+
+-- The library's code is through, or what it did was taken away from under everything.
+function sandbox.loaded(ok, text)
+    raw_getmetatable(globals).__index, ending = base, KILLED
+    registered.finish()
+    if ok then
+        return nil
+    elseif text ~= last[1] and text ~= nil then  -- the handler itself has failed, or there is no memory
+        return "Error registering functions: ERR " .. tostring(text)
+    end
+    return "Error registering functions: " .. last[1]
 end
 
 return sandbox
