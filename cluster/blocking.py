@@ -148,6 +148,10 @@ class WaitingRoom:
         except CommandError as error:
             self.refuse(wait, error)
             return
+        except Exception:  # noqa: BLE001  (whatever it is, it is that one client's)
+            wait.client.give_up()
+            self.end(wait, None)
+            return
         if len(entries) - at > 1:
             server.journal.wrap(at)
         if reply is not None:

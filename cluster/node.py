@@ -29,6 +29,7 @@ from cluster.log import PRIMARY, REPLICA, Log
 from cluster.network.listeners import ListenError, open_listeners
 from cluster.network.migrator import Migrator
 from cluster.network.reactor import Reactor
+from cluster.pause import FOR_EVER_MS
 from cluster.persistence.aof_directory import AofError
 from cluster.persistence.rdb_reader import RdbError
 from cluster.persistence.snapshot import Persistence
@@ -216,6 +217,7 @@ class Node:
             self.log("notice", "Shutdown was aborted by a client.")
             self._stay()
             return None
+        server.pause.start("shutdown", FOR_EVER_MS, writes_only=True)  # nothing is written behind the last snapshot
         if server.pace.abandon():
             how = how - {"save"} | {"nosave"}  # what it was about to write is not whole
         if "save" in how or ("nosave" not in how and self.config.save):

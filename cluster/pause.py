@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cluster.network.session import Session
     from cluster.server import Server
 
+FOR_EVER_MS = 1 << 62
+
 
 class HeldCommands:
     """Commands that wait for something to be over, each with its client; `release` runs them, in order."""
@@ -40,7 +42,11 @@ class HeldCommands:
         for wait, again in parked:
             if not wait.ended:
                 wait.client.wait = None
-                reply = again()
+                try:
+                    reply = again()
+                except Exception:  # noqa: BLE001  (whatever it is, it is that one client's)
+                    reply = None
+                    wait.client.give_up()
                 if not wait.client.is_waiting:
                     waiting.end(wait, reply)
                 else:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from cluster.network.session import Session
 
 
+BEFORE_LOGIN_BYTES = 1024
+"""What a client that has not logged in may leave unread: it is to be sent errors only."""
+
+
 def client_class(session: Session) -> str:
     """'normal', 'replica' or 'pubsub'."""
     if session.is_replica_link:
@@ -20,6 +24,8 @@ def client_class(session: Session) -> str:
 
 def output_limit(config: Configuration, session: Session) -> OutputLimit:
     """What this client may leave unread. A replica may always lag by the backlog: cut off, it would be sent no less."""
+    if not session.authenticated:
+        return OutputLimit(BEFORE_LOGIN_BYTES, 0, 0)
     limit: OutputLimit = config.client_output_buffer_limit[client_class(session)]
     if session.is_replica_link:
         least = config.repl_backlog_size

@@ -20,7 +20,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 from time import perf_counter_ns
-from traceback import format_exc
 from typing import TYPE_CHECKING
 
 import trio
@@ -123,7 +122,6 @@ class Reactor:
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.lowlevel.wait_readable(fd)
-                needs.take_turn()
                 self._serve_while_busy(needs)
         finally:
             needs.close()
@@ -193,9 +191,7 @@ class Reactor:
                 try:
                     session.receive(data)
                 except Exception:  # noqa: BLE001  (whatever it is, it is that one client's)
-                    self._give_up(session)
-                if len(data) >= READ_BYTES // 4:
-                    self._check_input(connection)
+                    session.give_up()
         server.stats.input_bytes += received
         server.stats.reads += len(touched) - unread
         if unfinished:
@@ -219,10 +215,7 @@ class Reactor:
             if not isinstance(connection, Connection) or connection.fd < 0:
                 continue
             touched.append(connection)
-            try:
-                session.resume()
-            except Exception:  # noqa: BLE001  (whatever it is, it is that one client's)
-                self._give_up(session)
+            session.resume()
 
     def finish_batch(self, touched: list[Connection]) -> None:
         """End the batch and send all output. Also called by timers, with no connection of their own."""
@@ -364,24 +357,6 @@ class Reactor:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 3))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-
-    def _give_up(self, session: Session) -> None:
-        """A fault of ours in a command: it costs that client its connection, and leaves all there is to know in the
-        log; the node goes on."""
-        self._server.log("warning", f"=== BUG: a command of {session.address} failed: {format_exc()}")
-        session.out.append(b"-ERR internal error, see the server's log\r\n")
-        session.close_after_replies()
-
-    def _check_input(self, connection: Connection) -> None:
-        """Close a client that has sent more than it may without completing a command, or its transaction."""
-        session = connection.session
-        kept = session.parser.held_bytes + sum(map(len, session.held))
-        if session.transaction is not None:
-            kept += session.transaction.held_bytes
-        if kept > self._server.config.client_query_buffer_limit:
-            self._server.log("warning", f"Closing client that reached max query buffer length: {session.address}")
-            self._server.stats.input_limit_disconnections += 1
-            self._close(connection)
 
     def _write(self, connection: Connection, allowed: int = SENT_PER_TURN_BYTES) -> None:
         session = connection.session

@@ -12,6 +12,7 @@ from binascii import crc_hqx
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from time import perf_counter_ns
+from traceback import format_exc
 from typing import TYPE_CHECKING, Any
 
 from cluster import errors
@@ -51,10 +52,10 @@ class Session:
 
     __slots__ = (
         "__weakref__", "address", "asking", "authenticated", "client_flags", "closing", "created_ms", "db", "held",
-        "id", "is_primary_link", "is_replica_link", "last_command", "last_used_ms", "library", "library_version",
-        "local_address", "name", "no_evict", "no_touch", "out", "out_bytes", "parser", "reads_replica", "replica",
-        "reply_mode", "resp", "rest", "server", "subscribed", "total_in", "total_out", "transaction", "transport",
-        "unusual", "user", "wait", "watched",
+        "held_bytes", "id", "is_primary_link", "is_replica_link", "last_command", "last_used_ms", "library",
+        "library_version", "local_address", "name", "no_evict", "no_touch", "out", "out_bytes", "parser",
+        "reads_replica", "replica", "reply_mode", "resp", "rest", "server", "subscribed", "total_in", "total_out",
+        "transaction", "transport", "unusual", "user", "wait", "watched",
     )
 
     def __init__(self, server: Server, client_id: int, *, address: str = "", local_address: str = "") -> None:
@@ -88,7 +89,8 @@ class Session:
         self.no_touch = False
         self.client_flags: set[str] = set()
         self.wait: Wait | None = None
-        self.held: list[bytes] = []
+        self.held: list[bytes] = []  # what came while it could not go on, and how much that is
+        self.held_bytes = 0
         self.rest: Iterator[list[bytes]] | None = None
         self.closing = False
         self.created_ms = server.ctx.now_ms
@@ -120,19 +122,40 @@ class Session:
         self.total_in += len(data)
         if self.wait is not None or self.rest is not None:
             self.held.append(data)
-        elif len(data) <= SHORT_BYTES:
-            self._run(commands := self.parser.feed(data), data if type(commands) is tuple else None)
-        else:
+            self.held_bytes += len(data)
+        elif len(data) > SHORT_BYTES:
             self._run_turn(iter(self.parser.feed(data)))
+        else:
+            commands = self.parser.feed(data)
+            if type(commands) is tuple:
+                self._run(commands, data)
+                if self.transaction is None:
+                    return  # nothing of it is kept
+            else:
+                self._run(commands)
+        self._limit_input()
 
     def resume(self) -> None:
         """Go on after a wait, or in the next turn: the rest of the chunk at hand, then what came in meanwhile."""
-        if self.rest is not None:
-            rest, self.rest = self.rest, None
-            self._run_turn(rest)
-        while self.held and not (self.is_waiting or self.is_unfinished or self.closing):
-            held, self.held = b"".join(self.held), []
-            self._run_turn(iter(self.parser.feed(held)))
+        try:
+            if self.rest is not None:
+                rest, self.rest = self.rest, None
+                self._run_turn(rest)
+            while self.held and not (self.is_waiting or self.is_unfinished or self.closing):
+                held, self.held, self.held_bytes = b"".join(self.held), [], 0
+                self._run_turn(iter(self.parser.feed(held)))
+        except Exception:  # noqa: BLE001  (whatever it is, it is that one client's)
+            self.give_up()
+
+    def _limit_input(self) -> None:
+        """Close a client that has sent more than it may without completing a command, or its transaction."""
+        kept = self.parser.held_bytes + self.held_bytes
+        if self.transaction is not None:
+            kept += self.transaction.held_bytes
+        if kept > self.server.config.client_query_buffer_limit:
+            self.server.log("warning", f"Closing client that reached max query buffer length: {self.address}")
+            self.server.stats.input_limit_disconnections += 1
+            self.server.kill(self)
 
     def _run_turn(self, commands: Iterator[list[bytes]]) -> None:
         """Run a pipeline for as long as a turn lasts; what is left then waits for the next batch."""
@@ -364,7 +387,7 @@ class Session:
             server.feed_monitors(self, command, arguments)
         if WRITE in command.flags and ctx.dirty != before and not command.own_effects:
             journal.append(db, arguments)
-        if len(journal.entries) - at > 1 and ctx.allows_blocking and not self.is_primary_link:
+        if len(journal.entries) - at > 1 and ctx.allows_blocking:
             journal.wrap(at)
         return reply
 
@@ -398,6 +421,14 @@ class Session:
     def send(self, data: bytes) -> None:
         """Bytes for this client outside its own turn: a push, a message, a stream."""
         self.out.append(data)
+        self.server.wake(self)
+
+    def give_up(self) -> None:
+        """A fault of ours (the exception at hand) in a command: it costs this client its connection, and leaves all
+        there is to know in the log; the node goes on."""
+        self.server.log("warning", f"=== BUG: a command of {self.address} failed: {format_exc()}")
+        self.out.append(b"-ERR internal error, see the server's log\r\n")
+        self.close_after_replies()
         self.server.wake(self)
 
     def close_after_replies(self) -> None:

@@ -181,7 +181,7 @@ class Pace:
         at = len(entries)
         entries.extend(self._effects)
         self._effects.clear()
-        if len(entries) - at > 1 and not client.is_primary_link:
+        if len(entries) - at > 1:
             server.journal.wrap(at)
         if command is not None:
             now_ns = perf_counter_ns()

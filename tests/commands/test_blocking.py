@@ -193,3 +193,21 @@ def test_a_wait_within_a_transaction_does_not_split_it(node: InProcessNode) -> N
     for command in (("MULTI",), ("SET", "a", 1), ("WAIT", 1, 0), ("SET", "b", 2), ("EXEC",)):
         effects += node.journaled(*command)
     assert effects == [[b"MULTI"], [b"SET", b"a", b"1"], [b"SET", b"b", b"2"], [b"EXEC"]]
+
+
+@pytest.mark.parametrize("sent", [b"BLPOP list 0\r\n", b"CLIENT PAUSE 100\r\n"])
+def test_a_fault_behind_a_wait_costs_that_client_alone(node: InProcessNode, sent: bytes) -> None:
+    def faulty(*_: object) -> bytes:
+        raise MemoryError
+
+    command = node.server.table.find(b"SETRANGE")
+    assert command is not None
+    command.handler = faulty
+    client = node.connect()
+    client.session.receive(sent + b"SETRANGE k 1 x\r\n")
+    node.server.pause.stop("client")
+    node("RPUSH", "list", "x")
+    node.end_batch()
+    assert client.session.closing
+    assert any("MemoryError" in text for _, text in node.logged)
+    assert node("PING") == b"PONG"

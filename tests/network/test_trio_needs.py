@@ -84,7 +84,6 @@ async def test_who_is_to_run_in_the_same_pass_is_due_until_then() -> None:
         ran.append(number)
 
     async def reactor(needs: TrioNeeds) -> None:
-        needs.take_turn()
         assert needs.are_due() is (len(ran) < 5)
         found.add(needs.are_due())
 
@@ -97,7 +96,6 @@ async def test_who_is_to_run_in_the_same_pass_is_due_until_then() -> None:
                     nursery.start_soon(other, number)
         assert True in found
         await trio.lowlevel.checkpoint()
-        one.needs.take_turn()
         assert not one.needs.are_due()
 
 

@@ -86,3 +86,12 @@ def test_a_large_value_in_many_pieces_is_held_once() -> None:
         follower.take(data[at : at + 65536])
     assert follower.replication.offset == len(data)
     assert follower.node("STRLEN", "k") == 32 << 20
+
+
+def test_its_append_only_file_gets_transactions_whole() -> None:
+    """A replica that is killed in the middle of one is not to come back with half of it."""
+    follower = Follower()
+    inside = [[b"SET", b"a", b"1"], [b"SET", b"b", b"1"]]
+    follower.take(b"".join(map(request, [[b"MULTI"], *inside, [b"EXEC"], [b"SET", b"c", b"1"]])))
+    follower.node.end_batch()
+    assert follower.node.effects == [[b"MULTI"], *inside, [b"EXEC"], [b"SET", b"c", b"1"]]
