@@ -8,6 +8,7 @@ import sys
 
 import trio
 
+from cluster.access import configured_users
 from cluster.cli import fatal_line, parse_command_line
 from cluster.commands import all_commands
 from cluster.config.errors import ConfigError
@@ -40,6 +41,7 @@ def run(argv: list[str]) -> int:
         config = options.config
         commands = all_commands()
         rename_commands(commands, config)
+        configured_users(config, commands)  # so that what is wrong with them is told here
         enter_directory(config, create=options.create_directory)
     except ConfigError as error:
         print(fatal_line(error), file=sys.stderr)

@@ -29,9 +29,12 @@ Retry = Callable[["Context", bytes], bytes | None]
 
 class Wait:
     """One client's wait, by `command`. `retry(ctx, key)` gives the reply when `key`, which now holds a value of type
-    `kind`, can serve it, else None; where `kind` is None it is asked whatever has become of the key."""
+    `kind`, can serve it, else None; where `kind` is None it is asked whatever has become of the key. `arguments` are
+    those of the whole command."""
 
-    __slots__ = ("client", "command", "db", "deadline_ms", "ended", "keys", "kind", "on_end", "on_timeout", "retry")
+    __slots__ = (
+        "arguments", "client", "command", "db", "deadline_ms", "ended", "keys", "kind", "on_end", "on_timeout", "retry",
+    )
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Wait:
     ) -> None:
         self.client = client
         self.command = command
+        self.arguments: list[bytes] = []
         self.db = client.db.index
         self.keys = keys
         self.kind = kind
@@ -144,6 +148,8 @@ class WaitingRoom:
         entries = server.journal.entries
         at = len(entries)
         try:
+            if wait.client.restricted and wait.command is not None:
+                server.access.check(wait.client, wait.command, wait.arguments)
             reply = retry(server.ctx, key)
         except CommandError as error:
             self.refuse(wait, error)

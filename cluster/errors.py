@@ -104,6 +104,7 @@ class OutOfRange(CommandError):
 
 
 NOAUTH = "NOAUTH Authentication required."
+WRONGPASS = "WRONGPASS invalid username-password pair or user is disabled."
 NOPERM_PROTECTED = (
     "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
     "default user. In this mode connections are only accepted from the loopback interface. If you want to connect "

@@ -19,6 +19,7 @@ import trio
 
 from bus.storage import StorageError
 from bus.transport import BusListenError, StateNotSaved
+from cluster.acl.users import BadUsersFile
 from cluster.bus_bridge import BusBridge
 from cluster.commands.registry import CommandTable
 from cluster.config.directives import DIRECTIVES
@@ -114,6 +115,7 @@ class Node:
         for line in without_effect(self.config, DIRECTIVES):
             log("warning", line)
         try:
+            self.server.access.start()
             if self.bridge is not None:
                 self.bridge.load()
             for listener in open_listeners(self.config):
@@ -121,7 +123,7 @@ class Node:
             if self.bridge is not None:
                 await self.bridge.listen()
             self._take_role()
-        except (ListenError, BusListenError, StorageError, OSError) as error:
+        except (ListenError, BusListenError, StorageError, BadUsersFile, OSError) as error:
             log("warning", str(error))
             return 1
         try:

@@ -10,6 +10,7 @@ ATTACK_LOG_MS = 60_000
 """At most one line in this time tells of clients that speak HTTP: a browser tries many times."""
 _REDACTED = b"(redacted)"
 _SECRET_DIRECTIVES = {b"requirepass", b"masterauth", b"masteruser"}
+_ABOUT_USERS = {b"setuser", b"getuser", b"deluser"}
 _NAMED = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 92: b"\\\\"}
 
 
@@ -57,6 +58,13 @@ class Attacks:
         return True
 
 
+def attack_line(address: str) -> str:
+    return (
+        f"Possible SECURITY ATTACK detected. {address} sent POST or Host: for a command, as a browser does that "
+        "somebody's page tricks into talking to this port (cross-protocol scripting). Connection closed."
+    )
+
+
 def monitor_line(now_us: int, db: int, address: str, arguments: list[bytes]) -> bytes:
     """`time [db address] "arg" …`, as a status reply."""
     quoted = b" ".join(_quoted(argument) for argument in redacted(arguments))
@@ -74,6 +82,8 @@ def redacted(arguments: list[bytes]) -> list[bytes]:
     elif name == b"migrate":
         keys = next((at for at, word in enumerate(arguments) if at > 5 and word.lower() == b"keys"), len(arguments))
         secret = _after_options(arguments, 6, keys, {b"auth": 1, b"auth2": 2})
+    elif name == b"acl" and len(arguments) > 1 and arguments[1].lower() in _ABOUT_USERS:
+        secret = set(range(2, len(arguments)))
     elif name == b"config" and len(arguments) > 3 and arguments[1].lower() == b"set":
         secret = {at + 1 for at in range(2, len(arguments), 2) if arguments[at].lower() in _SECRET_DIRECTIVES}
     else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cluster.config.directive import Directive
 from cluster.config.directives import DIRECTIVES
 from cluster.config.errors import ConfigError
-from cluster.config.files import change_directory, rewrite_configuration
+from cluster.config.files import change_directory, read_users, rewrite_configuration, write_users
 from cluster.config.store import Configuration
 from cluster.config.values import BadValue
 from cluster.descriptors import provide
@@ -51,9 +51,6 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     """Carry out what the configuration says now, and again whenever CONFIG SET changes it."""
     config = server.config
 
-    def password(_config: Configuration) -> None:
-        server.requires_password = bool(config.requirepass)
-
     def memory(_config: Configuration) -> None:
         server.memory.configure()
         server.refresh_observed()
@@ -78,13 +75,13 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
         if server.bus is not None:
             server.bus.configure()
 
-    server.shell.rewrite_configuration = partial(rewrite_configuration, config)
+    provide_files(server)
     slow(config)
     memory(config)
     server.key_events.configure(config)
     config.on_change(["dir"], change_directory)
     config.on_change(["maxclients"], provide)
-    config.on_change(["requirepass"], password)
+    follow_rights(server)
     config.on_change(["maxmemory", "maxmemory-policy", "replica-ignore-maxmemory"], memory)
     config.on_change(["notify-keyspace-events"], server.key_events.configure)
     for name in ("min-replicas-to-write", "min-replicas-max-lag", "replica-read-only"):
@@ -96,6 +93,24 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     config.on_change(["port", "bind"], partial(_listen_anew, reactor))
     config.on_change(["repl-backlog-size"], backlog)
     config.on_change([one.name for one in DIRECTIVES if one.name.startswith(_CLUSTER_PREFIX)], cluster)
+
+
+def follow_rights(server: Server) -> None:
+    """Let the users be what the configuration says of them."""
+    server.config.on_change(["requirepass"], lambda _: server.access.take_password())
+    server.config.on_change(["acl-pubsub-default"], lambda _: server.access.configure())
+
+
+def provide_files(server: Server) -> None:
+    """Let commands write the configuration, and read and write the users' file."""
+    config = server.config
+
+    def rewrite() -> None:
+        rewrite_configuration(config, server.access.lines_to_rewrite())
+
+    server.shell.rewrite_configuration = rewrite
+    server.shell.read_users = partial(read_users, config)
+    server.shell.write_users = partial(write_users, config)
 
 
 def keep_encodings(server: Server) -> None:

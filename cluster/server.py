@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cluster import errors
+from cluster.access import Access
 from cluster.blocking import Retry, Wait, WaitingRoom
 from cluster.commands.context import Context
 from cluster.commands.registry import Command, CommandTable
@@ -29,7 +30,7 @@ from cluster.keyspace.lazy_free import LazyFree
 from cluster.keyspace.scan import ScanCache
 from cluster.keyspace.values import Value
 from cluster.network.session import Session
-from cluster.observing import Attacks, SlowLog, monitor_line
+from cluster.observing import Attacks, SlowLog, attack_line, monitor_line
 from cluster.pause import Pause
 from cluster.pubsub import PubSub
 from cluster.scripting.parts import scripting_of
@@ -86,7 +87,7 @@ class Server:
         self.monitors: dict[int, Session] = {}
         self._start_flags()
         self._start_observing()
-        self.requires_password = bool(config.requirepass)
+        self.access = Access(self)
         self.awake: dict[Session, None] = {}
         self.unfinished: dict[Session, None] = {}
         self._next_client_id = 0
@@ -475,12 +476,8 @@ class Server:
 
     def note_attack(self, address: str) -> None:
         """Log that a client sent HTTP; tools look for the first words of the line."""
-        if not self._attacks.is_worth_a_line(self.ctx.now_ms):
-            return
-        self.log(
-            "warning", f"Possible SECURITY ATTACK detected. {address} sent POST or Host: for a command, as a browser "
-            "does that somebody's page tricks into talking to this port (cross-protocol scripting). Connection closed."
-        )
+        if self._attacks.is_worth_a_line(self.ctx.now_ms):
+            self.log("warning", attack_line(address))
 
     def feed_monitors(self, client: Session, command: Command, arguments: list[bytes]) -> None:
         """One line to each MONITOR client."""

@@ -5,6 +5,7 @@ The defaults do nothing, so a server without a process around it (a test) is who
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,5 +49,11 @@ class Shell:
     purge_memory: Callable[[], None] = _nothing
     rewrite_configuration: Callable[[], None] = _nothing
     """Write the configuration file; raises RewriteError."""
+    read_users: Callable[[], bytes] = bytes
+    """The text of the aclfile; raises OSError."""
+    write_users: Callable[[bytes], None] = _nothing
+    """Replace it; raises OSError."""
+    random_bytes: Callable[[int], bytes] = os.urandom
+    """For secrets: nobody can foresee them."""
     process_id: int = 0
     clock_us: Callable[[], int] = lambda: time.time_ns() // 1000

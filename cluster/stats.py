@@ -84,6 +84,8 @@ class Stats:
         self.forks = 0
         self.expiry_ns = 0
         self.payload_checks = 0
+        self.denied: dict[str, int] = {}
+        """By the reason, as ACL LOG has it."""
         self.errors: dict[str, int] = {}
 
     def count_error(self, message: str) -> None:

@@ -72,7 +72,7 @@ def describe(ctx: Context, session: Session, *options: bytes) -> str:
         "tot-mem": memory.total,
         "events": "rw" if session.out_bytes else "r",
         "cmd": command_name,
-        "user": session.user if session.authenticated else "(superuser)" if session.is_primary_link else "default",
+        "user": "(superuser)" if session.user is None else _text(session.user.name),
         "redir": -1,
         "resp": session.resp,
         "lib-name": _text(session.library),
@@ -199,9 +199,9 @@ def _condition(ctx: Context, word: bytes, value: bytes) -> Callable[[Session], b
     if word == b"LADDR":
         return lambda one: one.local_address == _text(value)
     if word == b"USER":
-        if value != b"default":
+        if ctx.server.access.users.get(value) is None:
             raise CommandError(f"ERR No such user '{_text(value)}'")
-        return lambda one: one.user == "default"
+        return lambda one: one.user is not None and one.user.name == value
     if word == b"MAXAGE":
         seconds = _id(value, "ERR maxage should be greater than 0")
         return lambda one: (ctx.now_ms - one.created_ms) // 1000 >= seconds

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cluster.commands.categories import categories
 from cluster.commands.context import Context
-from cluster.commands.keys import READ, READ_WRITE, REPLACE, Custom, KeySpec, Keyword, NumKeys
+from cluster.commands.keys import Custom, KeySpec, Keyword, NumKeys, flags_in
 from cluster.commands.registry import (
-    ADMIN,
-    BLOCKING,
-    FAST,
     LOADING,
     MAY_REPLICATE,
     MOVABLE_KEYS,
-    PUBSUB,
-    READONLY,
     STALE,
-    WRITE,
     Command,
     command,
 )
@@ -29,32 +24,6 @@ if TYPE_CHECKING:
 
 DESCRIBES = {LOADING, STALE}
 UNORDERED = ("nondeterministic_output_order",)
-_GROUP_CATEGORIES = {
-    "string": "string", "bitmap": "bitmap", "list": "list", "hash": "hash", "set": "set", "sorted-set": "sortedset",
-    "stream": "stream", "geo": "geo", "hyperloglog": "hyperloglog", "connection": "connection",
-    "transactions": "transaction", "scripting": "scripting", "generic": "keyspace",
-}
-_OUTSIDE_THEIR_GROUP = ("sort", "sort_ro", "wait")
-"""Generic commands that redis-server does not count among those about keys."""
-CATEGORIES = (
-    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
-    "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
-)
-
-
-def categories(entry: Command) -> list[str]:
-    """The ACL categories of a command, without '@', in ACL CAT's order."""
-    found = set(entry.categories)
-    implied = {WRITE: ("write",), READONLY: ("read",), ADMIN: ("admin", "dangerous"), PUBSUB: ("pubsub",),
-               BLOCKING: ("blocking",)}
-    for flag, names in implied.items():
-        if flag in entry.flags and not (flag == READONLY and entry.group == "scripting"):
-            found.update(names)
-    found.add("fast" if FAST in entry.flags else "slow")
-    is_container = entry.handler is None
-    if entry.group in _GROUP_CATEGORIES and not is_container and entry.name not in _OUTSIDE_THEIR_GROUP:
-        found.add(_GROUP_CATEGORIES[entry.group])
-    return [name for name in CATEGORIES if name in found]
 
 
 def flags(entry: Command) -> list[str]:
@@ -190,16 +159,6 @@ def _filter(kind: bytes, wanted: bytes) -> Callable[[Command], bool]:
     raise SyntaxFault
 
 
-def _flags_in(line: list[bytes], names: tuple[str, ...]) -> tuple[str, ...]:
-    """What happens to a key in this very line; `names` is what may happen to it with any arguments."""
-    if "variable_flags" in names:
-        words = {word.upper() for word in line[2:]}
-        if line[0].upper() == b"SET":
-            return READ_WRITE if b"GET" in words else REPLACE
-        return READ_WRITE if words & {b"SET", b"INCRBY"} else READ
-    return tuple(name for name in names if name != "incomplete")
-
-
 def _keys_of(ctx: Context, arguments: tuple[bytes, ...]) -> list[tuple[bytes, tuple[str, ...]]]:
     """(key, its flags) of the command line `arguments`."""
     entry = ctx.server.table.find(arguments[0])
@@ -214,7 +173,7 @@ def _keys_of(ctx: Context, arguments: tuple[bytes, ...]) -> list[tuple[bytes, tu
         raise CommandError("ERR Invalid number of arguments specified for command")
     if not entry.key_positions(line):
         raise CommandError("ERR Invalid arguments specified for command")
-    return [(line[at], _flags_in(line, spec.flags)) for spec in entry.keys for at in spec.positions(line)]
+    return [(line[at], flags_in(entry.name, line, spec.flags)) for spec in entry.keys for at in spec.positions(line)]
 
 
 @command("COMMAND GETKEYS", arity=-3, flags=DESCRIBES, group="server", since="2.8.13", categories=("connection",),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-
 from cluster import errors
 from cluster.commands.context import Context
 from cluster.commands.registry import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, command
@@ -12,7 +10,6 @@ from cluster.keyspace.numbers import parse_int32, parse_integer
 from cluster.protocol import replies
 from cluster.version import REDIS_VERSION
 
-_WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
 _LOCAL = ("127.", "[::1]", "::1", "/")
 _NO_PASSWORD_SET = (
     "ERR AUTH <password> called without any password configured for the default user. "
@@ -56,25 +53,17 @@ def select(ctx: Context, index: bytes) -> bytes:
     return replies.OK
 
 
-def authenticate(ctx: Context, user: bytes, password: bytes) -> None:
-    """Log the client in as `user`; raises WRONGPASS."""
-    expected = ctx.config.requirepass.encode("utf-8", "surrogateescape")
-    if user != b"default" or (expected and not hmac.compare_digest(expected, password)):
-        raise CommandError(_WRONG_PASSWORD)
-    ctx.client.authenticated = True
-    ctx.client.refresh()
-
-
 @command("AUTH", arity=-2, flags={NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY}, group="connection",
          since="1.0.0", summary="Logs the connection in.", complexity="O(N) in the number of passwords",
          syntax="[username]@6.0.0 password")
 def auth(ctx: Context, *arguments: bytes) -> bytes:
     if len(arguments) > 2:
         raise errors.SyntaxFault
-    if len(arguments) == 1 and not ctx.config.requirepass:
+    access = ctx.server.access
+    if len(arguments) == 1 and access.default.needs_no_password:
         raise CommandError(_NO_PASSWORD_SET)
-    user, password = (b"default", arguments[0]) if len(arguments) == 1 else arguments
-    authenticate(ctx, user, password)
+    user, password = (access.default.name, arguments[0]) if len(arguments) == 1 else arguments
+    access.authenticate(ctx.client, user, password)
     return replies.OK
 
 
@@ -97,7 +86,7 @@ def hello(ctx: Context, *arguments: bytes) -> bytes:
         option = rest.pop(0)
         word = option.upper()
         if word == b"AUTH" and len(rest) >= 2:
-            authenticate(ctx, rest.pop(0), rest.pop(0))
+            ctx.server.access.authenticate(client, rest.pop(0), rest.pop(0))
         elif word == b"SETNAME" and rest:
             name = check_name(rest.pop(0), "Client names")
         else:
@@ -155,7 +144,8 @@ def reset(ctx: Context) -> bytes:
     if client.reply_mode == "off":  # SKIP is over with this very reply
         client.reply_mode = "on"
     client.no_evict = client.no_touch = False
-    client.authenticated = not ctx.server.requires_password
+    client.user = ctx.server.access.default
+    client.authenticated = ctx.server.access.is_open
     client.select(ctx.server.databases[0])
     client.refresh()
     ctx.server.refresh_road()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from cluster.acl.request import AUTH, CHANNEL, COMMAND, KEY
 from cluster.commands.client_memory import clients_memory
 from cluster.process import cpu_seconds, system_memory_bytes
 from cluster.replication.facts import replication_facts
@@ -26,6 +27,7 @@ _NEVER = (
     "total_active_defrag_time", "current_active_defrag_time",
 )  # fmt: skip
 """What does not happen in this node, so that its count is 0: one thread serves, and nothing is moved in memory."""
+_DENIALS = {"auth": AUTH, "cmd": COMMAND, "key": KEY, "channel": CHANNEL}
 _UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
 
 
@@ -191,6 +193,8 @@ def _stats(server: Server) -> Fields:
     yield "tracking_total_keys", 0
     yield "tracking_total_items", 0
     yield "tracking_total_prefixes", 0
+    for short, reason in _DENIALS.items():
+        yield f"acl_access_denied_{short}", stats.denied.get(reason, 0)
     yield "unexpected_error_replies", 0
     yield "total_error_replies", stats.error_replies
     yield "dump_payload_sanitizations", stats.payload_checks

@@ -96,6 +96,17 @@ class Custom:
 
 Keys = tuple[KeySpec | NumKeys | Keyword | Custom, ...]
 
+
+def flags_in(command: str, line: Arguments, names: tuple[str, ...]) -> tuple[str, ...]:
+    """What happens to a key in this very line; `names` is what may happen to it with any arguments of `command`."""
+    if "variable_flags" in names:
+        words = {word.upper() for word in line[2:]}
+        if command == "set":
+            return READ_WRITE if b"GET" in words else REPLACE
+        return READ_WRITE if words & {b"SET", b"INCRBY"} else READ
+    return tuple(name for name in names if name != "incomplete")
+
+
 NO_KEYS: Keys = ()
 FIRST: Keys = (KeySpec(1, 1, 1, WRITE),)
 FIRST_READ: Keys = (KeySpec(1, 1, 1, READ),)

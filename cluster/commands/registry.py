@@ -193,7 +193,9 @@ class CommandTable:
         self.by_bytes: dict[bytes, Command] = {}
         self.plain: dict[bytes, Command] = {}  # those of `by_bytes` that may go straight to their handler
         self.fast: dict[bytes, Command] = {}  # those of them that a client may send so: all, or those that write not
-        for one in sorted(commands, key=lambda entry: "|" in entry.full_name):
+        self.original = sorted(commands, key=lambda entry: "|" in entry.full_name)
+        """All commands and subcommands, whatever rename-command does to them."""
+        for one in self.original:
             self._add(one)
         self._find_fast()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import NamedTuple
 
+from cluster.acl.request import READ
 from cluster.commands.context import Context
 from cluster.commands.keys import KeySpec, Keyword
 from cluster.commands.registry import DENYOOM, READONLY, WRITE, command
@@ -48,6 +49,9 @@ class SortOptions(NamedTuple):
 
 def sort_options(ctx: Context, key: bytes, arguments: tuple[bytes, ...], *, may_store: bool) -> SortOptions:
     options = SortOptions()
+    restricted = ctx.client.restricted and ctx.command is not None and not ctx.server.access.allows_any_key(
+        ctx.client, ctx.command, [b"SORT", key, *arguments], READ
+    )
     gets: list[bytes] = []
     rest = list(reversed(arguments))
     while rest:
@@ -65,10 +69,12 @@ def sort_options(ctx: Context, key: bytes, arguments: tuple[bytes, ...], *, may_
             options = options._replace(by=by, unsorted=options.unsorted or b"*" not in by)
             if b"*" in by:
                 _check_slot(ctx, "BY", by, key)
+                _check_rights("BY", restricted)
         elif word == b"GET" and rest:
             gets.append(rest.pop())
             if gets[-1] != b"#":
                 _check_slot(ctx, "GET", gets[-1], key)
+            _check_rights("GET", restricted)
         else:
             raise SyntaxFault
     return options._replace(gets=tuple(gets))
@@ -85,6 +91,11 @@ def _check_slot(ctx: Context, option: str, pattern: bytes, key: bytes) -> None:
             f"ERR {option} option of SORT denied in Cluster mode when keys formed by the pattern may be in different "
             "slots."
         )
+
+
+def _check_rights(option: str, restricted: bool) -> None:
+    if restricted:
+        raise CommandError(f"ERR {option} option of SORT denied due to insufficient ACL permissions.")
 
 
 @command("SORT", arity=-2, flags={WRITE, DENYOOM}, keys=(_SORTED, _UNKNOWN, _STORED), group="generic", since="1.0.0",

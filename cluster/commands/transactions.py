@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cluster import errors
 from cluster.commands.context import Context
 from cluster.commands.keys import READ, KeySpec
 from cluster.commands.registry import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, Command, command
 from cluster.errors import CommandError
 from cluster.protocol import replies
+
+if TYPE_CHECKING:
+    from cluster.network.session import Session
 
 _BASE = {NOSCRIPT, LOADING, STALE, ALLOW_BUSY}
 
@@ -54,11 +59,20 @@ def _run_all(ctx: Context, commands: list[tuple[Command, list[bytes]]]) -> bytes
     client, itself = ctx.client, ctx.command
     ctx.allows_blocking = False
     try:
-        answers = [client.call_queued(queued, arguments) for queued, arguments in commands]
+        answers = [_run_queued(ctx, client, queued, arguments) for queued, arguments in commands]
     finally:
         ctx.allows_blocking = True
         ctx.command = itself
     return replies.array(answers)
+
+
+def _run_queued(ctx: Context, client: Session, queued: Command, arguments: list[bytes]) -> bytes:
+    if client.restricted:  # it was allowed when it was queued
+        try:
+            ctx.server.access.check_queued(client, queued, arguments)
+        except CommandError as error:
+            return client.failed(ctx.command, error)
+    return client.call_queued(queued, arguments)
 
 
 @command("WATCH", arity=-2, flags={*_BASE, FAST}, keys=(KeySpec(1, -1, 1, READ[:1]),),

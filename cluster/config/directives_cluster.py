@@ -8,7 +8,6 @@ from cluster.config.directive import ACCEPTED, Directive, Section
 from cluster.config.values import LONG_MAX, ULONG_MAX, Choice, Integer, Memory, Text, YesNo
 
 PORT = Integer(0, 65535)
-_ACL = "access control lists"
 
 CLUSTER = Section(
     "Cluster",
@@ -99,15 +98,15 @@ SECURITY = Section(
     [
         Directive(name="requirepass", kind=Text(), default="", about="the password of the default user"),
         Directive(
-            name="aclfile", kind=Text(), default="", immutable=True, missing=_ACL,
-            about="the file that holds the users: refused, since it would protect nothing",
+            name="aclfile", kind=Text(), default="", immutable=True,
+            about="the file that holds the users, for ACL LOAD and ACL SAVE",
         ),
         Directive(
             name="acl-pubsub-default", kind=Choice(("allchannels", "resetchannels")), default="resetchannels",
-            missing=_ACL, about="the channels a new user may use",
+            about="the channels a new user may use",
         ),
         Directive(
-            name="acllog-max-len", kind=Integer(0, LONG_MAX), default="128", missing=_ACL,
+            name="acllog-max-len", kind=Integer(0, LONG_MAX), default="128",
             about="entries ACL LOG keeps",
         ),
     ],
@@ -121,8 +120,8 @@ LINES = Section(
             about="a command gets another name, or with \"\" none",
         ),
         Directive(
-            name="user", kind=Lines(1), default="", adds_up="loading", unlisted=True, missing=_ACL,
-            about="a user and its rules: refused, but for the default user with all rights",
+            name="user", kind=Lines(1), default="", adds_up="loading", unlisted=True,
+            about="a user and its rules, as ACL SETUSER takes them",
         ),
         Directive(
             name="loadmodule", kind=Lines(1), default="", adds_up="loading", unlisted=True, effect=ACCEPTED,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import glob
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.config.default_user import default_user
 from cluster.config.errors import RewriteError
 from cluster.config.rewrite import rewrite
 from cluster.config.store import Configuration
@@ -31,9 +31,23 @@ def expand(pattern: str) -> list[str]:
 
 def write_text(path: str, text: str) -> None:
     """Replace a file as a whole, its permissions kept. Raises OSError."""
+    _write(path, text.encode("utf-8", "surrogateescape"))
+
+
+def _write(path: str, data: bytes) -> None:
     target = Path(path)
     mode = target.stat().st_mode & 0o7777 if target.exists() else 0o644
-    write_safely(target, [text.encode("utf-8", "surrogateescape")], mode=mode)
+    write_safely(target, [data], mode=mode)
+
+
+def read_users(config: Configuration) -> bytes:
+    """The aclfile's text. Raises OSError."""
+    return Path(config.aclfile).read_bytes()
+
+
+def write_users(config: Configuration, text: bytes) -> None:
+    """Replace the aclfile. Raises OSError."""
+    _write(config.aclfile, text)
 
 
 def enter_directory(config: Configuration, *, create: bool) -> None:
@@ -61,16 +75,15 @@ def change_directory(config: Configuration) -> None:
     config.replace("dir", str(Path.cwd()))
 
 
-def rewrite_configuration(config: Configuration) -> None:
-    """CONFIG REWRITE. Raises RewriteError."""
+def rewrite_configuration(config: Configuration, users: Sequence[str] | None = None) -> None:
+    """CONFIG REWRITE. `users`: what the `user` lines are to be; None to leave them. Raises RewriteError."""
     if not config.file_path:
         raise RewriteError("ERR The server is running without a config file")
     path = Path(config.file_path)
     if path.exists() and not path.is_file():  # The new file would take the place of a device, a pipe, a directory.
         raise RewriteError(f"ERR Rewriting config file: {path} is not a regular file")
-    users = {"user": [default_user(config.requirepass)]} if config.user else None
     try:
         text = read_text(config.file_path) if path.exists() else ""
-        write_text(config.file_path, rewrite(text, config, users))
+        write_text(config.file_path, rewrite(text, config, None if users is None else {"user": users}))
     except OSError as error:
         raise RewriteError(f"ERR Rewriting config file: {error.strerror}") from None

@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from cluster.config.attributes import Attributes
-from cluster.config.default_user import is_default_user
 from cluster.config.directive import Directive
 from cluster.config.directives import BY_NAME, DIRECTIVES
 from cluster.config.errors import ConfigError, RewriteError
 from cluster.config.values import BadValue
 
 BUS_PORT_OFFSET = 10000
-_NO_USERS = "access control lists are not supported yet"
+_USERS_TWICE = (
+    "Configuring users here and an aclfile as well is invalid. This setup is very likely to lead to configuration "
+    "errors and security holes: please define either an ACL file, or declare users directly in the configuration"
+)
 
 Apply = Callable[["Configuration"], None]
 """Called after values changed; raises BadValue (its text is told to the client) to have all of them undone."""
@@ -78,23 +80,15 @@ class Configuration(Attributes):
             )
         if not self.port and not self.unixsocket:
             raise self.error("port", "configured to not listen anywhere: port is 0 and there is no unixsocket")
-        self._refuse_users_and_modules()
+        if self.aclfile and self.user:
+            raise self.error("aclfile", _USERS_TWICE)
+        for line in self.lines("loadmodule"):
+            raise ConfigError("Can't load module: modules are not supported", line.place, line.line)
         if self.cluster_secret and self.cluster_secret_file:
             raise self.error("cluster-secret", "cluster-secret and cluster-secret-file are both set: use one of them")
         for name in ("tls-port", "tls-cluster", "tls-replication"):
             if getattr(self, BY_NAME[name].attribute):
                 raise self.error(name, "TLS is not supported: tls-port, tls-cluster, tls-replication must stay off")
-
-    def _refuse_users_and_modules(self) -> None:
-        """Users would protect nothing, and a module's commands would be missing: that has to be known at the start."""
-        if self.aclfile:
-            raise self.error("aclfile", f"{_NO_USERS}: the users of aclfile would protect nothing")
-        for user, line in zip(self.user, self.lines("user"), strict=True):
-            if not is_default_user(user, self.requirepass):
-                cause = f"{_NO_USERS}: there is only the default user, who may do everything"
-                raise ConfigError(cause, line.place, line.line)
-        for line in self.lines("loadmodule"):
-            raise ConfigError("Can't load module: modules are not supported", line.place, line.line)
 
     def error(self, name: str, cause: str) -> ConfigError:
         """A ConfigError that names the place where this directive was set last."""

@@ -63,6 +63,8 @@ def admit(session: Session, command: Command, arguments: list[bytes]) -> bool:
     transaction = session.transaction
     if transaction is not None and NO_MULTI in flags:
         raise CommandError("ERR Command not allowed inside a transaction")
+    if session.restricted:
+        server.access.check(session, command, arguments)
     writes = WRITE in flags or (command.name == "exec" and transaction is not None and transaction.writes)
     if not session.is_primary_link:
         server.route(session, command, arguments)

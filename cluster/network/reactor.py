@@ -343,7 +343,7 @@ class Reactor:
         server = self._server
         if len(server.clients) >= server.config.maxclients:
             return errors.MAXCLIENTS
-        if server.config.protected_mode and not server.requires_password and sock.family != socket.AF_UNIX:
+        if server.config.protected_mode and server.access.default.needs_no_password and sock.family != socket.AF_UNIX:
             host = peer[0] if isinstance(peer, tuple) else ""
             if not (host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")):
                 return errors.NOPERM_PROTECTED

@@ -26,6 +26,7 @@ from cluster.protocol.requests import RequestParser
 from cluster.slots.router import IMPORTED, SERVED
 
 if TYPE_CHECKING:
+    from cluster.acl.user import User
     from cluster.blocking import Wait
     from cluster.keyspace.database import Database
     from cluster.pubsub import Subscriptions
@@ -46,16 +47,17 @@ _ASKS_ON = frozenset({"asking", "multi"})
 class Session:
     """One client.
 
-    `unusual` is set while commands must take the long road: not authenticated, in a transaction, subscribed,
-    after ASKING, …; `refresh` recomputes it when one of these changes.
+    `unusual` is set while commands must take the long road: not authenticated, `restricted` (the user may not do
+    everything), in a transaction, subscribed, after ASKING, …; `refresh` recomputes it when one of these changes.
+    `user` is None where whatever comes is obeyed: a primary's stream, a file.
     """
 
     __slots__ = (
         "__weakref__", "address", "asking", "authenticated", "client_flags", "closing", "created_ms", "db", "held",
         "held_bytes", "id", "is_primary_link", "is_replica_link", "last_command", "last_used_ms", "library",
         "library_version", "local_address", "name", "no_evict", "no_touch", "out", "out_bytes", "parser",
-        "reads_replica", "replica", "reply_mode", "resp", "rest", "server", "subscribed", "total_in", "total_out",
-        "transaction", "transport", "unusual", "user", "wait", "watched",
+        "reads_replica", "replica", "reply_mode", "resp", "rest", "restricted", "server", "subscribed", "total_in",
+        "total_out", "transaction", "transport", "unusual", "user", "wait", "watched",
     )
 
     def __init__(self, server: Server, client_id: int, *, address: str = "", local_address: str = "") -> None:
@@ -68,8 +70,9 @@ class Session:
         self.name = b""
         self.library = b""
         self.library_version = b""
-        self.user = "default"
-        self.authenticated = not server.requires_password
+        self.user: User | None = server.access.default
+        self.authenticated = server.access.is_open
+        self.restricted = False
         self.parser = RequestParser(
             authenticated=self.authenticated, bulk_limit_bytes=server.config.proto_max_bulk_len
         )
@@ -103,8 +106,10 @@ class Session:
 
     def refresh(self) -> None:
         """Recompute `unusual` after one of the states it sums up has changed."""
+        self.restricted = self.user is not None and not self.user.is_unrestricted
         self.unusual = (
             not self.authenticated
+            or self.restricted
             or self.transaction is not None
             or self.asking
             or self.is_primary_link
@@ -383,6 +388,8 @@ class Session:
             reply = command.handler(ctx, *arguments[skip:])
         except CommandError as error:
             reply = self.failed(command, error, arguments[0])
+        if self.wait is not None:
+            self.wait.arguments = arguments
         if server.monitors and "skip_monitor" not in command.flags:  # so that EXEC stands last
             server.feed_monitors(self, command, arguments)
         if WRITE in command.flags and ctx.dirty != before and not command.own_effects:
@@ -430,6 +437,12 @@ class Session:
         self.out.append(b"-ERR internal error, see the server's log\r\n")
         self.close_after_replies()
         self.server.wake(self)
+
+    def log_in(self, user: User | None) -> None:
+        """From now on the client is `user`; None is obeyed in everything."""
+        self.user = user
+        self.authenticated = True
+        self.refresh()
 
     def close_after_replies(self) -> None:
         self.closing = True

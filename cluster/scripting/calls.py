@@ -45,16 +45,17 @@ class Calls:
         self._server = server
         self._runner = runner
         self.client = Session(server, 0, address="lua")
-        self.client.authenticated = True
         self.run: Run | None = None
+        self._caller = self.client
 
     def begin(self, run: Run, caller: Session) -> None:
         """`run` starts, for `caller`."""
         client = self.client
         self.run = run
+        self._caller = caller
         client.db = caller.db
         client.resp = 2
-        client.user = caller.user
+        client.user, client.restricted = caller.user, caller.restricted
         client.asking = caller.asking
         client.reads_replica = caller.reads_replica
         client.is_primary_link = caller.is_primary_link
@@ -103,7 +104,7 @@ class Calls:
             command = self._resolve(arguments, strict=False)
         except CommandError:
             return None
-        return self._is_permitted(command, arguments)
+        return self._server.access.allows(self.client, command, arguments)
 
     def _resolve(self, arguments: list[bytes], *, strict: bool = True) -> Command:
         command = self._server.table.find(arguments[0])
@@ -118,10 +119,6 @@ class Calls:
             raise CommandError(ARITY)
         return command
 
-    def _is_permitted(self, _command: Command, _arguments: list[bytes]) -> bool:
-        """Whether the rights of the user who runs the script allow the command: all do, as long as there is no ACL."""
-        return True
-
     def _admit(self, run: Run, command: Command, arguments: list[bytes]) -> None:
         """Raise what keeps `command` from running."""
         server = self._server
@@ -130,6 +127,8 @@ class Calls:
             raise CommandError(NOT_ALLOWED)
         if server.serves_stale_only and STALE not in flags and not self.client.is_primary_link:
             raise CommandError(STALE_REPLICA)
+        if self.client.restricted:
+            server.access.check_in_script(self._caller, command, arguments)
         writes = WRITE in flags
         if MAY_REPLICATE in flags and server.pause.active:
             raise CommandError(PAUSED)

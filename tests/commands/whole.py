@@ -14,10 +14,10 @@ from bus.core import BusCore
 from bus.nodes_conf import parse_state
 from bus.transport import LinkFacts
 from cluster.bus_bridge import BusBridge, bus_config
-from cluster.config.files import rewrite_configuration
 from cluster.errors import CommandError
 from cluster.network.session import Session
 from cluster.persistence.snapshot import Persistence
+from cluster.reconfigure import follow_rights, provide_files
 from cluster.replication.role import Replication
 from cluster.server import Server
 from tests.commands.in_process import START_MS, InProcessNode
@@ -103,7 +103,8 @@ class WholeNode(InProcessNode):
         shell.stall = self._stall
         shell.purge_memory = self._purge
         shell.request_shutdown = self.shutdowns.append
-        shell.rewrite_configuration = lambda: rewrite_configuration(server.config)
+        provide_files(server)
+        follow_rights(server)
         shell.clock_us = lambda: self.now_ms * 1000
         self.bus = CoreBridge(server, seed, nodes_conf) if server.cluster_enabled else None
 

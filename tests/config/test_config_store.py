@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -10,8 +9,6 @@ import pytest
 from cluster.config.attributes import Attributes
 from cluster.config.directives import DIRECTIVES
 from cluster.config.errors import ConfigError
-from cluster.config.files import rewrite_configuration
-from cluster.config.redis_conf import parse_text
 from cluster.config.store import ConfigSetError, Configuration, Setting
 from cluster.config.values import BadValue
 
@@ -133,12 +130,7 @@ def test_protected_directives_open_to_those_who_may() -> None:
         ([("cluster-enabled", "yes"), ("port", "60000")], "Redis port number too high"),
         ([("port", "0")], "configured to not listen anywhere"),
         ([("tls-port", "6380")], "TLS is not supported"),
-        ([("aclfile", "x")], "access control lists are not supported yet: the users of aclfile would protect nothing"),
-        ([("user", "bob on"), ("user", "default on")], "access control lists are not supported yet"),
-        ([("user", "default off"), ("user", "default on")], "access control lists are not supported yet"),
-        ([("user", "default on +@read"), ("port", "1")], r"x.conf:1: 'user default on \+@read': access control"),
-        ([("requirepass", "x"), ("user", "default on nopass ~* +@all")], "access control lists are not supported yet"),
-        ([("user", "default on >x ~* +@all")], "access control lists are not supported yet"),
+        ([("user", "bob on"), ("aclfile", "x")], "'aclfile x': Configuring users here and an aclfile as well"),
         ([("loadmodule", "/x.so")], "Can't load module: modules are not supported"),
     ],
 )
@@ -146,29 +138,6 @@ def test_values_that_cannot_be_followed(settings: list[tuple[str, str]], cause: 
     config = Configuration(Setting(name, tuple(word.split()), "x.conf:1", f"{name} {word}") for name, word in settings)
     with pytest.raises(ConfigError, match=cause):
         config.check()
-
-
-@pytest.mark.parametrize(
-    ("password", "line"),
-    [
-        ("", "default on nopass sanitize-payload ~* &* +@all"),
-        ("foo", "default on #2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae ~* &* +@all"),
-    ],
-)
-def test_the_user_that_redis_server_writes_into_every_file_may_stay(password: str, line: str) -> None:
-    config = Configuration([Setting("requirepass", (password,)), Setting("user", tuple(line.split()))])
-    config.check()
-
-
-def test_a_rewritten_file_can_be_started_from(tmp_path: Path) -> None:
-    file = tmp_path / "redis.conf"
-    file.write_text("requirepass a\nuser default on >a ~* &* +@all\n")
-    config = Configuration(parse_text(file.read_text(), str(file)), file_path=str(file))
-    config.set([("requirepass", "b")])
-    rewrite_configuration(config)
-    again = Configuration(parse_text(file.read_text(), str(file)))
-    again.check()
-    assert (again.requirepass, len(again.user)) == ("b", 1)
 
 
 def test_limits_given_in_a_file_keep_the_other_classes() -> None:

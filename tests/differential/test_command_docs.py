@@ -13,6 +13,7 @@ from tests.differential.server_pair import ServerPair
 Fields = dict[str, Any]
 
 NEWER_THAN_7_0 = {
+    "acl|cat",  # another name for the category
     "bitop",  # the operations have a list of their own
     "client|kill", "client|list", "config|get", "xinfo|stream",  # the same, grouped in a simpler way
     "command|getkeys", "command|getkeysandflags", "debug",  # arguments at all

@@ -16,6 +16,7 @@ Described = dict[str, dict[str, object]]
 NEWER_THAN_7_0 = {
     ("command|getkeys", "arity"), ("command|getkeysandflags", "arity"),  # a command without arguments will do
     ("config|resetstat", "tips"), ("config|rewrite", "tips"),  # a cluster's client sends them to every node
+    ("acl|deluser", "tips"), ("acl|save", "tips"), ("acl|setuser", "tips"),  # the same
     ("zrank", "arity"), ("zrevrank", "arity"),  # WITHSCORE
     ("wait", "categories"),  # it blocks, and is @blocking since
     # Scripts may call what waits: they are given what is there.

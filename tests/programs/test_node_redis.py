@@ -12,10 +12,11 @@ from tests.system.harness import Server
 pytestmark = pytest.mark.system
 
 PROGRAM = "node-redis.mjs"
-PLAIN = ("values", "pipelines", "transactions", "pools", "streams", "scans", "reconnecting", "subscriptions", "scripts",
-         "functions")
+PLAIN = (
+    "values", "pipelines", "transactions", "pools", "streams", "scans", "reconnecting", "subscriptions", "scripts",
+    "functions", "accessLists",
+)  # fmt: skip
 WAITING = {
-    "accessLists": "ACL",
     "clientSideCaching": "CLIENT TRACKING",
 }
 CLUSTER = ("clusterValues", "clusterReplicas", "clusterSubscriptions", "clusterShardSubscriptions")

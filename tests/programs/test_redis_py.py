@@ -13,7 +13,6 @@ import redis.asyncio
 import redis.asyncio.cluster
 from redis.cluster import RedisCluster
 
-from tests.programs.waits import waits_for
 from tests.system.clusters import Cluster
 from tests.system.harness import Server
 from tests.system.waiting import wait_until
@@ -155,7 +154,6 @@ def test_a_function(client: redis.Redis) -> None:
     assert client.fcall("rp_ten", 0) == 10
 
 
-@waits_for("ACL")
 def test_an_access_list(client: redis.Redis, alone: Server) -> None:
     assert client.acl_setuser("rp_reader", enabled=True, passwords=["+secret"], keys=["*"], commands=["+get"]) is True
     with redis.Redis(port=alone.port, username="rp_reader", password="secret") as reader:

@@ -25,9 +25,9 @@ def ours(harness: Harness, server_kind: ServerKind) -> Harness:
 
 
 def test_a_start_names_what_will_not_happen(ours: Harness) -> None:
-    server = ours.server({"latency-monitor-threshold": "5", "acllog-max-len": "5"})
+    server = ours.server({"latency-monitor-threshold": "5", "tracking-table-max-keys": "5"})
     assert warnings(server) == [
-        "acllog-max-len has no effect yet, for want of access control lists.",
+        "tracking-table-max-keys has no effect yet, for want of client tracking.",
         "latency-monitor-threshold has no effect yet, for want of LATENCY.",
     ]
 

@@ -64,8 +64,6 @@ def test_every_directive_is_documented() -> None:
 
 
 READ_WITHOUT_EFFECT = {
-    "aclfile": "refused",
-    "user": "refused",
     "sentinel": "the switch of the same name is refused",
     "tls-cluster": "refused",
     "tls-port": "refused",

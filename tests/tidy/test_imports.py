@@ -20,6 +20,7 @@ MAY_NOT_IMPORT: Mapping[str, tuple[str, ...]] = {
         "bus", "cluster.commands", "cluster.network", "cluster.node", "cluster.persistence", "cluster.replication",
         "cluster.slots",
     ),
+    "cluster.acl": ("bus", "cluster.access", "cluster.network", "cluster.node", "cluster.server"),
     "cluster.slots": ("bus.transport", "cluster.network", "cluster.node", "cluster.persistence", "cluster.replication"),
     "cluster.commands": ("bus.transport", "cluster.network", "cluster.node"),
     "cluster.config": (
@@ -32,7 +33,7 @@ MAY_NOT_IMPORT: Mapping[str, tuple[str, ...]] = {
 SHARED_RULES = {"cluster.config.checks": "bus.names"}
 """What may be announced is one rule, for the directives as for what comes over the wire."""
 
-PURE = ("bus", "cluster.keyspace", "cluster.commands", "cluster.slots", "cluster.protocol")
+PURE = ("bus", "cluster.acl", "cluster.keyspace", "cluster.commands", "cluster.slots", "cluster.protocol")
 SHELLS = {"bus.transport", "bus.links", "bus.listening", "bus.storage"}
 """The thin parts of pure packages that do touch the world."""
 
