@@ -82,6 +82,7 @@ class Stats:
         self.migrate_sockets = 0
         self.last_fork_usec = 0
         self.forks = 0
+        self.snapshots = 0
         self.expiry_ns = 0
         self.payload_checks = 0
         self.denied: dict[str, int] = {}

@@ -29,10 +29,7 @@ def bgsave(ctx: Context, *options: bytes) -> bytes:
     if options and (len(options) > 1 or options[0].lower() != b"schedule"):
         raise SyntaxFault
     if persistence.in_background:
-        if not options:
-            raise CommandError(_BUSY)
-        persistence.schedule_background_save()
-        return replies.simple("Background saving scheduled")
+        raise CommandError(_BUSY)
     if persistence.aof.rewrite.is_running or not ctx.allows_blocking:
         if not options and ctx.allows_blocking:
             raise CommandError(

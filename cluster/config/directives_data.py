@@ -34,7 +34,7 @@ SNAPSHOTS = Section(
         ),
         Directive(
             name="rdb-key-save-delay", kind=Integer(INT_MIN, INT_MAX), default="0", hidden=True,
-            effect=ACCEPTED, about="snapshots do not rest between keys",
+            about="microseconds for which the writer of a snapshot rests before each key; negative: one before so many",
         ),
         Directive(
             name="key-load-delay", kind=Integer(INT_MIN, INT_MAX), default="0", hidden=True,
@@ -175,6 +175,6 @@ REPLICATION = Section(
         Directive(name="replica-lazy-flush", alias="slave-lazy-flush", kind=YesNo(), default="no",
                   about="INFO counts what a full sync replaces as freed in the background"),
         Directive(name="rdb-del-sync-files", kind=YesNo(), default="no",
-                  effect=ACCEPTED, about="snapshots made for a full sync are always deleted"),
+                  about="files of full syncs are deleted where neither save points nor an append-only file are set"),
     ],
 )  # fmt: skip

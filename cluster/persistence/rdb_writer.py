@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import lzf
 
@@ -41,6 +41,13 @@ _MOMENT = struct.Struct("<q")
 _UNKNOWN = PART_MAX
 """How many entries a group has read, where that cannot be told."""
 Usage = Callable[[Database, bytes], bytes]
+
+
+class Watcher(NamedTuple):
+    """Who is told how many keys have been written, before the first and then `every` so many."""
+
+    every: int
+    tell: Callable[[int], None]
 
 
 def length(count: int) -> bytes:
@@ -287,13 +294,14 @@ def write_rdb(
     aux: Mapping[str, str],
     functions: Iterable[bytes] = (),
     usage: Usage | None = None,
+    watcher: Watcher | None = None,
 ) -> Iterator[bytes]:
     """A whole RDB in chunks of about CHUNK_BYTES, the checksum last. The databases must not change meanwhile.
 
     functions: the code of each library. usage: the `idle_part` or the `frequency_part` of a key.
     """
     checksum = 0
-    for chunk in _chunks(_parts(databases, config, aux, functions, usage)):
+    for chunk in _chunks(_parts(databases, config, aux, functions, usage, watcher)):
         if config.rdbchecksum:
             checksum = rdb.CRC.calc(chunk, checksum)
         yield chunk
@@ -320,7 +328,9 @@ def _parts(
     aux: Mapping[str, str],
     functions: Iterable[bytes],
     usage: Usage | None,
+    watcher: Watcher | None,
 ) -> Iterator[bytes]:
+    written = 0
     with_deadlines = any(len(db.fields) for db in databases)
     yield rdb.MAGIC + b"%04d" % (rdb.VERSION_OF_DEADLINES if with_deadlines else rdb.VERSION)
     for name, text in aux.items():
@@ -334,6 +344,9 @@ def _parts(
         yield _typed(rdb.SELECT_DB, length(db.index))
         yield _typed(rdb.RESIZE_DB, length(keys), length(db.volatile_count()))
         for key, value, deadline in db.items():
+            if watcher is not None and not written % watcher.every:
+                watcher.tell(written)
+            written += 1
             dumped = dump_value(value, config)
             entry = dumped[:1] + string(key, compress=config.rdbcompression) + dumped[1:]
             if usage is not None:

@@ -9,6 +9,7 @@ it, so the child is ended before there is one: its file must not take the place 
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +19,10 @@ from cluster.persistence.aof import AppendOnly
 from cluster.persistence.aof_directory import AofError
 from cluster.persistence.child import SnapshotChild
 from cluster.persistence.loading import Loader, Slices
+from cluster.persistence.progress import Progress
 from cluster.persistence.rdb_reader import RdbError
-from cluster.persistence.rdb_writer import Usage, frequency_part, idle_part, write_rdb
-from cluster.safe_file import write_safely
+from cluster.persistence.rdb_writer import Usage, Watcher, frequency_part, idle_part, write_rdb
+from cluster.safe_file import sync_directory, write_safely
 from cluster.version import REDIS_VERSION
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ MISCONF = (
     "snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
     "error."
 )
+KEYS_PER_LOOK = 64
+"""Between two looks of a child at its progress."""
 RETRY_SECONDS = 5
 """After a failed background save, before the save points are looked at again."""
 
@@ -50,7 +54,12 @@ class Persistence:
         self._last_ok = True
         self._last_seconds = -1
         self._scheduled = False
-        self._saves = 0
+        self.progress = Progress()
+        """Of the latest child, whatever its snapshot is for."""
+        self._child_progress = self.progress
+        self.last_own_bytes = 0
+        self.turns = 0
+        """Counts what makes a snapshot that was begun before one of the past: a newer one, or other data."""
         self.loader = Loader(server)
         self.aof = AppendOnly(server)
 
@@ -152,8 +161,35 @@ class Persistence:
 
     # -- saving ----------------------------------------------------------------------------------------------
 
+    def follow_child(self) -> Progress:
+        """From now on INFO tells of the child that is about to be forked."""
+        self.progress = Progress()
+        return self.progress
+
+    def child_is_gone(self, progress: Progress) -> None:
+        self.last_own_bytes = progress.peak_bytes
+        progress.clear()
+
+    def chunks_of_child(self, progress: Progress, *, is_aof_base: bool = False) -> Iterator[bytes]:
+        """All data, as `chunks`; in a child, whose progress its parent sees."""
+        databases, delay_us = self._server.databases, self._server.config.rdb_key_save_delay
+
+        def rest(keys: int) -> None:
+            progress.look(keys)
+            time.sleep(max(1, delay_us) / 1e6)
+
+        progress.begin(sum(map(len, databases)))
+        watcher = Watcher(max(1, -delay_us), rest) if delay_us else Watcher(KEYS_PER_LOOK, progress.look)
+        yield from self.chunks(databases, is_aof_base=is_aof_base, watcher=watcher)
+        progress.measure()
+
     def chunks(
-        self, databases: list[Database], *, is_aof_base: bool = False, with_functions: bool = True
+        self,
+        databases: list[Database],
+        *,
+        is_aof_base: bool = False,
+        with_functions: bool = True,
+        watcher: Watcher | None = None,
     ) -> Iterator[bytes]:
         """The RDB of `databases`, and of the functions, as it stands now."""
         server = self._server
@@ -166,7 +202,7 @@ class Persistence:
             "aof-base": str(int(is_aof_base)),
         }
         functions = server.functions.codes if with_functions else []
-        return write_rdb(databases, server.config, aux, functions, self._usage())
+        return write_rdb(databases, server.config, aux, functions, self._usage(), watcher)
 
     def _usage(self) -> Usage | None:
         """What the file is to say of the use of a key."""
@@ -186,6 +222,7 @@ class Persistence:
         """Write the file now, holding everything else up."""
         self.stop_background_save()
         server = self._server
+        server.stats.snapshots += 1
         started = time.monotonic()
         try:
             temporary = self.path.with_name(f"temp-{os.getpid()}.rdb")
@@ -196,7 +233,6 @@ class Persistence:
         self._set_outcome(ok=True)
         self.dirty = -len(server.journal.entries)  # the file has them, although they are counted later
         self.last_save = server.clock_ms() // 1000
-        self._saves += 1
         self._last_seconds = int(time.monotonic() - started)
         server.log("notice", "DB saved on disk")
         return True
@@ -204,27 +240,43 @@ class Persistence:
     def start_background_save(self) -> bool:
         """Fork a child that writes the file. False when it could not be started."""
         server = self._server
+        server.stats.snapshots += 1
         started = time.monotonic()
         self._last_try = server.clock_ms() // 1000
         self._dirty_at_fork = self.changes
+        progress = self.follow_child()
         try:
-            self._child = SnapshotChild(self.path, lambda: self.chunks(server.databases), server.log)
+            self._child = SnapshotChild(self.path, lambda: self.chunks_of_child(progress), server.log)
         except OSError as error:
             server.log("warning", f"Can't save in background: fork: {error.strerror}")
             self._set_outcome(ok=False)
             return False
         server.stats.last_fork_usec = int((time.monotonic() - started) * 1e6)
-        self._child_started = started
+        self._child_started, self._child_progress = started, progress
         server.log("notice", f"Background saving started by pid {self._child.pid}")
         return True
 
     def stop_background_save(self) -> None:
         """End the child, if there is one: what it would write is of the past."""
+        self.turns += 1
         child = self._child
         if child is None:
             return
         child.stop()
         self._child_ended(child, stopped=True)
+
+    @property
+    def keeps_sync_files(self) -> bool:
+        """Whether a snapshot that was made for a full synchronisation stays as ours."""
+        config = self._server.config
+        return bool(config.save) or self.aof.is_open or not config.rdb_del_sync_files
+
+    def adopt(self, path: Path) -> None:
+        """`path`, which is on disk, holds all data as they are or soon will be: it is our snapshot from now on. Raises
+        OSError."""
+        self.stop_background_save()
+        path.replace(self.path)
+        sync_directory(self.path.parent)
 
     def emptied(self) -> None:
         """Every key was deleted: a file that somebody counts on must not bring them back."""
@@ -261,18 +313,19 @@ class Persistence:
     def _child_ended(self, child: SnapshotChild, *, stopped: bool = False) -> None:
         server = self._server
         self._child = None
+        self.child_is_gone(self._child_progress)
         self._last_seconds = int(time.monotonic() - self._child_started)
         if child.exit_code == 0:
             self._set_outcome(ok=True)
+            self.turns += 1
             self.dirty -= self._dirty_at_fork
             self.last_save = server.clock_ms() // 1000
-            self._saves += 1
             server.log("notice", "Background saving terminated with success")
             return
-        if not stopped:
+        if not stopped and child.exit_code != -signal.SIGUSR1:  # by which somebody ends it on purpose
             self._set_outcome(ok=False)
-        signal = -(child.exit_code or 0)
-        server.log("warning", f"Background saving terminated by signal {signal}" if signal > 0 else
+        number = -(child.exit_code or 0)
+        server.log("warning", f"Background saving terminated by signal {number}" if number > 0 else
                               "Background saving error")
 
     def _set_outcome(self, *, ok: bool) -> None:
@@ -282,17 +335,21 @@ class Persistence:
     def info(self) -> Iterator[tuple[str, object]]:
         """The fields of INFO persistence."""
         running = int(time.monotonic() - self._child_started) if self.in_background else -1
-        yield "current_fork_perc", "0.00"
-        yield "current_save_keys_processed", 0
-        yield "current_save_keys_total", 0
+        progress = self.progress
+        yield "current_cow_peak", progress.peak_bytes
+        yield "current_cow_size", progress.own_bytes
+        yield "current_cow_size_age", progress.age_seconds
+        yield "current_fork_perc", f"{progress.percentage:.2f}"
+        yield "current_save_keys_processed", progress.keys_done
+        yield "current_save_keys_total", progress.keys_total
         yield "rdb_changes_since_last_save", self.changes
         yield "rdb_bgsave_in_progress", int(self.in_background)
         yield "rdb_last_save_time", self.last_save
         yield "rdb_last_bgsave_status", "ok" if self._last_ok else "err"
         yield "rdb_last_bgsave_time_sec", self._last_seconds
         yield "rdb_current_bgsave_time_sec", running
-        yield "rdb_saves", self._saves
-        yield "rdb_last_cow_size", 0
+        yield "rdb_saves", self._server.stats.snapshots
+        yield "rdb_last_cow_size", self.last_own_bytes
         yield "rdb_last_load_keys_expired", self.loader.expired
         yield "rdb_last_load_keys_loaded", self.loader.keys
         yield from self.aof.info()

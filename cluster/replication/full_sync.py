@@ -68,6 +68,9 @@ class FullSync:
         self._path = Path(server.config.dir) / f"temp-sync-{os.getpid()}-{replicas[0].session.id}.rdb"
         self._child: SnapshotChild | None = None
         self._pipe = -1
+        self._progress = server.persistence.follow_child()
+        self._turn = server.persistence.turns
+        self._file = -1
         self._mark = b"%040x" % server.rng.getrandbits(160)
 
     @property
@@ -85,7 +88,7 @@ class FullSync:
                 with suppress(OSError):  # A larger one only makes it faster.
                     fcntl.fcntl(written, fcntl.F_SETPIPE_SZ, AHEAD_BYTES)
             self._child = SnapshotChild(
-                self._path, lambda: server.persistence.chunks(server.databases), server.log, pipe=written
+                self._path, lambda: server.persistence.chunks_of_child(self._progress), server.log, pipe=written
             )
         except OSError as error:
             self._close_pipe()
@@ -117,6 +120,8 @@ class FullSync:
                 await self._relay()
             await self._wait_for(child)
             self.is_sending = True
+            if not self.piped and child.exit_code == 0:
+                self._open_file()
             if child.exit_code != 0 and self._live():
                 self._give_up("its writer failed")
             async with trio.open_nursery() as nursery:
@@ -124,9 +129,23 @@ class FullSync:
                     nursery.start_soon(self._bring_online, replica)
         finally:
             child.stop()
+            self._server.persistence.child_is_gone(self._progress)
             self._child = None
             self._close_pipe()
             self._path.unlink(missing_ok=True)
+            if self._file >= 0:
+                os.close(self._file)
+
+    def _open_file(self) -> None:
+        """What is to be sent; it stays as our own snapshot where none came after it, as redis-server's does."""
+        server = self._server
+        self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        saved = server.persistence
+        if saved.keeps_sync_files and saved.turns == self._turn and not saved.in_background:
+            try:
+                saved.adopt(self._path)
+            except OSError as error:
+                server.log("warning", f"The snapshot of a full sync could not be kept: {error.strerror}")
 
     def _close_pipe(self) -> None:
         if self._pipe >= 0:
@@ -197,12 +216,12 @@ class FullSync:
                 self._server.kill(replica.session)
 
     async def _send_file(self, replica: Replica) -> None:
-        session = replica.session
-        with self._path.open("rb") as file:
-            session.send(b"$%d\r\n" % os.fstat(file.fileno()).st_size)
-            while not session.closing and (piece := file.read(PIECE_BYTES)):
-                session.send(piece)
-                await self._let_go_out([replica])
+        session, sent = replica.session, 0
+        session.send(b"$%d\r\n" % os.fstat(self._file).st_size)
+        while not session.closing and (piece := os.pread(self._file, PIECE_BYTES, sent)):
+            sent += len(piece)
+            session.send(piece)
+            await self._let_go_out([replica])
 
     async def _let_go_out(self, replicas: list[Replica]) -> None:
         """Until their connections have taken nearly everything; who takes nothing for repl-timeout is given up."""

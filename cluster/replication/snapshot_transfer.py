@@ -50,7 +50,10 @@ class _Pieces(io.RawIOBase):
 
 
 async def receive_snapshot(server: Server, link: ReplicaLink, wire: PrimaryWire) -> Snapshot:
-    """Take the RDB, and load it beside the data that are there. Raises LinkError, RdbError, OSError."""
+    """Take the RDB, and load it beside the data that are there. Raises LinkError, RdbError, OSError.
+
+    A file that could be loaded is kept as our own snapshot: after a restart we go on from there, as redis-server does.
+    """
     if _in_memory(server):
         pieces = _Pieces()
         async for piece in snapshot_pieces(link, wire):
@@ -62,7 +65,11 @@ async def receive_snapshot(server: Server, link: ReplicaLink, wire: PrimaryWire)
             async for piece in snapshot_pieces(link, wire):
                 file.write(piece)
         with path.open("rb") as file:
-            return await _load(server, link, wire, file)
+            snapshot = await _load(server, link, wire, file)
+            if server.persistence.keeps_sync_files:
+                await trio.to_thread.run_sync(os.fsync, file.fileno())
+                server.persistence.adopt(path)
+        return snapshot
     finally:
         path.unlink(missing_ok=True)
 

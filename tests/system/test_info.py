@@ -14,7 +14,6 @@ pytestmark = pytest.mark.system
 
 _C_ONLY = "it is about C: how redis-server was compiled"
 _ALLOCATOR = "Python's allocator tells nothing of this kind, and the figures of malloc know only a part of the memory"
-_CHILD = "nobody measures the memory of a child that writes a snapshot"
 LEFT_OUT = {
     "gcc_version": _C_ONLY,
     "atomicvar_api": _C_ONLY,
@@ -28,9 +27,6 @@ LEFT_OUT = {
     "rss_overhead_bytes": _ALLOCATOR,
     "rss_overhead_ratio": _ALLOCATOR,
     "latency_percentiles_usec_ping": "there is no LATENCY yet",
-    "current_cow_peak": _CHILD,
-    "current_cow_size": _CHILD,
-    "current_cow_size_age": _CHILD,
 }
 """Fields of redis-server 7.0 that this node does not show, and why."""
 
