@@ -17,6 +17,7 @@ import trio
 
 from cluster.keyspace.memory import value_bytes
 from cluster.persistence.child import SnapshotChild
+from cluster.replication.sending import AHEAD_BYTES, PIECE_BYTES, POLL_SECONDS, let_go_out, send_held
 
 if TYPE_CHECKING:
     from cluster.replication.replicas import Replica
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 SMALL_KEYS = 5_000
 SMALL_BYTES = 4 << 20
 """Up to so many keys, of so many bytes altogether, are serialised without a child: some tens of milliseconds."""
-PIECE_BYTES = 256 * 1024
-AHEAD_BYTES = 1 << 20
-"""How much may wait in a connection before the next piece is read."""
-POLL_SECONDS = 0.005
 SIGN_OF_LIFE_MS = 1_000
 """How often a replica that waits for its snapshot gets an empty line, lest it give us up."""
 
@@ -181,7 +178,7 @@ class FullSync:
                 return
             for replica in self._live():
                 replica.session.send(data)
-            await self._let_go_out(self._live())
+            await let_go_out(self._server, self._live())
 
     async def _bring_online(self, replica: Replica) -> None:
         server = self._server
@@ -190,9 +187,7 @@ class FullSync:
                 await self._finish_pipe(replica)
             else:
                 await self._send_file(replica)
-            while replica.held is not None and len(replica.held) > AHEAD_BYTES and not replica.session.closing:
-                replica.session.send(replica.held.take(PIECE_BYTES))
-                await self._let_go_out([replica])
+            await send_held(server, replica)
             if replica.session.closing:
                 return
             replica.go_online(server.clock_ms())
@@ -207,7 +202,7 @@ class FullSync:
         """Send the mark, and wait for the first acknowledgement: the mark must be the last that the replica has read,
         or it does not see it."""
         replica.session.send(self._mark)
-        await self._let_go_out([replica])
+        await let_go_out(self._server, [replica])
         timeout_ms = self._server.config.repl_timeout * 1000
         while not (replica.has_snapshot or replica.rdb_only or replica.session.closing):
             await trio.sleep(POLL_SECONDS)
@@ -221,21 +216,4 @@ class FullSync:
         while not session.closing and (piece := os.pread(self._file, PIECE_BYTES, sent)):
             sent += len(piece)
             session.send(piece)
-            await self._let_go_out([replica])
-
-    async def _let_go_out(self, replicas: list[Replica]) -> None:
-        """Until their connections have taken nearly everything; who takes nothing for repl-timeout is given up."""
-        server = self._server
-        server.shell.end_batch()
-        await trio.lowlevel.checkpoint()
-        for replica in replicas:
-            session = replica.session
-            left, since_ms = session.out_bytes, server.clock_ms()
-            while session.out_bytes > AHEAD_BYTES and not session.closing:
-                await trio.sleep(POLL_SECONDS)
-                now = server.clock_ms()
-                if session.out_bytes != left:
-                    left, since_ms = session.out_bytes, now
-                elif now - since_ms > server.config.repl_timeout * 1000:
-                    server.log("warning", f"Disconnecting timedout replica (full sync): {replica.name}")
-                    server.kill(session)
+            await let_go_out(self._server, [replica])

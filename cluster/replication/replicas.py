@@ -10,11 +10,15 @@ from cluster.replication.held_stream import HeldStream
 if TYPE_CHECKING:
     from cluster.network.session import Session
 
+LEAST_UNREAD_BYTES = 256 * 1024
+"""So much may wait in a connection in any case."""
+UNLIMITED = 1 << 62
 KNOWN_CAPABILITIES = frozenset({"eof", "psync2"})
 
 
 class Replica:
-    """First it waits for a snapshot to begin; then the stream is `held` until it has it; then it is `online`."""
+    """First it waits for a snapshot to begin; then the stream is `held` until it has it; then it is `online`. When it
+    lags, the stream is held again."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -64,20 +68,38 @@ class Replica:
         """Pieces of the stream that are held in memory, and their bytes."""
         return (0, 0) if self.held is None else (self.held.pieces, self.held.memory_bytes)
 
-    def take(self, data: bytes) -> None:
-        """Bytes of the stream."""
-        if self.online:
-            self.session.send(data)
-        elif self.held is not None and not self.rdb_only:
+    def take(self, data: bytes) -> bool:
+        """Bytes of the stream. Whether it lags too far to be sent them: from now on they are held, and somebody has to
+        send them when it can take them."""
+        if self.online and self.held is None:
+            if self.session.out_bytes + len(data) <= self.most_unread:
+                self.session.send(data)
+                return False
+            self.hold()
+            self._hold(data)
+            return True
+        self._hold(data)
+        return False
+
+    @property
+    def most_unread(self) -> int:
+        """Bytes that may wait in its connection: half of what would have it cut off."""
+        limit = self.session.server.config.client_output_buffer_limit["replica"]
+        least = min(filter(None, (limit.hard_bytes, limit.soft_bytes)), default=0)
+        return max(least // 2, LEAST_UNREAD_BYTES) if least else UNLIMITED
+
+    def _hold(self, data: bytes) -> None:
+        if self.held is not None and not self.rdb_only:
             try:
                 self.held.append(data)
             except OSError as error:
                 self.trouble = f"the stream could not be kept for it: {error.strerror}"
 
     def hold(self) -> None:
-        """Its snapshot begins here: the stream from now on is kept for it."""
+        """The stream from now on is kept for it: its snapshot begins here, or it lags."""
         config = self.session.server.config
-        self.held = HeldStream(Path(config.dir), config.client_output_buffer_limit["replica"].hard_bytes)
+        limit = config.client_output_buffer_limit["replica"].hard_bytes
+        self.held = HeldStream(Path(config.dir), limit // 2 if self.online else limit)
 
     def go_online(self, now_ms: int) -> None:
         """It has the snapshot; what is left of the stream that was kept for it, and all the rest, goes out at once."""
@@ -88,6 +110,12 @@ class Replica:
             return
         self.online = True
         self.acknowledged_ms = now_ms
+        self.held = held
+        self.release()
+
+    def release(self) -> None:
+        """Send what is held, and hold no more. Raises OSError."""
+        held, self.held = self.held, None
         if held is not None:
             while data := held.take(1 << 20):
                 self.session.send(data)

@@ -20,6 +20,7 @@ from cluster.replication.full_syncs import FullSyncs
 from cluster.replication.own_keys import OwnKeys
 from cluster.replication.replica_link import ReplicaLink
 from cluster.replication.replicas import Replica
+from cluster.replication.sending import catch_up
 from cluster.replication.waits import ReplicaWaits
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Replication:
         self.link: ReplicaLink | None = None
         self._full_syncs = FullSyncs(server, self)
         self._changed = trio.Event()
+        self._lagging: list[Replica] = []
         self._waits = ReplicaWaits(server, self)
         self.failover = Failover(server, self)
         self.own_keys = OwnKeys(server)
@@ -83,7 +85,9 @@ class Replication:
         if self.backlog is not None:
             self.backlog.append(data)
         for replica in self.replicas.values():
-            replica.take(data)
+            if replica.take(data):
+                self._lagging.append(replica)
+                self._changed.set()
         self._server.stats.replication_output_bytes += len(data) * len(self.replicas)
 
     def need_backlog(self) -> Backlog:
@@ -396,6 +400,9 @@ class Replication:
                 self._changed = trio.Event()
                 for sync in self._full_syncs.take_begun():
                     nursery.start_soon(sync.run)
+                for replica in self._lagging:
+                    nursery.start_soon(catch_up, self._server, replica)
+                self._lagging.clear()
                 if self.link is not None and self.link is not running:
                     nursery.start_soon(self.link.run)
                 running = self.link
@@ -429,7 +436,8 @@ class Replication:
                     "slow for so many writes, or client-output-buffer-limit replica too low"
                 )
             if replica.trouble:
-                server.log("warning", f"Disconnecting replica {replica.name} during its full sync: {replica.trouble}")
+                phase = "while it lags" if replica.online else "during its full sync"
+                server.log("warning", f"Disconnecting replica {replica.name} {phase}: {replica.trouble}")
                 server.stats.output_limit_disconnections += 1
                 server.kill(session)
                 continue
