@@ -57,9 +57,9 @@ class Reader(Fields):
             return self.string()
         loader = _LOADERS.get(kind)
         if loader is None:
-            named = rdb.UNSUPPORTED.get(kind)
-            cause = f"A value of type {named}, which this server does not have" if named else f"Unknown type {kind}"
-            raise self.fail(cause)
+            if kind in rdb.MODULE_TYPES:
+                raise self.fail(f"Module data I can't load: no matching module type '{rdb.module_name(self.length())}'")
+            raise self.fail(f"Unknown type {kind}")
         try:
             value = loader(self)
             if self._names is not None and isinstance(value, HashValue):
@@ -383,8 +383,10 @@ def _entries(
                 reader.length()
         elif code == rdb.FUNCTION_2:
             _function(reader, on_function)
+        elif code == rdb.MODULE_AUX:
+            raise reader.fail(f"AUX module data I can't load: no matching module '{rdb.module_name(reader.length())}'")
         else:
-            raise reader.fail("Data of a module, or of functions before Redis 7.0")
+            raise reader.fail("Functions of a release candidate of Redis 7.0")
 
 
 def _function(reader: Reader, on_function: Callable[[bytes], None] | None) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cluster.bringup.client import Argument, ReplyError, RespClient
+from tests.persistence.old_payloads import PAYLOADS, old_file, payload
 from tests.system.harness import Harness, Server, ServerKind
 
 pytestmark = pytest.mark.system
@@ -150,6 +151,32 @@ def test_a_payload_comes_back_from_the_other_as_it_went(ours: Server, theirs: Se
         assert seen(theirs, "back")[:2] == seen(theirs, key)[:2], key
         assert theirs.text("OBJECT", "ENCODING", "back") == theirs.text("OBJECT", "ENCODING", key), key
         assert encoding(ours, key) == encoding(theirs, key), key
+
+
+@pytest.mark.parametrize("kind", ["ours", "redis"])
+def test_the_samples_of_old_encodings_are_what_redis_server_takes_them_for(
+    ours: Server, theirs: Server, harness: Harness, kind: ServerKind
+) -> None:
+    server = ours if kind == "ours" else theirs
+    with RespClient(server.host, server.port, encoding=None) as client:
+        for old in PAYLOADS:
+            assert client.call("RESTORE", "key", 0, payload(old), "REPLACE") == b"OK", old.name
+            found = client.call(*old.command)
+            assert isinstance(found, list)
+            in_order = old.command[0] in ("LRANGE", "ZRANGE")
+            seen_and_meant = (found, old.content) if in_order else (sorted(found), sorted(old.content))
+            assert seen_and_meant[0] == seen_and_meant[1], old.name
+    starting = harness.server(ALONE, kind=kind, start=False)
+    starting.directory.mkdir(parents=True)
+    (starting.directory / "dump.rdb").write_bytes(old_file(3))
+    starting.start()
+    assert starting.call("DBSIZE") == 2
+    with starting.client() as client:
+        client.call("SELECT", 3)
+        assert client.call("DBSIZE") == 2 + len(PAYLOADS)
+        assert client.call("STRLEN", "packed") == 100
+        client.call("SELECT", 0)
+        assert client.call("PEXPIRETIME", "s") == 2_000_000_000_000
 
 
 @pytest.mark.parametrize("arguments", [

@@ -1,4 +1,4 @@
-"""A replica that takes the stream more slowly than clients write: it is helped, not cut off and sent everything again."""
+"""A replica that takes the stream more slowly than clients write: it is helped, and not cut off."""
 
 from __future__ import annotations
 
