@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from bus import doubt, election, failure, gossip, health, interest, migration, operators, ownership
+from bus import doubt, election, failure, gossip, health, interest, migration, operators, ownership, returning
 from bus.events import (
     BusConfig,
     ConfigChanged,
@@ -19,6 +19,7 @@ from bus.events import (
     LinkDown,
     LinkUp,
     Listen,
+    Loaded,
     Paused,
     Persist,
     Publish,
@@ -33,6 +34,8 @@ from bus.events import (
 )
 from bus.messages import (
     Announcement,
+    Data,
+    DataQuestion,
     Fail,
     Heartbeat,
     Interest,
@@ -40,6 +43,7 @@ from bus.messages import (
     Members,
     Message,
     Messages,
+    TakeOver,
     Update,
     Vote,
     VoteRequest,
@@ -55,14 +59,17 @@ __all__ = ["TICK_MS", "BusConfig", "BusCore", "PersistentState"]
 
 
 class BusCore:
-    """`state` is what nodes.conf held (None: a new node with a new id). `now_ms` is a monotonic clock's."""
+    """`state` is what nodes.conf held (None: a new node with a new id). `now_ms` is a monotonic clock's. `loading`: the
+    data are not there before `Loaded`."""
 
     def __init__(
-        self, config: BusConfig, rng: random.Random, state: PersistentState | None, now_ms: int, wall_ms: int
+        self, config: BusConfig, rng: random.Random, state: PersistentState | None, now_ms: int, wall_ms: int,
+        *, loading: bool = False,
     ) -> None:
         me = _fresh(rng) if state is None else _peer(state, state.my_id)
         self._s = State(config, rng, me, now_ms)
         self._s.wall = wall_ms
+        self._s.loading = loading
         if state is not None:
             _restore(self._s, state)
         if state is None:
@@ -134,7 +141,11 @@ class BusCore:
                 s.me.offset = event.offset
                 s.primary_link_up = event.primary_link_up
                 s.data_age_ms = event.data_age_ms
+                if event.data is not None and not (s.loading or s.me.is_primary):
+                    returning.holds(s, event.data)
                 election.on_offset(s)
+            case Loaded():
+                returning.loaded(s, event.data)
             case Paused():
                 election.on_paused(s, event)
             case ConfigChanged():
@@ -164,6 +175,7 @@ class BusCore:
         migration.tick(s)
         ownership.tick(s)
         interest.tick(s)
+        returning.tick(s)
         health.update(s)
 
     def _link_down(self, event: LinkDown) -> None:
@@ -230,6 +242,12 @@ class BusCore:
                 election.on_vote(s, sender, message)
             case ManualFailoverStart():
                 election.on_manual_start(s, sender)
+            case DataQuestion():
+                returning.on_question(s, link_id)
+            case Data():
+                returning.on_data(s, sender, message)
+            case TakeOver():
+                returning.on_take_over(s, sender)
 
     def _heard(self, sender: Peer, message: Message) -> None:
         s = self._s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bus.messages import Item, Message
+from bus.messages import Data, Item, Message
 from bus.view import ClusterView, PersistentState
 
 LinkId = int
@@ -156,11 +156,20 @@ class ReplicationOffset:
     """How far this node's data is. On a replica also whether its link is up, and how old the data is (ms).
 
     `data_age_ms` None: the link to this primary was never up, so the data may be anybody's, and `offset` is 0.
+    `data` is what a replica holds in any case.
     """
 
     offset: int
     primary_link_up: bool = True
     data_age_ms: int | None = 0
+    data: Data | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What this node holds, now that it has loaded it at its start."""
+
+    data: Data
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +213,7 @@ OperatorEvent = (
 )
 Event = (
     Tick | FrameReceived | LinkUp | LinkDown | OperatorEvent | ConfigChanged | ReplicationOffset | Paused | Listen
-    | Publish | Settled | Shutdown
+    | Publish | Settled | Loaded | Shutdown
 )
 
 

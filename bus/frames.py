@@ -17,6 +17,8 @@ from bus.messages import (
     MEMBERS_LIMIT,
     SUSPECTS_LIMIT,
     Announcement,
+    Data,
+    DataQuestion,
     Fail,
     Heartbeat,
     Interest,
@@ -26,6 +28,7 @@ from bus.messages import (
     Members,
     Message,
     Messages,
+    TakeOver,
     Update,
     Vote,
     VoteRequest,
@@ -34,7 +37,7 @@ from bus.names import address_fault, host_name_fault
 from bus.slots import bits_of, ranges_of_bits
 from bus.view import SLOT_COUNT
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 LENGTH_BYTES = 4
 FRAME_LIMIT_BYTES = 1 << 20
 """The largest frame between nodes that have proven who they are."""
@@ -160,6 +163,10 @@ def _check_count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 1 << 63:
         raise FrameError("a number out of range")
     return value
+
+
+def _check_optional_count(value: Any) -> int | None:
+    return None if value is None else _check_count(value)
 
 
 def _check_port(value: Any) -> int:
@@ -296,6 +303,7 @@ def _exactly(values: list[Any], count: int) -> list[Any]:
 
 
 _COUNT: Codec = (_same, _check_count)
+_OPTIONAL_COUNT: Codec = (_same, _check_optional_count)
 _PORT: Codec = (_same, _check_port)
 _TEXT: Codec = (_same, _check_text)
 _ADDRESS: Codec = (_same, _check_address)
@@ -330,6 +338,11 @@ _SHAPES: tuple[tuple[type[Any], dict[str, Codec]], ...] = (
     (ManualFailoverStart, {}),
     (Interest, {"version": _COUNT, "base": _COUNT, "everything": _FLAG, "slots": _BITS}),
     (Messages, {"items": (_pack_items, _check_items)}),
+    (DataQuestion, {}),
+    (Data, {
+        "replid": _OPTIONAL_NODE, "offset": _COUNT, "age_ms": _OPTIONAL_COUNT, "has_keys": _FLAG, "is_loading": _FLAG,
+    }),
+    (TakeOver, {}),
 )
 _NUMBER = {kind: number for number, (kind, _) in enumerate(_SHAPES)}
 for _kind, _shape in _SHAPES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bus import doubt
+from bus import doubt, returning
 from bus.events import ClusterStateChanged
 from bus.slots import ALL_SLOTS
 from bus.state import State
@@ -16,9 +16,10 @@ def update(s: State) -> None:
     if s.doubt is not None and s.doubt.held_until:
         return  # the clients wait for what comes of it
     if s.returning:
-        if s.me.is_primary and (s.doubt is not None or _may_learn_more(s)):
+        if s.me.is_primary and (s.loading or s.doubt is not None or _may_learn_more(s) or returning.waits(s)):
             return
         s.returning = False
+        s.changed = True
     reason = _reason(s)
     if reason == "minority":
         s.minority_at = s.now

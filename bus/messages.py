@@ -127,6 +127,28 @@ class ManualFailoverStart:
 
 
 @dataclass(frozen=True, slots=True)
+class DataQuestion:
+    """A primary that comes back asks a replica of its what data that one holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What data the sender holds: `offset` of the history `replid` ('': of none that is known). `age_ms`: a replica
+    was in step with its primary that long ago, a primary's data were saved then; None: nobody knows."""
+
+    replid: str
+    offset: int
+    age_ms: int | None
+    has_keys: bool
+    is_loading: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """A primary that came back asks its replica, whose data are newer, to be the primary."""
+
+
+@dataclass(frozen=True, slots=True)
 class Interest:
     """The slots (bits) of the channels that the sender's clients listen to, or `everything`. `base` 0: that is all of
     it; otherwise it is to be added to what version `base` said."""
@@ -155,4 +177,5 @@ class Messages:
 
 Message = (
     Heartbeat | Announcement | Members | Fail | Update | VoteRequest | Vote | ManualFailoverStart | Interest | Messages
+    | DataQuestion | Data | TakeOver
 )

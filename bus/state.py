@@ -17,6 +17,8 @@ from bus.events import BusConfig, Effect, LinkId, Log, Send
 from bus.messages import (
     DIGEST_BYTES,
     Announcement,
+    Data,
+    DataQuestion,
     Fail,
     Heartbeat,
     Interest,
@@ -24,6 +26,7 @@ from bus.messages import (
     Members,
     Message,
     Messages,
+    TakeOver,
     Update,
     Vote,
     VoteRequest,
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 KIND_NAMES = {
     Announcement: "announce", Members: "members", Fail: "fail", Update: "update", VoteRequest: "auth-req",
     Vote: "auth-ack", ManualFailoverStart: "mfstart", Interest: "interest", Messages: "publish",
+    DataQuestion: "data-req", Data: "data", TakeOver: "takeover",
 }
 
 
@@ -244,6 +248,13 @@ class State:
         self.minority_at: int | None = None
         self.doubt: Doubt | None = None
         self.returning = False  # it had slots when it went down, and does not yet know whether it still has them
+        self.loading = False
+        self.ready_at = now_ms  # it has its data since then
+        self.data: Data | None = None  # what this node holds; None: nobody said
+        self.data_at = 0
+        self.replica_data: dict[str, Data] = {}  # what this node's replicas hold, while it is coming back
+        self.newer: set[str] = set()  # those of them that hold more than this node
+        self.data_asked_at = self.offered_at = 0
         self.stats_sent: dict[str, int] = {}
         self.stats_received: dict[str, int] = {}
         self.out: list[Effect] = []
@@ -451,7 +462,8 @@ class State:
             version=self.version, my_id=self.me.node_id, nodes=nodes, owners=self.owners_shown,
             migrating=dict(self.migrating), importing=dict(self.importing), state_ok=self.state_ok,
             down_reason=self.down_reason, current_epoch=self.current_epoch, size=self.size,
-            cluster_id=self.cluster_id, stats_sent=dict(self.stats_sent), stats_received=dict(self.stats_received),
+            cluster_id=self.cluster_id, settled=not self.returning,
+            stats_sent=dict(self.stats_sent), stats_received=dict(self.stats_received),
         )
 
     def persistent(self) -> PersistentState:

@@ -43,6 +43,8 @@ class NodeInfo:
 class ClusterView:
     """`owners[slot]` is a node id or None. `migrating` and `importing` are this node's open slots → the other node.
 
+    `settled`: it is known whether this node's data are its shard's newest.
+
     `down_reason` is '' while `state_ok`, else 'slots' (a slot nobody serves), 'minority' or 'starting'.
     """
 
@@ -57,6 +59,7 @@ class ClusterView:
     current_epoch: int = 0
     size: int = 0
     cluster_id: str = ""
+    settled: bool = True
     stats_sent: Mapping[str, int] = field(default_factory=dict)
     stats_received: Mapping[str, int] = field(default_factory=dict)
 

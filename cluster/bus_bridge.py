@@ -9,6 +9,7 @@ these slots'.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,13 +20,14 @@ import trio
 
 from bus import events
 from bus.core import BusConfig, BusCore
-from bus.messages import Item
+from bus.messages import Data, Item
 from bus.nodes_conf import NodesConfError, parse_state, render_state
 from bus.storage import StateFile, StorageError
 from bus.transport import BusTransport, LinkFacts, StateNotSaved
 from bus.view import ClusterView
 from cluster.errors import CommandError
 from cluster.keyspace.hashing import key_slot
+from cluster.replication.role import NO_ID
 
 if TYPE_CHECKING:
     from cluster.interest import Interest
@@ -51,7 +53,7 @@ _ABOUT_DATA = (
     events.FollowNode, events.BecomePrimary, events.PauseWrites, events.ResumeWrites, events.DropSlotKeys,
     events.FlushData,
 )  # fmt: skip
-"""What waits for a script that is half-way."""
+"""What waits for a script that is half-way, and for the data to be loaded."""
 
 
 def bus_config(server: Server) -> BusConfig:
@@ -90,6 +92,31 @@ def cluster_secret(server: Server) -> bytes:
     return lines[0].strip()
 
 
+def data_of_replica(server: Server) -> Data:
+    """What this node holds of its primary's, even if nobody knows that it still is."""
+    replication = server.replication
+    age = replication.data_age_ms(server.clock_ms())
+    return Data(_known(replication.replid), replication.offset, age, _has_keys(server))
+
+
+def data_at_start(server: Server) -> Data:
+    """What was loaded: of which history, and of when."""
+    replication = server.replication
+    replid, offset = replication.second_replid, replication.second_offset - 1
+    if server.is_replica:
+        return data_of_replica(server)
+    return Data(_known(replid), max(0, offset), server.persistence.loaded_age_ms, _has_keys(server))
+
+
+def _known(replid: str) -> str:
+    """An id as the bus has it; '' for none, and for what somebody wrote in place of one."""
+    return replid if replid != NO_ID and re.fullmatch("[0-9a-f]{40}", replid) else ""
+
+
+def _has_keys(server: Server) -> bool:
+    return any(any(db.spaces) for db in server.databases)
+
+
 class BusBridge:
     """`load` first, then `run`; `ask` is what the CLUSTER commands use."""
 
@@ -103,6 +130,8 @@ class BusBridge:
         self._unreported = 0
         self._following: str | None = None
         self._leaving = False
+        self._loading = False
+        self._held: list[events.Effect] = []  # until the data are there
         self._serial = 0  # of the last messages that were given to the bus
         self._published = trio.Event()
         server.bus = self
@@ -125,7 +154,7 @@ class BusBridge:
             raise StorageError(f"Unrecoverable error: corrupted cluster config file {path}: {error}") from None
         if state is None:
             server.log("notice", "No cluster configuration found.")
-        self._core = BusCore(config, self._rng, state, BusTransport.now_ms(), server.clock_ms())
+        self._core = BusCore(config, self._rng, state, BusTransport.now_ms(), server.clock_ms(), loading=True)
         server.log("notice", f"{'I am' if state is None else 'Node configuration loaded, I am'} {self._core.my_id}")
         self._transport = BusTransport(
             self._core,
@@ -138,6 +167,7 @@ class BusBridge:
             cluster_id=lambda: self._core.view.cluster_id,
         )
         self._transport.begin()
+        self._loading = True
 
     async def listen(self) -> None:
         """Take the bus port. Raises BusListenError."""
@@ -150,6 +180,14 @@ class BusBridge:
             nursery.start_soon(self._report_offsets)
             nursery.start_soon(self._let_settle)
             task_status.started()
+
+    def loaded(self) -> None:
+        """The data are there: what was to be done with them is done now, and the bus may let clients to them."""
+        self._loading = False
+        held, self._held = self._held, []
+        for effect in held:
+            self._carry_out(effect)
+        self._transport.submit(events.Loaded(data_at_start(self._server)))
 
     async def _report_offsets(self) -> None:
         while True:
@@ -174,7 +212,7 @@ class BusBridge:
             self._unreported += 1
             return
         self._reported, self._unreported = (offset, up, age), 0
-        self._transport.post(events.ReplicationOffset(offset, up, age))
+        self._transport.post(events.ReplicationOffset(offset, up, age, data_of_replica(self._server)))
 
     def share(self, interest: Interest) -> None:
         """Tell the other nodes what has changed of the subscriptions here, and what was published. Called before any
@@ -296,6 +334,9 @@ class BusBridge:
 
     def _carry_out(self, effect: events.Effect) -> None:
         server = self._server
+        if self._loading and isinstance(effect, _ABOUT_DATA):
+            self._held.append(effect)
+            return
         if isinstance(effect, _ABOUT_DATA) and server.pace.defer(lambda: self._do(effect)):
             return
         self._do(effect)

@@ -1,8 +1,8 @@
 """A node: the parts put together in one nursery. The only file that knows them all.
 
-Order of the start: the configuration, the lock on nodes.conf, the listening sockets, the data from disk (clients hear
-LOADING meanwhile), the bus, and only then 'Ready to accept connections'. Order of the stop: no new clients, the paused
-writes reach the replicas, the last save, the sockets.
+Order of the start: the configuration, the lock on nodes.conf, the listening sockets, the bus, the data from disk
+(clients hear LOADING meanwhile), and only then 'Ready to accept connections'. Order of the stop: no new clients, the
+paused writes reach the replicas, the last save, the sockets.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ from cluster.reconfigure import (
 from cluster.replication.role import Replication
 from cluster.server import Server
 from cluster.version import VERSION
+
+PASSES_BETWEEN_SLICES = 6
+"""Of trio, while data are loaded: to greet another node takes several, and there is time for a slice only now and
+then."""
 
 
 def _collect() -> None:
@@ -151,12 +155,14 @@ class Node:
                 nursery.start_soon(self._watch_signals)
                 self._let_clients_in(False)
                 nursery.start_soon(self.reactor.run)
+                if self.bridge is not None:
+                    await nursery.start(self.bridge.run)
                 status = await self._load()
                 if status is not None:
                     nursery.cancel_scope.cancel()
                     return status
                 if self.bridge is not None:
-                    await nursery.start(self.bridge.run)
+                    self.bridge.loaded()
                     self.bridge.take_loaded_keys()
                 self._let_clients_in(True)
                 nursery.start_soon(self.cron.run)
@@ -176,7 +182,7 @@ class Node:
         return status
 
     def _let_clients_in(self, allowed: bool) -> None:
-        """Until the bus runs, too, nobody may hear anything of the data, or of the slots they are in."""
+        """Until the data are there nobody may hear anything of them, or of the slots they are in."""
         self.server.loading = not allowed
         self.server.refresh_road()
 
@@ -184,7 +190,8 @@ class Node:
         """The data from disk, while clients are told to wait. The process's exit status if it has to end."""
         try:
             for _ in self.server.persistence.load_in_slices():
-                await trio.lowlevel.checkpoint()
+                for _ in range(PASSES_BETWEEN_SLICES):
+                    await trio.lowlevel.checkpoint()
                 if self._stop.is_set():
                     self.log("warning", "User requested shutdown...")
                     return 0
@@ -222,6 +229,9 @@ class Node:
         server.pause.start("shutdown", FOR_EVER_MS, writes_only=True)  # nothing is written behind the last snapshot
         if server.pace.abandon():
             how = how - {"save"} | {"nosave"}  # what it was about to write is not whole
+        view = server.router.view
+        if view is not None and not view.settled:
+            how = how - {"save"} | {"nosave"}  # a replica may hold newer data, and a new file would look newer still
         if "save" in how or ("nosave" not in how and self.config.save):
             self.log("notice", "Saving the final RDB snapshot before exiting.")
             if not server.persistence.save() and "force" not in how:

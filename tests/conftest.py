@@ -25,7 +25,7 @@ hypothesis.settings.register_profile("long", deadline=None, max_examples=2000, p
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run simulations and fuzzers longer")
+    parser.addoption("--long", action="store_true", help="run simulations, fuzzers and kills longer")
     parser.addoption(
         "--server", choices=("ours", "redis"), default="ours", help="what the system tests start: our node or redis"
     )

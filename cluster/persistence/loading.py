@@ -25,6 +25,8 @@ CHUNK_BYTES = 64 * 1024
 KEYS_PER_LOOK = 64
 LONGEST_SHOWN = 128
 """Of a name that no command has: there may be anything in a file."""
+LONGEST_SLICE_S = 0.05
+"""Unless a single key takes longer. The other nodes wait for answers, too."""
 Slices = Generator[None, None, None]
 
 
@@ -98,7 +100,7 @@ class Loader:
         self.keys = self.expired = 0
         now = server.clock_ms()
         gone: list[tuple[int, list[bytes]]] = []
-        seen = file.tell()
+        seen, rested = file.tell(), time.monotonic()
 
         def on_function(code: bytes) -> None:
             server.functions.load(code, replace=merge, limited=False)
@@ -118,9 +120,10 @@ class Loader:
             self.keys += 1
             if self.keys % keys_per_look == 0:
                 self._rest(keys_per_look)
-                if file.tell() - seen >= interval:
+                if file.tell() - seen >= interval or time.monotonic() - rested >= LONGEST_SLICE_S:
                     seen = file.tell()
                     yield
+                    rested = time.monotonic()
         self._file = None
         server.journal.entries += gone
 

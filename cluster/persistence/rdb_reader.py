@@ -29,6 +29,8 @@ from cluster.persistence.stream_encoding import decode_block
 
 FOOTER_BYTES = 10
 _ID_BYTES = 16
+_MOST = (1 << 63) - 1
+"""A counter that has a greater value was damaged: clients could not be told of it."""
 
 __all__ = ["Entry", "RdbError", "Reader", "load_payload", "load_rdb"]
 
@@ -204,7 +206,7 @@ def _load_stream(reader: Reader, version: int) -> StreamValue:
     if version >= 2:
         _id_of_lengths(reader)  # the first id, which the entries tell too
         value.max_deleted_id = _id_of_lengths(reader)
-        value.entries_added = reader.length()
+        value.entries_added = min(reader.length(), _MOST)
     for _ in range(reader.length()):
         name = reader.string()
         if name in value.groups:
@@ -222,7 +224,7 @@ def _load_group(reader: Reader, stream: StreamValue, version: int) -> ConsumerGr
         entry_id = int.from_bytes(reader.take(_ID_BYTES), "big")
         if entry_id in given:
             raise ValueError("an entry pending twice")
-        given[entry_id] = (_moment(reader), reader.length())
+        given[entry_id] = (_moment(reader), min(reader.length(), _MOST))
     for _ in range(reader.length()):
         name, seen_ms = reader.string(), _moment(reader)
         if name in group.consumers:
@@ -366,7 +368,7 @@ def _entries(
         elif code == rdb.EXPIRE_S:
             deadline = int.from_bytes(reader.take(4), "little", signed=True) * 1000
         elif code == rdb.IDLE:
-            idle = reader.length()
+            idle = min(reader.length(), _MOST)
         elif code == rdb.FREQ:
             frequency = reader.byte()
         elif code == rdb.SELECT_DB:

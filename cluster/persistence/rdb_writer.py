@@ -57,7 +57,7 @@ def length(count: int) -> bytes:
         return bytes((0x40 | count >> 8, count & 0xFF))
     if count < 1 << 32:
         return struct.pack(">BI", rdb.LENGTH_32, count)
-    return struct.pack(">BQ", rdb.LENGTH_64, count)
+    return struct.pack(">BQ", rdb.LENGTH_64, count & rdb.MOST_64)  # no count may keep a snapshot from being made
 
 
 def string(value: bytes, *, compress: bool = True) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,8 @@ class Persistence:
         self.last_own_bytes = 0
         self.turns = 0
         """Counts what makes a snapshot that was begun before one of the past: a newer one, or other data."""
+        self.loaded_age_ms: int | None = None
+        """Of when the data are that were loaded at the start; None: there were none, or nobody knows."""
         self.loader = Loader(server)
         self.aof = AppendOnly(server)
 
@@ -100,6 +102,8 @@ class Persistence:
             aof.directory.read()
             if aof.directory.manifest.to_load:
                 yield from aof.load(self.loader)
+                # With keys it is what clients were promised; one without keys may have been begun a moment ago.
+                self.loaded_age_ms = 0 if any(any(db.spaces) for db in server.databases) else None
             else:  # it was turned on in the configuration only: what there is of data is in the snapshot
                 yield from self._load_rdb()
             aof.open_at_start()
@@ -113,21 +117,27 @@ class Persistence:
         started = time.monotonic()
         self.loader.begin(self.path.stat().st_size)
         try:
-            yield from self._load_file(self.path, keep_deadlines=self._server.is_replica)
+            aux = yield from self._load_file(self.path, keep_deadlines=self._server.is_replica)
         finally:
             self.loader.end()
+        if aux.get("ctime", "").isdecimal():
+            self.loaded_age_ms = max(0, self._server.clock_ms() - int(aux["ctime"]) * 1000)
         log, loader = self._server.log, self.loader
         log("notice", f"Done loading RDB, keys loaded: {loader.keys}, keys expired: {loader.expired}.")
         log("notice", f"DB loaded from disk: {time.monotonic() - started:.3f} seconds")
 
-    def _load_file(self, path: Path, *, keep_deadlines: bool, merge: bool = True) -> Slices:
-        """Add what `path` holds. `keep_deadlines`: take expired keys too (a replica waits for its primary's word)."""
+    def _load_file(
+        self, path: Path, *, keep_deadlines: bool, merge: bool = True
+    ) -> Generator[None, None, dict[str, str]]:
+        """Add what `path` holds; its AUX fields. `keep_deadlines`: take expired keys too (a replica waits for its
+        primary's word)."""
         server = self._server
         aux: dict[str, str] = {}
         yield from self.loader.rdb(path, aux, keep_deadlines=keep_deadlines, merge=merge)
         server.memory.count_anew()
         server.replication.restore(aux)
         server.flush_journal()  # what had expired is deleted, for replicas that continue our stream
+        return aux
 
     def reload(self, *, save: bool, flush: bool, merge: bool) -> bool:
         """DEBUG RELOAD: to disk and back."""

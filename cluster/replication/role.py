@@ -151,6 +151,9 @@ class Replication:
             raise CommandError("NOMASTERLINK Can't SYNC while failing over")
         if self.link is not None and not self.link.up:
             raise CommandError("NOMASTERLINK Can't SYNC while not connected with my master")
+        view = server.router.view
+        if view is not None and not view.settled:
+            raise CommandError("NOMASTERLINK Can't SYNC before it is known whether my data are the newest")
         server.flush_journal()
         replica = self.replica_of(session)
         session.is_replica_link = True

@@ -53,6 +53,7 @@ class Driver:
     def __init__(
         self, me: str = "a", nodes: Mapping[str, NodeInfo] | None = None, *, linked: bool = True,
         in_step: bool = True, config: BusConfig | None = None, state: PersistentState | None = None,
+        loading: bool = False,
     ) -> None:
         self.nodes = dict(cluster() if nodes is None else nodes)
         self.config = config or BusConfig(node_timeout_ms=TIMEOUT_MS, port=PORT, bus_port=BUS_PORT)
@@ -61,7 +62,7 @@ class Driver:
             infos = {one.node_id: one for one in self.nodes.values()}
             state = PersistentState(node_id(me), infos, current_epoch=epoch, cluster_id=CLUSTER)
         self.now = START_MS
-        self.core = BusCore(self.config, random.Random(1), state, self.now, self.now)
+        self.core = BusCore(self.config, random.Random(1), state, self.now, self.now, loading=loading)
         self.effects: list[events.Effect] = []
         self.disk = state
         self._take(self.core.start())

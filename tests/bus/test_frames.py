@@ -22,6 +22,8 @@ from bus.frames import (
 )
 from bus.messages import (
     Announcement,
+    Data,
+    DataQuestion,
     Fail,
     Heartbeat,
     Interest,
@@ -31,6 +33,7 @@ from bus.messages import (
     Members,
     Message,
     Messages,
+    TakeOver,
     Update,
     Vote,
     VoteRequest,
@@ -65,6 +68,9 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(VoteRequest, COUNTS, COUNTS, SLOTS, st.booleans()),
     st.builds(Vote, COUNTS),
     st.just(ManualFailoverStart()),
+    st.just(DataQuestion()),
+    st.just(TakeOver()),
+    st.builds(Data, OPTIONAL_IDS, COUNTS, COUNTS | st.none(), st.booleans(), st.booleans()),
     st.builds(Interest, COUNTS, COUNTS, st.booleans(), st.one_of(SLOTS.map(bits_of), st.integers(0, ALL_SLOTS))),
     st.builds(Messages, st.lists(st.builds(Item, st.binary(max_size=40), st.binary(max_size=2000), st.booleans()),
                                  max_size=8).map(tuple)),

@@ -35,7 +35,7 @@ SNAPSHOTS = [(CORPUS / f"redis-{version}.rdb").read_bytes() for version in ("7.0
 COMMANDS = (CORPUS / "redis-8.2.incr.aof").read_bytes()
 MANIFEST = b"file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
 MORE_MEMORY_BYTES = 64 << 20
-PATIENCE_S = 5
+PATIENCE_S = 30
 HEADER_BYTES, CHECKSUM_BYTES = 9, 8
 
 HUGE = b"\x81" + (1 << 60).to_bytes(8, "big")

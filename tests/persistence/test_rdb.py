@@ -320,6 +320,17 @@ def test_a_claimed_length_costs_nothing(body: bytes, little_memory: None) -> Non
         load_payload(payload)
 
 
+def test_counters_that_nobody_can_have_reached_do_no_harm() -> None:
+    """A stream whose counter has run full could be dumped never again, and no snapshot be made."""
+    full = b"\x81" + b"\xff" * 8
+    body = bytes((rdb.STREAM_LISTPACKS_2,)) + bytes(8) + full + b"\x01\x01g" + bytes(3) + bytes(2)
+    value = load_payload(body + bytes(10))
+    assert isinstance(value, StreamValue)
+    value.append(1, (b"f", b"v"))
+    assert content(load_payload(dump_payload(value, USUAL))) != b""
+    assert value.entries_added <= 1 << 63
+
+
 def test_what_this_server_does_not_have_is_named() -> None:
     with pytest.raises(RdbError, match="module"):
         load_payload(bytes((rdb.MODULE_2,)) + bytes(30))
