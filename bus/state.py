@@ -247,14 +247,7 @@ class State:
         self.down_reason = "starting"
         self.minority_at: int | None = None
         self.doubt: Doubt | None = None
-        self.returning = False  # it had slots when it went down, and does not yet know whether it still has them
-        self.loading = False
-        self.ready_at = now_ms  # it has its data since then
-        self.data: Data | None = None  # what this node holds; None: nobody said
-        self.data_at = 0
-        self.replica_data: dict[str, Data] = {}  # what this node's replicas hold, while it is coming back
-        self.newer: set[str] = set()  # those of them that hold more than this node
-        self.data_asked_at = self.offered_at = 0
+        self._start_returning(now_ms)
         self.stats_sent: dict[str, int] = {}
         self.stats_received: dict[str, int] = {}
         self.out: list[Effect] = []
@@ -267,11 +260,20 @@ class State:
         self.members_digest = b""
         self.version = 0
         self.owners_shown: tuple[str | None, ...] | None = None
-        self.sampled_at = 0
-        self.reminded_at = 0
+        self.sampled_at = self.reminded_at = 0
         self.listening = Listening()
         self.recent: deque[Recent] = deque()  # published a moment ago
         self.recent_bytes = 0
+
+    def _start_returning(self, now_ms: int) -> None:
+        self.returning = False  # it had slots when it went down, and does not yet know whether it still has them
+        self.loading = False
+        self.ready_at = now_ms  # it has its data since then
+        self.data: Data | None = None  # what this node holds; None: nobody said
+        self.data_at = 0
+        self.replica_data: dict[str, Data] = {}  # what this node's replicas hold, while it is coming back
+        self.newer: set[str] = set()  # those of them that hold more than this node
+        self.data_asked_at = self.offered_at = 0
 
     # -- who -------------------------------------------------------------------------------------------------
 
