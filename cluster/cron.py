@@ -121,6 +121,7 @@ class Cron:
             server.replication.tick(now)
             server.persistence.tick(now)
             server.memory.work(_slice_is_over())
+            server.tracking.tick()
             self._close_idle(now)
             self._reactor.check_limits()
             if now - self._last_sample_ms >= SAMPLE_MS:

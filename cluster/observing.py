@@ -51,14 +51,15 @@ class Attacks:
     def __init__(self) -> None:
         self._noted_ms = 0
 
-    def is_worth_a_line(self, now_ms: int) -> bool:
+    def line(self, address: str, now_ms: int) -> str:
+        """The log's line; '' where there was one a moment ago. Tools look for its first words."""
         if now_ms - self._noted_ms < ATTACK_LOG_MS:
-            return False
+            return ""
         self._noted_ms = now_ms
-        return True
+        return _attack_line(address)
 
 
-def attack_line(address: str) -> str:
+def _attack_line(address: str) -> str:
     return (
         f"Possible SECURITY ATTACK detected. {address} sent POST or Host: for a command, as a browser does that "
         "somebody's page tricks into talking to this port (cross-protocol scripting). Connection closed."

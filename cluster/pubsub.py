@@ -205,10 +205,11 @@ class PubSub:
             data = forms[session.resp]
             if not data:
                 data = forms[session.resp] = (b">" if session.resp == 3 else b"*") + body
-            self._send_to(session, data)
+            self.send_to(session, data)
         return len(listeners)
 
-    def _send_to(self, session: Session, data: bytes) -> None:
+    def send_to(self, session: Session, data: bytes) -> None:
+        """A push for a client; for the one whose command is running, behind that one's reply."""
         if session is self.executing:
             self.postponed.append(data)
         else:
@@ -234,4 +235,4 @@ class PubSub:
                 continue
             for channel in list(channels):
                 for session in list(self.shard_channels.listeners[channel]):
-                    self._send_to(session, self.unsubscribe(session, self.shard_channels, [channel]))
+                    self.send_to(session, self.unsubscribe(session, self.shard_channels, [channel]))

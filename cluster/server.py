@@ -30,13 +30,14 @@ from cluster.keyspace.lazy_free import LazyFree
 from cluster.keyspace.scan import ScanCache
 from cluster.keyspace.values import Value
 from cluster.network.session import Session
-from cluster.observing import Attacks, SlowLog, attack_line, monitor_line
+from cluster.observing import Attacks, SlowLog, monitor_line
 from cluster.pause import Pause
 from cluster.pubsub import PubSub
 from cluster.scripting.parts import scripting_of
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
 from cluster.stats import Stats
+from cluster.tracking import Tracking
 from cluster.under_way import UnderWay
 from cluster.watching import Watching
 
@@ -109,6 +110,7 @@ class Server:
         self.watching = Watching(self)
         self.under_way = UnderWay(self)
         self.pubsub = PubSub(self)
+        self.tracking = Tracking(self)
         self.key_events = KeyEvents(self)
         self.slow_log = SlowLog()
 
@@ -122,7 +124,7 @@ class Server:
         self.unusual = False
         self.has_followups = False
         self.slow_ns = 1 << 62
-        self._attacks = Attacks()
+        self.attacks = Attacks()
 
     # -- clients ---------------------------------------------------------------------------------------------
 
@@ -142,6 +144,7 @@ class Server:
             self.waiting.end(session.wait, None)
         self.watching.forget(session)
         self.pubsub.forget(session)
+        self.tracking.stop(session)
         self.monitors.pop(session.id, None)
         self.awake.pop(session, None)
         self.unfinished.pop(session, None)
@@ -298,6 +301,8 @@ class Server:
         if event.kind != "m":
             if watched and self.watching.by_key:
                 self.watching.changed(db.index, key)
+            if watched and self.tracking.clients:
+                self.tracking.changed(key, None if event in (EXPIRED, EVICTED) else self.ctx.client)
             if self.under_way.by_key:
                 self.under_way.changed(db.index, key)
             if self.config.maxmemory or self.ctx.tracks_access:
@@ -308,7 +313,7 @@ class Server:
     def refresh_observed(self) -> None:
         self.ctx.observed = bool(
             self.watching.by_key or self.under_way.by_key or self.config.maxmemory or self.ctx.tracks_access
-            or self.key_events.kinds
+            or self.key_events.kinds or self.tracking.clients
         )
 
     def flush(self, databases: list[Database], *, lazily: bool = False) -> int:
@@ -331,6 +336,7 @@ class Server:
             if self.databases[index] in databases:
                 self.key_ready(self.databases[index], key)
         self.scan_cache.clear()
+        self.tracking.flushed()
         self.ctx.routed = None
         return count
 
@@ -437,6 +443,8 @@ class Server:
         sessions: list[Session] = []
         if self.has_followups:  # by what no command did, such as a key's expiry
             self.follow_up()
+        if self.tracking.has_news:
+            self.tracking.broadcast()
         while self.awake:
             for session in list(self.awake):
                 del self.awake[session]
@@ -473,11 +481,6 @@ class Server:
                 arguments, client.address, client.name, now_ms=self.ctx.now_ms, elapsed_ns=elapsed_ns,
                 limit=self.config.slowlog_max_len,
             )  # fmt: skip
-
-    def note_attack(self, address: str) -> None:
-        """Log that a client sent HTTP; tools look for the first words of the line."""
-        if self._attacks.is_worth_a_line(self.ctx.now_ms):
-            self.log("warning", attack_line(address))
 
     def feed_monitors(self, client: Session, command: Command, arguments: list[bytes]) -> None:
         """One line to each MONITOR client."""

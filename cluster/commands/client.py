@@ -73,7 +73,7 @@ def describe(ctx: Context, session: Session, *options: bytes) -> str:
         "events": "rw" if session.out_bytes else "r",
         "cmd": command_name,
         "user": "(superuser)" if session.user is None else _text(session.user.name),
-        "redir": -1,
+        "redir": -1 if session.tracked is None else session.tracked.redirect,
         "resp": session.resp,
         "lib-name": _text(session.library),
         "lib-ver": _text(session.library_version),
@@ -93,6 +93,9 @@ def _flags(session: Session) -> str:
         "c": session.closing,
         "U": "unix" in session.client_flags,
         "r": session.reads_replica,
+        "t": session.tracked is not None,
+        "R": session.tracked is not None and session.tracked.is_broken,
+        "B": session.tracked is not None and session.tracked.broadcasts,
         "e": session.no_evict,
         "T": session.no_touch,
     }
@@ -327,16 +330,11 @@ def _on_off(mode: bytes) -> bool:
     return word == b"on"
 
 
-@command("CLIENT GETREDIR", arity=2, flags=_FLAGS, group="connection", since="6.0.0",
-         summary="Answers where invalidation messages go: nowhere.")
-def client_getredir(_ctx: Context) -> bytes:
-    return replies.MINUS_ONE
-
-
 @command("CLIENT HELP", arity=2, flags={LOADING, STALE}, group="connection", since="5.0.0",
          summary="Lists the subcommands.")
 def client_help(_ctx: Context) -> bytes:
     return replies.help_text("CLIENT", [
+        ("CACHING (YES|NO)", "Track the keys of the next command, or do not (OPTIN, OPTOUT)."),
         ("GETNAME", "The connection's name."),
         ("GETREDIR", "Where invalidation messages are sent; -1 when they are not."),
         ("ID", "The connection's id."),
@@ -351,6 +349,9 @@ def client_help(_ctx: Context) -> bytes:
         ("REPLY (ON|OFF|SKIP)", "Turn replies on or off, or skip the next."),
         ("SETINFO (LIB-NAME|LIB-VER) <value>", "Tell what library the client uses."),
         ("SETNAME <name>", "Name the connection."),
+        ("TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+         "Hear of changes of the keys that were read, or of all with a prefix (BCAST)."),
+        ("TRACKINGINFO", "How this connection tracks keys."),
         ("UNBLOCK <clientid> [TIMEOUT|ERROR]", "End the waiting of a blocked client."),
         ("UNPAUSE", "End PAUSE."),
     ])

@@ -144,6 +144,7 @@ def reset(ctx: Context) -> bytes:
     if client.reply_mode == "off":  # SKIP is over with this very reply
         client.reply_mode = "on"
     client.no_evict = client.no_touch = False
+    ctx.server.tracking.stop(client)
     client.user = ctx.server.access.default
     client.authenticated = ctx.server.access.is_open
     client.select(ctx.server.databases[0])

@@ -90,7 +90,7 @@ def _clients(server: Server) -> Fields:
     yield "client_recent_max_input_buffer", max((one.parser.pending_bytes for one in ordinary), default=0)
     yield "client_recent_max_output_buffer", max((one.out_bytes for one in ordinary), default=0)
     yield "blocked_clients", server.waiting.clients
-    yield "tracking_clients", 0
+    yield "tracking_clients", server.tracking.clients
     yield "pubsub_clients", server.pubsub.clients
     yield "clients_in_timeout_table", server.waiting.timed_clients
     yield "total_blocking_keys", len(server.waiting.by_key)
@@ -190,9 +190,9 @@ def _stats(server: Server) -> Fields:
     yield "total_forks", stats.forks
     yield "migrate_cached_sockets", stats.migrate_sockets
     yield "slave_expires_tracked_keys", stats.own_keys
-    yield "tracking_total_keys", 0
-    yield "tracking_total_items", 0
-    yield "tracking_total_prefixes", 0
+    yield "tracking_total_keys", server.tracking.keys
+    yield "tracking_total_items", server.tracking.items
+    yield "tracking_total_prefixes", server.tracking.prefixes
     for short, reason in _DENIALS.items():
         yield f"acl_access_denied_{short}", stats.denied.get(reason, 0)
     yield "unexpected_error_replies", 0

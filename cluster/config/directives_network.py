@@ -86,7 +86,7 @@ CLIENTS = Section(
         ),
         Directive(
             name="tracking-table-max-keys", kind=Integer(0, 2**63 - 1), default="1000000",
-            missing="client tracking", about="keys remembered for client-side caching",
+            about="keys remembered for client-side caching",
         ),
         Directive(name="max-new-connections-per-cycle", kind=Integer(1, 1000), default="10", hidden=True,
                   effect=ACCEPTED, about="all that wait are accepted"),

@@ -47,7 +47,10 @@ def resolve(session: Session, arguments: list[bytes]) -> Command | None:
 def _abort_cross_protocol(session: Session) -> None:
     """Close a client that speaks HTTP, without a word: whatever else its request holds must not be run, nor what
     has been answered so far be seen by the page behind it."""
-    session.server.note_attack(session.address)
+    server = session.server
+    line = server.attacks.line(session.address, server.ctx.now_ms)
+    if line:
+        server.log("warning", line)
     session.out.clear()
     session.close_after_replies()
 

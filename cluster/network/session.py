@@ -16,7 +16,16 @@ from traceback import format_exc
 from typing import TYPE_CHECKING, Any
 
 from cluster import errors
-from cluster.commands.registry import ROAD_KEY, ROAD_KEYS, ROAD_NO_KEY, WRITE, Command
+from cluster.commands.registry import (
+    NO_MANDATORY_KEYS,
+    PUBSUB,
+    READONLY,
+    ROAD_KEY,
+    ROAD_KEYS,
+    ROAD_NO_KEY,
+    WRITE,
+    Command,
+)
 from cluster.errors import CommandError, NamedAsTyped, ProtocolError
 from cluster.keyspace.hashing import BRACE, SLOT_MASK, common_slot, key_slot
 from cluster.network.admission import admit, resolve
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
     from cluster.keyspace.database import Database
     from cluster.pubsub import Subscriptions
     from cluster.server import Server
+    from cluster.tracking import Tracked
 
 SHORT_BYTES = 2048
 """A chunk up to this size holds so few commands that they are run without looking at the clock between them."""
@@ -57,7 +67,7 @@ class Session:
         "held_bytes", "id", "is_primary_link", "is_replica_link", "last_command", "last_used_ms", "library",
         "library_version", "local_address", "name", "no_evict", "no_touch", "out", "out_bytes", "parser",
         "reads_replica", "replica", "reply_mode", "resp", "rest", "restricted", "server", "subscribed", "total_in",
-        "total_out", "transaction", "transport", "unusual", "user", "wait", "watched",
+        "total_out", "tracked", "transaction", "transport", "unusual", "user", "wait", "watched",
     )
 
     def __init__(self, server: Server, client_id: int, *, address: str = "", local_address: str = "") -> None:
@@ -87,6 +97,7 @@ class Session:
         self.is_replica_link = False
         self.replica: object | None = None
         self.subscribed: Subscriptions | None = None
+        self.tracked: Tracked | None = None
         self.reply_mode = "on"
         self.no_evict = False
         self.no_touch = False
@@ -115,6 +126,7 @@ class Session:
             or self.is_primary_link
             or self.is_replica_link
             or self.subscribed is not None
+            or (self.tracked is not None and not self.tracked.broadcasts)
             or self.reply_mode != "on"
             or self.closing
         )
@@ -333,6 +345,7 @@ class Session:
             if ctx.command is not None:
                 ctx.command.rejected += 1
             ctx.command = None
+            self._end_caching(None)
             self.server.stats.count_error(error.message)
             return self._shown(error.encoded)
         finally:
@@ -346,6 +359,7 @@ class Session:
             ctx.command = None
             return self._shown(replies.QUEUED)
         reply = self.call(command, arguments)
+        self._end_caching(command)
         return None if reply is None else self._shown(reply)
 
     def _fail_transaction(self, name: bytes, error: CommandError) -> CommandError:
@@ -390,6 +404,8 @@ class Session:
             reply = self.failed(command, error, arguments[0])
         if self.wait is not None:
             self.wait.arguments = arguments
+        elif self.tracked is not None and READONLY in command.flags and PUBSUB not in command.flags:
+            self._track(self.tracked, command, arguments)
         if server.monitors and "skip_monitor" not in command.flags:  # so that EXEC stands last
             server.feed_monitors(self, command, arguments)
         if WRITE in command.flags and ctx.dirty != before and not command.own_effects:
@@ -397,6 +413,16 @@ class Session:
         if len(journal.entries) - at > 1 and ctx.allows_blocking:
             journal.wrap(at)
         return reply
+
+    def _track(self, tracked: Tracked, command: Command, arguments: list[bytes]) -> None:
+        """The client is to hear when what it has read changes. (Of a script the commands count that it calls.)"""
+        if not tracked.broadcasts and tracked.remembers and NO_MANDATORY_KEYS not in command.flags:
+            self.server.tracking.remember(tracked, [arguments[at] for at in command.key_positions(arguments)])
+
+    def _end_caching(self, command: Command | None) -> None:
+        """CLIENT CACHING holds for one command, or for one transaction."""
+        if self.tracked is not None and self.tracked.caching and self.transaction is None:
+            self.tracked.caching = command is not None and command.full_name.startswith("client|")
 
     def call_queued(self, command: Command, arguments: list[bytes]) -> bytes:
         """Run a command of a transaction, which counts and may be slow like any other."""

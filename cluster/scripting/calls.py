@@ -56,6 +56,7 @@ class Calls:
         client.db = caller.db
         client.resp = 2
         client.user, client.restricted = caller.user, caller.restricted
+        client.tracked = caller.tracked
         client.asking = caller.asking
         client.reads_replica = caller.reads_replica
         client.is_primary_link = caller.is_primary_link

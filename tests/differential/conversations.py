@@ -25,15 +25,16 @@ class Conversation:
         self.oracle = oracle
         self.ours = [Client(node) for _ in range(count)]
         self.theirs = [socket.create_connection(("127.0.0.1", oracle.port)) for _ in range(count)]
+        self._their_ids: list[int] = []
         for one in self.theirs:  # a command that got no reply must not hold up the next one
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def step(self, who: int, command: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
-        """What each client has been sent then: ours, redis-server's."""
+        """What each client has been sent then: ours, redis-server's. `@1` in a command is the id of client 1."""
         self.node.now_ms = time.time_ns() // 1_000_000
-        self.theirs[who].sendall(request(command))
+        self.theirs[who].sendall(request(_named(command, self._their_ids)))
         ours = [b""] * len(self.ours)
-        ours[who] = self.ours[who].raw(*command)
+        ours[who] = self.ours[who].raw(*_named(command, [one.session.id for one in self.ours]))
         for index, client in enumerate(self.ours):
             ours[index] += client.received()
             if client.session.closing:  # as whoever holds the socket does after the batch
@@ -42,11 +43,21 @@ class Conversation:
             self.oracle(b"PING")
         return ours, [received(one) for one in self.theirs]
 
+    def ask_ids(self) -> None:
+        """To be called before steps in which `@1` is used."""
+        for one in self.theirs:
+            one.sendall(request([b"CLIENT", b"ID"]))
+            self._their_ids.append(int(one.recv(_PIECE)[1:]))
+
     def close(self) -> None:
         for client in self.ours:
             self.node.server.disconnect(client.session)
         for connection in self.theirs:
             connection.close()
+
+
+def _named(command: Sequence[bytes], ids: Sequence[int]) -> list[bytes]:
+    return [b"%d" % ids[int(word[1:])] if word[:1] == b"@" and word[1:].isdigit() else word for word in command]
 
 
 def received(connection: socket.socket) -> bytes:

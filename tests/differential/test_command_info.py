@@ -24,7 +24,7 @@ NEWER_THAN_7_0 = {
 }  # fmt: skip
 NEW_IN_7_2 = {"client|no-touch", "client|setinfo", "cluster|myshardid", "waitaof"}
 NEWER_STILL = {entry.full_name for entry in all_commands().every() if entry.since > "7.2.9"}
-NOT_HERE = {"client|caching", "client|tracking", "client|trackinginfo", "memory|malloc-stats"}
+NOT_HERE = {"memory|malloc-stats"}
 """There is no client-side caching, and no allocator that would tell."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.programs.conftest import NodeJob
-from tests.programs.waits import waits_for
 from tests.system.clusters import Cluster
 from tests.system.harness import Server
 
@@ -14,16 +13,13 @@ pytestmark = pytest.mark.system
 PROGRAM = "node-redis.mjs"
 PLAIN = (
     "values", "pipelines", "transactions", "pools", "streams", "scans", "reconnecting", "subscriptions", "scripts",
-    "functions", "accessLists",
+    "functions", "accessLists", "clientSideCaching",
 )  # fmt: skip
-WAITING = {
-    "clientSideCaching": "CLIENT TRACKING",
-}
 CLUSTER = ("clusterValues", "clusterReplicas", "clusterSubscriptions", "clusterShardSubscriptions")
 
 
 def test_every_job_is_run(node_job: NodeJob) -> None:
-    assert set(node_job(PROGRAM).split()) == {*PLAIN, *WAITING, *CLUSTER}
+    assert set(node_job(PROGRAM).split()) == {*PLAIN, *CLUSTER}
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
@@ -31,11 +27,6 @@ def test_every_job_is_run(node_job: NodeJob) -> None:
 def test_alone(node_job: NodeJob, alone: Server, job: str, protocol: int) -> None:
     alone.call("FLUSHALL")
     assert node_job(PROGRAM, job, alone.port, protocol) == f"{job} is done\n"
-
-
-@pytest.mark.parametrize("job", [pytest.param(job, marks=waits_for(part)) for job, part in WAITING.items()])
-def test_waiting(node_job: NodeJob, alone: Server, job: str) -> None:
-    assert node_job(PROGRAM, job, alone.port, 3) == f"{job} is done\n"
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
