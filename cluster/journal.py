@@ -20,14 +20,38 @@ _EXEC = [b"EXEC"]
 _END = b"\r\n"
 
 
+class ForFile(list[bytes]):
+    """A command that only the append-only file is to have, as a script has asked for (redis.set_repl)."""
+
+
+class ForReplicas(list[bytes]):
+    """A command that only the replicas are to have."""
+
+
+class Divided(list[Entry]):
+    """Entries of which some are for one reader only."""
+
+    def of(self, reader: type[ForFile | ForReplicas]) -> list[Entry]:
+        """Those for `reader`, without transactions of which it has nothing."""
+        other = ForReplicas if reader is ForFile else ForFile
+        found: list[Entry] = []
+        for entry in self:
+            if entry[1] is _EXEC and found and found[-1][1] is _MULTI:
+                found.pop()
+            elif not isinstance(entry[1], other):
+                found.append(entry)
+        return found
+
+
 class Journal:
     """`entries` is what the batch at hand has written so far: one list for good, the session appends to it directly."""
 
-    __slots__ = ("entries", "messages", "selected")
+    __slots__ = ("entries", "is_divided", "messages", "selected")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.messages = 0  # how many of them change nothing
+        self.is_divided = False  # some of them are for one reader only
         self.selected = -1  # the database the readers' stream stands in; -1: they must be told anew
 
     def append(self, db: int, arguments: list[bytes]) -> None:
@@ -45,8 +69,19 @@ class Journal:
             entries.insert(start, (entries[start][0], _MULTI))
             entries.append((entries[-1][0], _EXEC))
 
+    def address(self, start: int, reader: type[ForFile | ForReplicas]) -> None:
+        """What was appended since `start` is for one reader only."""
+        for at in range(start, len(self.entries)):
+            db, command = self.entries[at]
+            assert not isinstance(command, bytes)  # as only what a client sends may be
+            self.entries[at] = db, reader(command)
+        self.is_divided = True
+
     def take(self) -> list[Entry]:
         taken = self.entries[:]
+        if self.is_divided:
+            taken = Divided(taken)
+            self.is_divided = False
         self.entries.clear()
         self.messages = 0
         return taken

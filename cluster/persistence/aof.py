@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cluster.config.values import BadValue
-from cluster.journal import encode
+from cluster.journal import Divided, ForFile, encode
 from cluster.persistence.aof_commands import annotation
 from cluster.persistence.aof_directory import AofDirectory
 from cluster.persistence.aof_file import AppendFile, Disk, Syncer, Unwritten
@@ -131,6 +131,8 @@ class AppendOnly:
 
         encoded: all of them, as replicas are sent them, where their stream stands in the same database.
         """
+        if isinstance(entries, Divided):
+            entries, encoded = entries.of(ForFile), None
         if messages:
             entries = [entry for entry in entries if entry[1][0] not in _MESSAGES]
             encoded = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from cluster.errors import CommandError
+from cluster.journal import Divided, ForReplicas
 from cluster.protocol import replies
 from cluster.replication.backlog import Backlog
 from cluster.replication.failover import Failover
@@ -68,6 +69,8 @@ class Replication:
     def feed(self, entries: list[Entry]) -> bytes | None:
         """A batch's effects. A replica has passed on its primary's own bytes already. The bytes of the stream, if there
         is one."""
+        if isinstance(entries, Divided):
+            entries = entries.of(ForReplicas)
         if self.link is not None and entries and not (self.applies_stream or self._server.is_read_only):
             self.own_keys.note(entries)
         if not entries or self.backlog is None or self.link is not None:

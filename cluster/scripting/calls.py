@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cluster import errors
 from cluster.commands.registry import DENYOOM, MAY_REPLICATE, NOSCRIPT, STALE, WRITE, Command
 from cluster.errors import CommandError
+from cluster.journal import ForFile, ForReplicas
 from cluster.keyspace.hashing import common_slot
 from cluster.network.session import Session
 from cluster.scripting import conversion
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from cluster.scripting.script import Run
     from cluster.server import Server
 
-REPL_NONE = 0
-"""Of redis.set_repl. The others are all one here: what reaches replicas reaches the file, and the other way round."""
+REPL_NONE, REPL_AOF, REPL_REPLICA, REPL_ALL = range(4)
+"""Of redis.set_repl."""
 UNKNOWN = "ERR Unknown Redis command called from script"
 ARITY = "ERR Wrong number of args calling Redis command from script"
 NOT_ALLOWED = "ERR This Redis command is not allowed from script"
@@ -86,8 +87,16 @@ class Calls:
             server.log("warning", f"=== BUG: a command of a script failed: {format_exc()}")
             return None, conversion.COUNTED_ERROR, INTERNAL.encode()
         finally:
-            if len(entries) != at and run.repl == REPL_NONE:
-                del entries[at:]
+            if run.repl != REPL_ALL and len(entries) != at:
+                self._divide(run.repl, at)
+
+    def _divide(self, repl: int, at: int) -> None:
+        """What a command has journaled since `at` is for those only that redis.set_repl has named."""
+        journal = self._server.journal
+        if repl == REPL_NONE:
+            del journal.entries[at:]
+        else:
+            journal.address(at, ForFile if repl == REPL_AOF else ForReplicas)
 
     def set(self, what: bytes, value: float) -> None:
         """redis.setresp and redis.set_repl."""

@@ -61,7 +61,7 @@ class Run:
         self.out_of_memory = out_of_memory and (flags is None or ALLOW_OOM not in flags)
         self.allows_cross_slot = flags is None or ALLOW_CROSS_SLOT in flags
         self.slot = slot
-        self.repl = 3
+        self.repl = 3  # redis.set_repl: whom its effects reach
         self.written = False
 
     @property

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.commands.in_process import InProcessNode
+from tests.persistence.aof_node import Node, again
 from tests.scripting.patient import patient_node
 
 MULTI, EXEC = [b"MULTI"], [b"EXEC"]
@@ -154,3 +157,26 @@ def test_a_pause_of_writes_holds_scripts_that_might_write(node: InProcessNode) -
     node.client("CLIENT", "UNPAUSE")
     node.end_batch()
     assert other.received() == b"+OK\r\n"
+
+
+def test_effects_may_be_for_the_file_only_or_for_replicas_only(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    told: list[bytes] = []
+    node.server.replication.need_backlog()
+    node.server.replication.stream = told.append  # type: ignore[method-assign, assignment]
+    script = """
+        redis.set_repl(redis.REPL_AOF) redis.call('set', 'a', 1) redis.call('incr', 'a')
+        redis.set_repl(redis.REPL_NONE) redis.call('set', 'b', 1)
+        redis.set_repl(redis.REPL_REPLICA) redis.call('set', 'c', 1) redis.call('publish', 'ch', 'm')
+        redis.set_repl(redis.REPL_ALL) redis.call('set', 'd', 1)
+    """
+    node("EVAL", script, 0)
+    node("EVAL", "redis.set_repl(redis.REPL_AOF) redis.call('set', 'e', 1) redis.call('set', 'f', 1)", 0)
+    node("SET", "g", 1)
+    in_stream, in_file = b"".join(told), node.written()
+    assert [name for name in b"abcdefg" if b"$1\r\n%c\r\n" % name in in_stream] == list(b"cdg")
+    assert [name for name in b"abcdefg" if b"$1\r\n%c\r\n" % name in in_file] == list(b"adefg")
+    assert (in_stream.count(b"MULTI"), in_stream.count(b"EXEC"), in_stream.count(b"PUBLISH")) == (1, 1, 1)
+    assert (in_file.count(b"MULTI"), in_file.count(b"EXEC"), in_file.count(b"PUBLISH")) == (2, 2, 0)
+    other = again(node, tmp_path)
+    assert other("MGET", *"abcdefg") == [b"2", None, None, b"1", b"1", b"1", b"1"]
