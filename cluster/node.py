@@ -220,6 +220,9 @@ class Node:
         self.log("warning", "User requested shutdown...")
         if server.persistence.aof.refuses_shutdown(forced="force" in how):
             return None
+        if not await self._let_script_end():
+            self.log("notice", "Shutdown was aborted by a client.")
+            return None
         if self.bridge is not None:
             self.bridge.leave(True)
         if not await self._let_replicas_catch_up():
@@ -228,6 +231,7 @@ class Node:
             return None
         server.pause.start("shutdown", FOR_EVER_MS, writes_only=True)  # nothing is written behind the last snapshot
         if server.pace.abandon():
+            self.log("warning", "A script was ended that had written: the data are not saved, as they are not whole.")
             how = how - {"save"} | {"nosave"}  # what it was about to write is not whole
         view = server.router.view
         if view is not None and not view.settled:
@@ -249,6 +253,19 @@ class Node:
         self.server.pause.stop("shutdown")
         if self.bridge is not None:
             self.bridge.leave(False)
+
+    async def _let_script_end(self) -> bool:
+        """Give a script that has written the time of shutdown-timeout: the data are not whole before it is over. One
+        that has not is ended. False: the shutdown was called off."""
+        pace = self.server.pace
+        if not pace.has_written or self._how & {"now", "nosave"}:
+            return True
+        self.log("notice", "Waiting for a script that has written to be over before shutting down.")
+        with trio.move_on_after(self.config.shutdown_timeout), trio.CancelScope() as self._draining:
+            await pace.is_over()
+        called_off = self._draining.cancelled_caught
+        self._draining = None
+        return not called_off
 
     async def _let_replicas_catch_up(self) -> bool:
         """Hold writes until every replica has everything, or shutdown-timeout is over. False: called off."""

@@ -143,12 +143,14 @@ class Pace:
         client, command, resp = ctx.client, ctx.command, ctx.resp
         allows_blocking, now_ms = ctx.allows_blocking, ctx.now_ms
         messages, journal.messages = journal.messages, 0
+        is_divided, journal.is_divided = journal.is_divided, False
         followups, server.has_followups = server.has_followups, False
         ctx.allows_blocking = True
         assert self._home is not None
         self._home.switch(_SUSPENDED)
         server.has_followups = followups or server.has_followups
         journal.messages += messages
+        journal.is_divided = journal.is_divided or is_divided
         ctx.bind(client)
         ctx.set_resp(resp)
         ctx.command, ctx.allows_blocking, ctx.now_ms = command, allows_blocking, now_ms
@@ -254,6 +256,11 @@ class Pace:
             over = trio.Event()
             self.afterwards.append(over.set)
             await over.wait()
+
+    @property
+    def has_written(self) -> bool:
+        """Whether a script stands half-way that has changed the data: they may not be kept as they are."""
+        return self.suspended is not None and bool(self._effects)
 
     def abandon(self) -> bool:
         """The process is about to end: end the script, whatever it has done. Whether it leaves data that nobody may
