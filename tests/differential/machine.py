@@ -21,6 +21,7 @@ from tests.differential.comparison import is_in_7_0, same
 from tests.differential.grammar import Command, Commands, keys
 from tests.differential.oracle import Oracle
 from tests.differential.resp import Reply, decode_all
+from tests.scripting.patient import PatientClient
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "25"))
 STEPS = 30
@@ -33,8 +34,8 @@ class Pair:
 
     def __init__(self, directory: Path, *directives: tuple[str, str], program: str | None = None) -> None:
         self.node = InProcessNode(*directives)
-        self.client: Client = self.node.client
-        self.other_client = self.node.connect()
+        self.client: Client = PatientClient(self.node)
+        self.other_client: Client = PatientClient(self.node)
         self.replica = InProcessNode(*directives)
         self.replica.client.session.is_primary_link = True
         self.replica.client.session.refresh()

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.commands.whole import WholeNode
 from tests.differential.oracle import START_SECONDS, Oracle, free_port
 from tests.differential.resp import Reply, decode, decode_all
+from tests.scripting.patient import PatientClient
 from tests.system.waiting import wait_until
 
 
@@ -21,6 +22,7 @@ class ServerPair:
         theirs.mkdir()
         self.cluster = cluster
         self.node = WholeNode(ours, *([("cluster-enabled", "yes")] if cluster else []))
+        self.node.client = PatientClient(self.node)
         options = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())] if cluster else []
         self.oracle = Oracle(theirs, *options, program=program)
         if cluster:
