@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from bus import events
 from bus.core import TICK_MS, BusConfig, BusCore
 from bus.election import MANUAL_TIMEOUT_MS
 from bus.frames import LENGTH_BYTES, encode
+from bus.messages import Data
 from bus.state import random_id
 from bus.view import SLOT_COUNT, NodeInfo, PersistentState, Ranges
 from tests.simulation.network import Clock, End, Network
@@ -83,19 +85,40 @@ class SimNode:
         """Whether it would acknowledge a write now."""
         return self.running.view.state_ok and bool(self.info.slots) and not self.holds_clients
 
+    @property
+    def takes_replicas(self) -> bool:
+        return not self.stopped and not self.following and self.running.view.settled
+
     # -- life ------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, *, load_ms: int | None = None, offset: int = 0) -> None:
+        """`load_ms`: it needs that long for its data, which are those of that `offset` (0: none); otherwise it has all
+        that it had, at once, and says nothing of it."""
         now, rng = self.sim.now, random.Random(self.sim.rng.random())
         self.powered, self.stopped = True, False
         self._held.clear()
-        self.core = BusCore(self.config, rng, self.disk, now, WALL_OFFSET_MS + now)
+        core = BusCore(self.config, rng, self.disk, now, WALL_OFFSET_MS + now, loading=load_ms is not None)
+        self.core = core
         self.following = None
         self.paused_until = 0
         self.holds_clients = False
         self._sync_from_now()
         self.carry_out(None, self.core.start())
         self._tick_by(now + self.sim.rng.randrange(TICK_MS))
+        if load_ms is None:
+            return
+        self.offset = offset
+
+        def loaded() -> None:
+            if self.core is core:
+                data = self._data(None)
+                self.step(events.Loaded(data if offset else replace(data, replid="", has_keys=False)))
+
+        self.sim.clock.after(load_ms, loaded)
+
+    def _data(self, age_ms: int | None) -> Data:
+        """All that a shard ever wrote is one history here."""
+        return Data(self.info.shard_id, self.offset, age_ms, has_keys=self.offset > 0)
 
     def crash(self, *, power: bool = False) -> None:
         """The process dies; with `power` its host does too."""
@@ -164,22 +187,26 @@ class SimNode:
         now = self.sim.now
         if self.following is None:
             if self.paused_until <= now and not self.holds_clients:
-                self.offset += self.sim.rng.randrange(WRITE_LIMIT)
+                written = self.sim.rng.randrange(WRITE_LIMIT)
+                self.offset += written if self.running.view.settled else 0
             self.step(events.ReplicationOffset(self.offset))
             return
         primary = self.sim.by_id(self.following)
-        if primary is None or primary.stopped or primary.following or not self.sim.network.connected(self, primary):
+        if primary is None or not primary.takes_replicas or not self.sim.network.connected(self, primary):
             self._sync_ends_at, up = None, False
         else:
             if self._sync_ends_at is None:
                 self._sync_ends_at = now + self.sim.sync_rng.randrange(SYNC_LIMIT_MS)
             up = now >= self._sync_ends_at
             if up:
+                if primary.offset < self.offset:
+                    self.sim.wiped.append(f"{now}: {self.index} had {self.offset}, and was given {primary.offset}")
                 self.offset, self.synced_at = primary.offset, now
         if self.synced_at is None:
-            self.step(events.ReplicationOffset(0, False, None))
+            self.step(events.ReplicationOffset(0, False, None, self._data(None)))
         else:
-            self.step(events.ReplicationOffset(self.offset, up, now - self.synced_at))
+            age = now - self.synced_at
+            self.step(events.ReplicationOffset(self.offset, up, age, self._data(age)))
 
     def _sync_from_now(self) -> None:
         """What this node holds is not known to be its primary's."""
@@ -241,6 +268,7 @@ class Simulation:
         self.observers: list[Observer] = []
         self.counts_bytes = counts_bytes
         self.history: list[str] = []
+        self.wiped: list[str] = []  # replicas that took less from their primary than they had
         self.nodes = [
             SimNode(self, i, BusConfig(node_timeout_ms=node_timeout_ms, port=PORT, bus_port=BUS_PORT))
             for i in range(nodes)
