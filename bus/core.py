@@ -69,7 +69,7 @@ class BusCore:
         me = _fresh(rng) if state is None else _peer(state, state.my_id)
         self._s = State(config, rng, me, now_ms)
         self._s.wall = wall_ms
-        self._s.loading = loading
+        self._s.holdings.loading = loading
         if state is not None:
             _restore(self._s, state)
         if state is None:
@@ -141,7 +141,7 @@ class BusCore:
                 s.me.offset = event.offset
                 s.primary_link_up = event.primary_link_up
                 s.data_age_ms = event.data_age_ms
-                if event.data is not None and not (s.loading or s.me.is_primary):
+                if event.data is not None and not (s.holdings.loading or s.me.is_primary):
                     returning.holds(s, event.data)
                 election.on_offset(s)
             case Loaded():

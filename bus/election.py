@@ -37,7 +37,7 @@ def _timeout(s: State) -> int:
 def tick(s: State) -> None:
     _tick_manual(s)
     primary = s.primary_of(s.me)
-    if primary is None or s.loading:
+    if primary is None or s.holdings.loading:
         return
     manual = s.manual is not None and s.manual.can_start and not s.manual.replica_id
     if not manual and (not primary.fail or s.config.replica_no_failover):
@@ -246,7 +246,7 @@ def begin_at_once(s: State) -> None:
 
 def on_manual_start(s: State, sender: Peer) -> None:
     """A replica of ours wants to take over: hold the writes, so that it can have everything."""
-    if sender.primary_id != s.me.node_id or not s.me.is_primary or s.loading:
+    if sender.primary_id != s.me.node_id or not s.me.is_primary or s.holdings.loading:
         return
     s.log("notice", f"Manual failover requested by replica {sender.node_id}.")
     s.manual = ManualFailover(end_at=s.now + MANUAL_TIMEOUT_MS, replica_id=sender.node_id)

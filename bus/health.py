@@ -16,7 +16,7 @@ def update(s: State) -> None:
     if s.doubt is not None and s.doubt.held_until:
         return  # the clients wait for what comes of it
     if s.returning:
-        if s.me.is_primary and (s.loading or s.doubt is not None or _may_learn_more(s) or returning.waits(s)):
+        if s.me.is_primary and (s.holdings.loading or s.doubt is not None or _may_learn_more(s) or returning.waits(s)):
             return
         s.returning = False
         s.changed = True

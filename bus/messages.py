@@ -134,7 +134,8 @@ class DataQuestion:
 @dataclass(frozen=True, slots=True)
 class Data:
     """What data the sender holds: `offset` of the history `replid` ('': of none that is known). `age_ms`: a replica
-    was in step with its primary that long ago, a primary's data were saved then; None: nobody knows."""
+    was in step with its primary that long ago, a primary's data were saved then (0: they are all that it ever had).
+    None: nobody knows."""
 
     replid: str
     offset: int

@@ -25,7 +25,9 @@ def tick(s: State) -> None:
         else:
             primary.orphaned_at = 0
     mine = s.primary_of(me)
-    if mine is None or not orphans or not s.config.allow_replica_migration or not s.state_ok or mine.fail or s.loading:
+    if mine is None or not orphans or not s.config.allow_replica_migration or not s.state_ok or mine.fail:
+        return
+    if s.holdings.loading:
         return
     healthy = _healthy_replicas(s, mine)
     if len(healthy) < max(2, most) or len(healthy) <= s.config.migration_barrier:

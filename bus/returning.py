@@ -25,6 +25,8 @@ from bus.messages import Data, DataQuestion, TakeOver
 from bus.state import Peer, State
 
 ASK_AGAIN_MS = 200
+COMPLETE = 0
+"""The age of data that are all that this node ever promised: those of an append-only file."""
 OFFER_AGAIN_MS = 5_000
 """An election that was asked for has come to something by then."""
 
@@ -42,21 +44,21 @@ def is_newer(theirs: Data, mine: Data) -> bool:
 
 def _mine(s: State) -> Data:
     """What this node holds, as of now."""
-    data = s.data
-    if data is None or s.loading:
-        return Data("", 0, None, has_keys=False, is_loading=s.loading)
-    return data if data.age_ms is None else replace(data, age_ms=data.age_ms + s.now - s.data_at)
+    data = s.holdings.mine
+    if data is None or s.holdings.loading:
+        return Data("", 0, None, has_keys=False, is_loading=s.holdings.loading)
+    return data if data.age_ms is None else replace(data, age_ms=data.age_ms + s.now - s.holdings.mine_at)
 
 
 def holds(s: State, data: Data) -> None:
     """The node says what it holds."""
-    s.data, s.data_at = data, s.now
+    s.holdings.mine, s.holdings.mine_at = data, s.now
 
 
 def loaded(s: State, data: Data) -> None:
     """The data are there."""
-    s.loading = False
-    s.ready_at = s.now
+    s.holdings.loading = False
+    s.holdings.ready_at = s.now
     s.changed = True
     holds(s, data)
     tick(s)
@@ -66,28 +68,32 @@ def loaded(s: State, data: Data) -> None:
 
 
 def tick(s: State) -> None:
-    if not s.returning or s.loading or s.data is None:
+    if not _may_lack_something(s):
         return
-    if s.now - s.data_asked_at >= ASK_AGAIN_MS:
-        s.data_asked_at = s.now
+    if s.now - s.holdings.asked_at >= ASK_AGAIN_MS:
+        s.holdings.asked_at = s.now
         for one in _successors(s):
-            answer = s.replica_data.get(one.node_id)
+            answer = s.holdings.of_replicas.get(one.node_id)
             if answer is None or answer.is_loading:
                 s.send(one, DataQuestion())
     best = _newest(s)
-    if best is not None and (not s.offered_at or s.now - s.offered_at >= OFFER_AGAIN_MS):
-        s.offered_at = s.now
-        theirs = s.replica_data[best.node_id]
+    if best is not None and (not s.holdings.offered_at or s.now - s.holdings.offered_at >= OFFER_AGAIN_MS):
+        s.holdings.offered_at = s.now
+        theirs = s.holdings.of_replicas[best.node_id]
         s.log("warning", f"The data of my replica {best.node_id} are newer than mine (its offset is {theirs.offset}, "
-                         f"mine {s.data.offset}): asking it to take over.")
+                         f"mine {_mine(s).offset}): asking it to take over.")
         s.send(best, TakeOver())
 
 
 def waits(s: State) -> bool:
     """Whether a replica has newer data, or may turn out to have."""
-    if s.data is None:
-        return False
-    return _newest(s) is not None or any(_may_be_newer(s, one) for one in _successors(s))
+    return _may_lack_something(s) and (_newest(s) is not None or any(_may_be_newer(s, one) for one in _successors(s)))
+
+
+def _may_lack_something(s: State) -> bool:
+    """Whether this node comes back, and its data are there and not those of the moment it went."""
+    mine = s.holdings.mine
+    return s.returning and not s.holdings.loading and mine is not None and mine.age_ms != COMPLETE
 
 
 def _successors(s: State) -> list[Peer]:
@@ -96,25 +102,25 @@ def _successors(s: State) -> list[Peer]:
 
 def _newest(s: State) -> Peer | None:
     """The replica that has most of what this node has not."""
-    newer = [one for one in _successors(s) if one.node_id in s.newer]
-    return max(newer, key=lambda one: (s.replica_data[one.node_id].offset, one.node_id), default=None)
+    newer = [one for one in _successors(s) if one.node_id in s.holdings.newer]
+    return max(newer, key=lambda one: (s.holdings.of_replicas[one.node_id].offset, one.node_id), default=None)
 
 
 def _may_be_newer(s: State, replica: Peer) -> bool:
-    answer = s.replica_data.get(replica.node_id)
-    waited = s.now - s.ready_at
+    answer = s.holdings.of_replicas.get(replica.node_id)
+    waited = s.now - s.holdings.ready_at
     if answer is None:
         return waited < doubt.WRITABLE_DELAY_MS
     return answer.is_loading and waited < s.config.node_timeout_ms
 
 
 def on_data(s: State, sender: Peer, message: Data) -> None:
-    if not s.returning or s.loading or s.data is None:
+    if not _may_lack_something(s):
         return
-    s.replica_data[sender.node_id] = message
-    s.newer.discard(sender.node_id)
+    s.holdings.of_replicas[sender.node_id] = message
+    s.holdings.newer.discard(sender.node_id)
     if not message.is_loading and is_newer(message, _mine(s)):
-        s.newer.add(sender.node_id)
+        s.holdings.newer.add(sender.node_id)
     s.changed = True
     tick(s)
 
@@ -127,7 +133,7 @@ def on_question(s: State, link_id: LinkId) -> None:
 
 
 def on_take_over(s: State, sender: Peer) -> None:
-    if sender.node_id != s.me.primary_id or s.loading or s.config.replica_no_failover or s.manual is not None:
+    if sender.node_id != s.me.primary_id or s.holdings.loading or s.config.replica_no_failover or s.manual is not None:
         return
     s.log("warning", f"My primary {sender.node_id} came back with older data than mine, and asks me to take over.")
     election.begin_at_once(s)

@@ -171,6 +171,20 @@ class Doubt:
 
 
 @dataclass(slots=True)
+class Holdings:
+    """What data this node has, and while it comes back as a primary, what its replicas have (see bus/returning.py)."""
+
+    ready_at: int  # since then it has them
+    loading: bool = False
+    mine: Data | None = None  # None: nobody said
+    mine_at: int = 0
+    of_replicas: dict[str, Data] = field(default_factory=dict)
+    newer: set[str] = field(default_factory=set)  # the replicas that have more
+    asked_at: int = 0
+    offered_at: int = 0
+
+
+@dataclass(slots=True)
 class Listening:
     """What our own clients listen to, and what the peers have been told of it (see bus/interest.py)."""
 
@@ -247,7 +261,8 @@ class State:
         self.down_reason = "starting"
         self.minority_at: int | None = None
         self.doubt: Doubt | None = None
-        self._start_returning(now_ms)
+        self.returning = False  # it had slots when it went down, and does not yet know whether it still has them
+        self.holdings = Holdings(now_ms)
         self.stats_sent: dict[str, int] = {}
         self.stats_received: dict[str, int] = {}
         self.out: list[Effect] = []
@@ -264,16 +279,6 @@ class State:
         self.listening = Listening()
         self.recent: deque[Recent] = deque()  # published a moment ago
         self.recent_bytes = 0
-
-    def _start_returning(self, now_ms: int) -> None:
-        self.returning = False  # it had slots when it went down, and does not yet know whether it still has them
-        self.loading = False
-        self.ready_at = now_ms  # it has its data since then
-        self.data: Data | None = None  # what this node holds; None: nobody said
-        self.data_at = 0
-        self.replica_data: dict[str, Data] = {}  # what this node's replicas hold, while it is coming back
-        self.newer: set[str] = set()  # those of them that hold more than this node
-        self.data_asked_at = self.offered_at = 0
 
     # -- who -------------------------------------------------------------------------------------------------
 

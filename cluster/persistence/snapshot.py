@@ -61,7 +61,8 @@ class Persistence:
         self.turns = 0
         """Counts what makes a snapshot that was begun before one of the past: a newer one, or other data."""
         self.loaded_age_ms: int | None = None
-        """Of when the data are that were loaded at the start; None: there were none, or nobody knows."""
+        """Of when the data are that were loaded at the start; 0: nothing that clients were promised is missing; None:
+        there were none, or nobody knows."""
         self.loader = Loader(server)
         self.aof = AppendOnly(server)
 
@@ -121,7 +122,7 @@ class Persistence:
         finally:
             self.loader.end()
         if aux.get("ctime", "").isdecimal():
-            self.loaded_age_ms = max(0, self._server.clock_ms() - int(aux["ctime"]) * 1000)
+            self.loaded_age_ms = max(1, self._server.clock_ms() - int(aux["ctime"]) * 1000)
         log, loader = self._server.log, self.loader
         log("notice", f"Done loading RDB, keys loaded: {loader.keys}, keys expired: {loader.expired}.")
         log("notice", f"DB loaded from disk: {time.monotonic() - started:.3f} seconds")

@@ -87,6 +87,14 @@ def test_a_replica_with_more_is_asked_to_take_over() -> None:
     assert driver.view.settled
 
 
+def test_an_append_only_file_is_taken_at_its_word() -> None:
+    driver = come_back()
+    driver.tick(TIMEOUT_MS, alive=others(driver))
+    driver.step(events.Loaded(data("", 0, 0)))
+    assert driver.sent(DataQuestion) == []
+    assert driver.view.state_ok, "nobody is waited for"
+
+
 def test_one_that_is_gone_is_not_waited_for() -> None:
     driver = come_back()
     driver.step(events.Loaded(EMPTY))
