@@ -18,6 +18,7 @@ from cluster.acl.selector import allows_channel
 from cluster.acl.users import BadUsersFile, Users
 from cluster.commands.categories import categories
 from cluster.commands.client import describe
+from cluster.commands.registry import Narrowed
 from cluster.config.errors import ConfigError
 from cluster.config.quoting import quote_if_needed
 from cluster.errors import CommandError
@@ -68,12 +69,31 @@ class Access:
         self._config = server.config
         self.users = configured_users(server.config, server.table)
         self.log = AccessLog()
+        self._narrowed: dict[User, Narrowed] = {}
         self._settle()
 
     def _settle(self) -> None:
         """`default` is the default user of now; `is_open`: clients are it without logging in."""
         self.default = self.users.default
         self.is_open = self.default.enabled and self.default.needs_no_password
+
+    # -- the road --------------------------------------------------------------------------------------------
+
+    def road(self, user: User | None) -> CommandTable | Narrowed:
+        """Which commands of this user go straight to their handlers: all that do, or those that are allowed whatever
+        their arguments are."""
+        if user is None or user.is_unrestricted:
+            return self._server.table
+        road = self._narrowed.get(user)
+        if road is None:
+            road = self._narrowed[user] = Narrowed(user.outright)
+            road.follow(self._server.table)
+        return road
+
+    def follow_table(self) -> None:
+        """What the table has on the fast road may have changed."""
+        for road in self._narrowed.values():
+            road.follow(self._server.table)
 
     # -- clients ---------------------------------------------------------------------------------------------
 
@@ -85,7 +105,7 @@ class Access:
             typed = command.name.upper().encode() if command is not None else b"AUTH"
             self._note(session, AUTH, self._context(session), typed, name)
             raise CommandError(errors.WRONGPASS)
-        session.log_in(user)
+        session.become(user)
 
     def check(self, session: Session, command: Command, arguments: list[bytes]) -> None:
         """Raise NOPERM if the client may not run that."""
@@ -169,6 +189,7 @@ class Access:
         """Every client has the rights of its user as it is now; or is gone with the user, or with a channel that it
         listens to and may not any more."""
         self._settle()
+        self._narrowed = {user: road for user, road in self._narrowed.items() if self.users.get(user.name) is user}
         for session in list(self._server.clients.values()):
             before = session.user
             if before is None:
@@ -177,16 +198,13 @@ class Access:
             if after is None:
                 self._cut(session)
             elif after is not before:
-                session.user = after
-                session.authenticated = session.authenticated or (after is self.default and self.is_open)
-                session.refresh()
+                opened = after is self.default and self.is_open
+                session.become(after, authenticated=session.authenticated or opened)
                 if session.subscribed is not None and not _may_listen(after, session.subscribed):
                     self._cut(session)
 
     def _cut(self, session: Session) -> None:
-        session.user = self.default
-        session.authenticated = False
-        session.refresh()
+        session.become(self.default, authenticated=False)
         if session is self._server.ctx.client:
             session.close_after_replies()  # the one who has just done it is to hear that it is done
         else:

@@ -191,6 +191,7 @@ class Server:
         persistence = getattr(self, "persistence", None)
         memory = getattr(self, "memory", None)
         self.table.take_writes(self.cluster_enabled or not self.is_read_only)
+        self.access.follow_table()
         self.unusual = bool(
             self.loading
             or self.pause.active

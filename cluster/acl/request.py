@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster.commands.keys import flags_in
+from cluster.commands.keys import does, flags_in
 from cluster.commands.registry import NO_AUTH
 
 if TYPE_CHECKING:
@@ -18,12 +17,11 @@ KEY = "key"
 CHANNEL = "channel"
 AUTH = "auth"
 """Reasons, as ACL LOG names them."""
-READ = 1
-WRITE = 2
-_NEEDED = {"access": READ, "insert": WRITE, "delete": WRITE, "update": WRITE}
 _RANK = {COMMAND: 1, KEY: 2, CHANNEL: 4}
 _ONE_CHANNEL = frozenset({"publish", "spublish"})
 _CHANNELS = frozenset({"subscribe", "ssubscribe", "psubscribe"})
+ABOUT_CHANNELS = _ONE_CHANNEL | _CHANNELS
+"""What asks for rights to channels."""
 
 
 class Denied(NamedTuple):
@@ -41,7 +39,10 @@ class Denied(NamedTuple):
 class Request:
     """One command line; what the selectors ask about it is worked out once."""
 
+    __slots__ = ("_keys", "arguments", "command", "name")
+
     def __init__(self, command: Command, arguments: Sequence[bytes]) -> None:
+        self._keys: list[tuple[int, int]] | None = None
         self.command = command
         self.name = command.full_name
         self.arguments = arguments
@@ -51,15 +52,17 @@ class Request:
         """Anybody may run it, who has not even logged in."""
         return NO_AUTH in self.command.flags
 
-    @cached_property
+    @property
     def keys(self) -> list[tuple[int, int]]:
-        """(position, READ and WRITE as needed) of each key."""
-        return [
-            (position, needed_for(flags_in(self.command.name, self.arguments, spec.flags)))
-            for spec in self.command.keys
-            if "not_key" not in spec.flags
-            for position in spec.positions(self.arguments)
-        ]
+        """(position, READS and WRITES, as `does` has them) of each key."""
+        found = self._keys
+        if found is None:
+            arguments = self.arguments
+            found = self._keys = []
+            for spec, use in self.command.key_uses:
+                needed = use if use >= 0 else does(flags_in(self.name, arguments, spec.flags))
+                found += [(position, needed) for position in spec.positions(arguments)]
+        return found
 
     @property
     def channels(self) -> range:
@@ -71,11 +74,3 @@ class Request:
     @property
     def names_patterns(self) -> bool:
         return self.name == "psubscribe"
-
-
-def needed_for(flags: tuple[str, ...]) -> int:
-    """The permissions that a key needs of which the command does what `flags` say."""
-    needed = 0
-    for flag in flags:
-        needed |= _NEEDED.get(flag, 0)
-    return needed

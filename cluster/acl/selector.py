@@ -11,17 +11,18 @@ from typing import NamedTuple
 from cluster.acl import errors
 from cluster.acl.catalogue import CATEGORIES, Catalogue
 from cluster.acl.errors import RuleError
-from cluster.acl.request import CHANNEL, COMMAND, KEY, READ, WRITE, Denied, Request
+from cluster.acl.request import ABOUT_CHANNELS, CHANNEL, COMMAND, KEY, Denied, Request
+from cluster.commands.keys import READS, WRITES
 from cluster.keyspace.glob import Glob
 
-READ_WRITE = READ | WRITE
-_PERMISSIONS = {"r": READ, "w": WRITE}
-_NAMED = {READ: b"%R~", WRITE: b"%W~", READ_WRITE: b"~"}
+READ_WRITE = READS | WRITES
+_PERMISSIONS = {"r": READS, "w": WRITES}
+_NAMED = {READS: b"%R~", WRITES: b"%W~", READ_WRITE: b"~"}
 _BLANKS = frozenset(b" \t\n\v\f\r\0")
 
 
 class KeyPattern(NamedTuple):
-    """`permissions`: the bits READ and WRITE, of what may be done to a key that fits."""
+    """`permissions`: the bits READS and WRITES, of what may be done to a key that fits."""
 
     glob: Glob
     permissions: int
@@ -51,6 +52,13 @@ class Selector:
     @property
     def is_unrestricted(self) -> bool:
         return self.all_keys and self.all_channels and len(self.commands) == len(self.catalogue.every)
+
+    @property
+    def outright(self) -> frozenset[str]:
+        """Commands that are allowed whatever their arguments are: nobody has to look at these."""
+        if not self.all_keys:
+            return frozenset()
+        return self.commands if self.all_channels else self.commands - ABOUT_CHANNELS
 
     # -- rules -----------------------------------------------------------------------------------------------
 
@@ -185,9 +193,7 @@ class Selector:
         return request.arguments[1].decode("utf-8", "surrogateescape").lower() in known
 
     def allows_key(self, key: bytes, needed: int) -> bool:
-        return any(
-            permissions & needed == needed and glob.matches(key) for glob, permissions in self.key_patterns
-        )
+        return any(permissions & needed == needed and glob.matches(key) for glob, permissions in self.key_patterns)
 
     def allows_any_key(self, needed: int) -> bool:
         """Whether all keys, even those that nobody can name beforehand, are open to what is `needed`."""

@@ -36,6 +36,11 @@ class User:
     def is_unrestricted(self) -> bool:
         return any(one.is_unrestricted for one in self.selectors)
 
+    @property
+    def outright(self) -> frozenset[str]:
+        """Commands that are allowed whatever their arguments are."""
+        return frozenset().union(*(one.outright for one in self.selectors))
+
     # -- rules -----------------------------------------------------------------------------------------------
 
     def follow(self, rules: Iterable[bytes]) -> User:
@@ -125,13 +130,14 @@ class User:
 
     def denies(self, request: Request) -> Denied | None:
         """What keeps a command from being run; None when one of the selectors allows it."""
-        denials = []
+        worst: Denied | None = None
         for selector in self.selectors:
             denied = selector.denies(request)
             if denied is None:
                 return None
-            denials.append(denied)
-        return max(denials, key=lambda denied: denied.rank)
+            if worst is None or denied.rank > worst.rank:
+                worst = denied
+        return worst
 
     def allows_any_key(self, request: Request, needed: int) -> bool:
         """Whether the command may be run even if it touches keys that nobody can name beforehand."""

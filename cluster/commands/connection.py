@@ -145,8 +145,7 @@ def reset(ctx: Context) -> bytes:
         client.reply_mode = "on"
     client.no_evict = client.no_touch = False
     ctx.server.tracking.stop(client)
-    client.user = ctx.server.access.default
-    client.authenticated = ctx.server.access.is_open
+    client.become(ctx.server.access.default, authenticated=ctx.server.access.is_open)
     client.select(ctx.server.databases[0])
     client.refresh()
     ctx.server.refresh_road()

@@ -94,7 +94,21 @@ class Custom:
         return self.find(arguments)
 
 
-Keys = tuple[KeySpec | NumKeys | Keyword | Custom, ...]
+Spec = KeySpec | NumKeys | Keyword | Custom
+Keys = tuple[Spec, ...]
+
+
+READS = 1
+WRITES = 2
+_DOES = {"access": READS, "insert": WRITES, "delete": WRITES, "update": WRITES}
+
+
+def does(flags: tuple[str, ...]) -> int:
+    """What happens to a key in one word: the bits READS (its value is told) and WRITES."""
+    bits = 0
+    for flag in flags:
+        bits |= _DOES.get(flag, 0)
+    return bits
 
 
 def flags_in(command: str, line: Arguments, names: tuple[str, ...]) -> tuple[str, ...]:

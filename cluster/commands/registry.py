@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from cluster.commands.keys import NO_KEYS, Keys, KeySpec, NumKeys
+from cluster.commands.keys import NO_KEYS, Keys, KeySpec, NumKeys, does
 
 if TYPE_CHECKING:
     from cluster.server import Server
@@ -53,8 +53,8 @@ class Command:
 
     __slots__ = (
         "arity", "calls", "categories", "complexity", "deprecated", "failed", "flags", "full_name", "group", "handler",
-        "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "spent_ns", "step",
-        "subcommands", "summary", "syntax", "takes_imports", "tips", "varying", "writes",
+        "key_uses", "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "spent_ns",
+        "step", "subcommands", "summary", "syntax", "takes_imports", "tips", "varying", "writes",
     )
 
     def __init__(
@@ -85,6 +85,12 @@ class Command:
         self.maximum = arity if arity > 0 else 1 << 30
         self.flags = frozenset(flags)
         self.keys = keys
+        self.key_uses = tuple(
+            (spec, -1 if "variable_flags" in spec.flags else does(spec.flags))
+            for spec in keys
+            if "not_key" not in spec.flags
+        )
+        """(where, what `does` says of it; -1 where that depends on the line) of what is a key."""
         self.group = group
         self.since = since
         self.summary = summary
@@ -241,6 +247,23 @@ class CommandTable:
             self.by_bytes[new_name.lower().encode()] = entry
             self.by_bytes[new_name.upper().encode()] = entry
         self._find_fast()
+
+
+class Narrowed:
+    """What `fast` is of a table, for clients who may send some commands only so: those of the full names `names`."""
+
+    __slots__ = ("_followed", "fast", "names")
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self.names = names
+        self.fast: dict[bytes, Command] = {}
+        self._followed: dict[bytes, Command] = self.fast
+
+    def follow(self, table: CommandTable) -> None:
+        """The table's may have changed."""
+        if self._followed is not table.fast:
+            self._followed = table.fast
+            self.fast = {typed: one for typed, one in table.fast.items() if one.full_name in self.names}
 
 
 def described_in(module: ModuleType) -> list[Command]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import NamedTuple
 
-from cluster.acl.request import READ
 from cluster.commands.context import Context
-from cluster.commands.keys import KeySpec, Keyword
+from cluster.commands.keys import READS, KeySpec, Keyword
 from cluster.commands.registry import DENYOOM, READONLY, WRITE, command
 from cluster.commands.sets import shown
 from cluster.errors import CommandError, NotAFloat, SyntaxFault, WrongType
@@ -50,7 +49,7 @@ class SortOptions(NamedTuple):
 def sort_options(ctx: Context, key: bytes, arguments: tuple[bytes, ...], *, may_store: bool) -> SortOptions:
     options = SortOptions()
     restricted = ctx.client.restricted and ctx.command is not None and not ctx.server.access.allows_any_key(
-        ctx.client, ctx.command, [b"SORT", key, *arguments], READ
+        ctx.client, ctx.command, [b"SORT", key, *arguments], READS
     )
     gets: list[bytes] = []
     rest = list(reversed(arguments))

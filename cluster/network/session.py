@@ -57,17 +57,18 @@ _ASKS_ON = frozenset({"asking", "multi"})
 class Session:
     """One client.
 
-    `unusual` is set while commands must take the long road: not authenticated, `restricted` (the user may not do
-    everything), in a transaction, subscribed, after ASKING, …; `refresh` recomputes it when one of these changes.
-    `user` is None where whatever comes is obeyed: a primary's stream, a file.
+    `unusual` is set while commands must take the long road: not authenticated, in a transaction, subscribed,
+    after ASKING, …; `refresh` recomputes it when one of these changes. `user` is None where whatever comes is obeyed: a
+    primary's stream, a file. One who may not do everything is `restricted`: then `road` holds what needs no look at its
+    arguments.
     """
 
     __slots__ = (
         "__weakref__", "address", "asking", "authenticated", "client_flags", "closing", "created_ms", "db", "held",
         "held_bytes", "id", "is_primary_link", "is_replica_link", "last_command", "last_used_ms", "library",
         "library_version", "local_address", "name", "no_evict", "no_touch", "out", "out_bytes", "parser",
-        "reads_replica", "replica", "reply_mode", "resp", "rest", "restricted", "server", "subscribed", "total_in",
-        "total_out", "tracked", "transaction", "transport", "unusual", "user", "wait", "watched",
+        "reads_replica", "replica", "reply_mode", "resp", "rest", "restricted", "road", "server", "subscribed",
+        "total_in", "total_out", "tracked", "transaction", "transport", "unusual", "user", "wait", "watched",
     )
 
     def __init__(self, server: Server, client_id: int, *, address: str = "", local_address: str = "") -> None:
@@ -80,9 +81,11 @@ class Session:
         self.name = b""
         self.library = b""
         self.library_version = b""
-        self.user: User | None = server.access.default
+        self.user: User | None
+        self.user = server.access.default
         self.authenticated = server.access.is_open
-        self.restricted = False
+        self.restricted = not self.user.is_unrestricted
+        self.road = server.access.road(self.user)
         self.parser = RequestParser(
             authenticated=self.authenticated, bulk_limit_bytes=server.config.proto_max_bulk_len
         )
@@ -117,10 +120,8 @@ class Session:
 
     def refresh(self) -> None:
         """Recompute `unusual` after one of the states it sums up has changed."""
-        self.restricted = self.user is not None and not self.user.is_unrestricted
         self.unusual = (
             not self.authenticated
-            or self.restricted
             or self.transaction is not None
             or self.asking
             or self.is_primary_link
@@ -203,7 +204,7 @@ class Session:
         server = self.server
         ctx = server.ctx
         ctx.bind(self)
-        fast = _NO_COMMANDS if self.unusual or server.unusual else server.table.fast
+        fast = _NO_COMMANDS if self.unusual or server.unusual else self.road.fast
         served = server.served
         append = self.out.append
         entries = server.journal.entries
@@ -232,7 +233,7 @@ class Session:
                     if self.wait is not None or self.closing:
                         self.rest = None if self.closing else iterator
                         break
-                    fast = _NO_COMMANDS if self.unusual or server.unusual else server.table.fast
+                    fast = _NO_COMMANDS if self.unusual or server.unusual else self.road.fast
                     started = perf_counter_ns()
                     continue
                 assert command is not None
@@ -258,11 +259,11 @@ class Session:
                     if server.has_followups:
                         server.follow_up()
                         ctx.bind(self)
-                        fast = _NO_COMMANDS if self.unusual or server.unusual else server.table.fast
+                        fast = _NO_COMMANDS if self.unusual or server.unusual else self.road.fast
                 if command.road != ROAD_KEY:
                     ctx.one_slot = False
                     if command.road == ROAD_NO_KEY:  # it may have changed how the next ones run (MULTI, ASKING)
-                        fast = _NO_COMMANDS if self.unusual or server.unusual else server.table.fast
+                        fast = _NO_COMMANDS if self.unusual or server.unusual else self.road.fast
                 ended = perf_counter_ns()
                 elapsed = ended - started
                 started = ended
@@ -464,10 +465,12 @@ class Session:
         self.close_after_replies()
         self.server.wake(self)
 
-    def log_in(self, user: User | None) -> None:
+    def become(self, user: User | None, *, authenticated: bool = True) -> None:
         """From now on the client is `user`; None is obeyed in everything."""
         self.user = user
-        self.authenticated = True
+        self.restricted = user is not None and not user.is_unrestricted
+        self.road = self.server.access.road(user)
+        self.authenticated = authenticated
         self.refresh()
 
     def close_after_replies(self) -> None:

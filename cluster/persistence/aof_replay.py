@@ -33,7 +33,7 @@ class Replay:
         self._name = name
         self._session = Session(server, -1)
         self._session.is_primary_link = True  # it is obeyed as a primary is
-        self._session.log_in(None)
+        self._session.become(None)
         self.transaction: list[list[bytes]] | None = None
 
     def run(self, commands: list[list[bytes]]) -> None:

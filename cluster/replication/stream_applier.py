@@ -33,7 +33,7 @@ class StreamApplier:
         self.session = server.connect(address=address)
         self.session.is_primary_link = True
         self.session.db = server.databases[replication.stream_db]
-        self.session.log_in(None)
+        self.session.become(None)
         self._parser = RequestParser(bulk_limit_bytes=1 << 62)
         self._unapplied: list[bytes] = []  # pieces, joined once there is a whole command or transaction to pass on
         self._open_bytes = 0  # those of them that are commands of a transaction without its EXEC

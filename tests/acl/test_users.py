@@ -8,11 +8,12 @@ import pytest
 
 from cluster.acl.catalogue import Catalogue
 from cluster.acl.errors import AFTER_ALL_KEYS, NO_SUCH_PASSWORD, SYNTAX, UNKNOWN_NAME, RuleError, UnmatchedParenthesis
-from cluster.acl.request import READ, Denied, Request
+from cluster.acl.request import Denied, Request
 from cluster.acl.user import User, merged, new_user
 from cluster.acl.users import BadUsersFile, Users
 from cluster.commands import all_commands
 from cluster.commands.categories import categories
+from cluster.commands.keys import READS
 
 TABLE = all_commands()
 CATALOGUE = Catalogue((one.full_name, categories(one)) for one in TABLE.original)
@@ -128,9 +129,9 @@ def test_channels() -> None:
 
 def test_keys_that_nobody_can_name() -> None:
     sort = request("SORT a BY w*")
-    assert user("+sort", "%R~*").allows_any_key(sort, READ)
-    assert not user("+sort", "%W~*", "%R~a").allows_any_key(sort, READ)
-    assert not user("+sort", "~a", "(%R~* +get)").allows_any_key(sort, READ), "of a selector that does not allow it"
+    assert user("+sort", "%R~*").allows_any_key(sort, READS)
+    assert not user("+sort", "%W~*", "%R~a").allows_any_key(sort, READS)
+    assert not user("+sort", "~a", "(%R~* +get)").allows_any_key(sort, READS), "of a selector that does not allow it"
 
 
 def test_passwords() -> None:

@@ -40,14 +40,41 @@ def test_who_am_i(node: InProcessNode) -> None:
     assert client("ACL", "WHOAMI") == b"default"
 
 
-def test_the_fast_road_is_for_whoever_may_do_everything(node: InProcessNode) -> None:
+def fast(client: Client) -> set[bytes]:
+    """What this client may send straight to the handlers."""
+    assert not client.session.unusual
+    return set(client.session.road.fast)
+
+
+def test_the_fast_road_is_for_what_needs_no_question(node: InProcessNode) -> None:
     client = user(node, "+@all", "~*", "&*")
-    assert [client.session.unusual, node.client.session.unusual] == [False, False]
-    node("ACL", "SETUSER", "u", "-flushall")
-    assert [client.session.unusual, node.client.session.unusual] == [True, False]
-    assert client.error("FLUSHALL") == "NOPERM User u has no permissions to run the 'flushall' command"
-    node("ACL", "SETUSER", "u", "+@all")
-    assert [client.session.unusual, node.client.session.unusual] == [False, False]
+    everything = fast(node.client)
+    assert fast(client) == everything
+    node("ACL", "SETUSER", "u", "-get", "resetchannels")
+    assert fast(client) == everything - {b"get", b"GET", b"publish", b"PUBLISH", b"spublish", b"SPUBLISH"}
+    assert client("SET", "a", 1) == b"OK"
+    assert client.error("GET", "a") == "NOPERM User u has no permissions to run the 'get' command"
+    assert client.error("PUBLISH", "a", 1) == "NOPERM No permissions to access a channel"
+    node("ACL", "SETUSER", "u", "resetkeys", "~a", "(%R~b +@all)")
+    assert fast(client) == set()
+    assert client.error("SET", "b", 1) == NO_KEY
+    node("ACL", "SETUSER", "u", "reset", "(~* &* +set)")
+    assert fast(client) == {b"set", b"SET"}
+    node("ACL", "SETUSER", "u", "+@all", "~*", "&*")
+    assert fast(client) == everything
+
+
+def test_a_replicas_writes_stay_off_the_fast_road(node: InProcessNode) -> None:
+    client = user(node, "~*", "+@string")
+    assert b"SET" in fast(client)
+    node.server.is_replica = True
+    node.server.refresh_road()
+    assert b"SET" not in fast(client)
+    assert b"GET" in fast(client)
+    assert client.error("SET", "a", 1).startswith("READONLY")
+    node.server.is_replica = False
+    node.server.refresh_road()
+    assert b"SET" in fast(client)
 
 
 def test_a_disabled_user_stays_logged_in_but_nobody_else_gets_in(node: InProcessNode) -> None:
