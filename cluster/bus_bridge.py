@@ -400,6 +400,7 @@ class BusBridge:
     def _show(self, view: ClusterView) -> None:
         server = self._server
         server.router.update(view)
+        server.under_way.follow_view(view)
         server.pubsub.follow_view(view)
         server.redirect_waiting()
 

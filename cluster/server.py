@@ -95,7 +95,7 @@ class Server:
         self.started_ms = clock_ms()
         self.ctx = Context(self, config, rng)
         self.ctx.now_ms = self.started_ms
-        self.router = Router(config, self._has_live_key)
+        self.router = Router(config, self._answers_for)
         self.served = self.router.served if self.cluster_enabled else bytearray(b"\1" * SLOT_COUNT)
         # Set by the node once they exist; a server without them (tests) runs plain commands.
         self.memory: MemoryAccount
@@ -250,9 +250,9 @@ class Server:
 
     # -- keys ------------------------------------------------------------------------------------------------
 
-    def _has_live_key(self, key: bytes) -> bool:
+    def _answers_for(self, key: bytes) -> bool:
         self.ctx.bind_database(self.databases[0])
-        return self.ctx.exists(key)
+        return self.under_way.has_last_word(0, key) or self.ctx.exists(key)
 
     def expire_now(self, db: Database, key: bytes, slot: int) -> None:
         """Delete an expired key and propagate the deletion."""

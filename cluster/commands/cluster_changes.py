@@ -106,7 +106,7 @@ def setslot(ctx: Context, slot: bytes, action: bytes, *node: bytes) -> bytes:
     number = _slot(slot)
     if kind not in ("migrating", "importing", "stable", "node") or len(node) != (kind != "stable"):
         raise CommandError(_BAD_SETSLOT)
-    keys = len(ctx.server.databases[0].spaces[number])
+    keys = len(ctx.server.databases[0].spaces[number]) + ctx.server.under_way.in_slot(number)
     return _ask(ctx, events.SetSlot(number, kind, _text(node[0]) if node else "", keys_in_slot=keys))
 
 

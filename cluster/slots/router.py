@@ -28,11 +28,12 @@ _SHARDED_PUBSUB = frozenset({"ssubscribe", "sunsubscribe", "spublish"})
 
 
 class Router:
-    """Holds the view the node serves by. `on_change` is told after each new view."""
+    """Holds the view the node serves by. `answers_for` says whether a key of an open slot is this node's: it is here,
+    or it is being moved and this node still has the last word on it."""
 
-    def __init__(self, config: Configuration, has_key: Callable[[bytes], bool]) -> None:
+    def __init__(self, config: Configuration, answers_for: Callable[[bytes], bool]) -> None:
         self._config = config
-        self._has_key = has_key
+        self._answers_for = answers_for
         self.view: ClusterView | None = None
         self.served = bytearray(SLOT_COUNT)
 
@@ -143,7 +144,7 @@ class Router:
         if sharded or (target is None and len(keys) == 1):
             return True
         keys = list(dict.fromkeys(keys))
-        missing = sum(not self._has_key(key) for key in keys)
+        missing = sum(not self._answers_for(key) for key in keys)
         if target is not None and missing:
             if len(keys) > 1 and missing != len(keys):
                 raise CommandError(errors.TRYAGAIN)

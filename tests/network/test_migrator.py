@@ -6,18 +6,22 @@ The node has no process; the targets are scripts on real sockets.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from unittest.mock import Mock
 
 import hiredis
 import pytest
 import trio
 import trio.testing
 
+from bus.view import ClusterView, NodeInfo
+from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.values import ListValue, Value
 from cluster.network import migrator
-from cluster.network.migrator import ANSWER_LIMIT_BYTES, Migrator
+from cluster.network.migration_link import ANSWER_LIMIT_BYTES
+from cluster.network.migrator import Migrator
 from cluster.persistence.rdb_reader import load_payload
 from cluster.persistence.rdb_writer import dump_payload
 from tests.commands.in_process import Argument, InProcessNode
@@ -29,14 +33,19 @@ CONNECTING = "-IOERR error or timeout connecting to the client\r\n"
 WRITING = "-IOERR error or timeout writing to target instance\r\n"
 READING = "-IOERR error or timeout reading to target instance\r\n"
 OK = "+OK\r\n"
+ME = NodeInfo("1" * 40, "127.0.0.1", 7000, 17000, "2" * 40)
+OTHER = NodeInfo("3" * 40, "127.0.0.1", 7001, 17001, "4" * 40)
+MANY = 1_000
 
 
 class MigratingNode:
-    """A node with a migrator that runs, and one key."""
+    """A node with a migrator that runs, and one key. In a cluster its slots are on their way to another node."""
 
-    def __init__(self) -> None:
-        self.node = InProcessNode()
+    def __init__(self, *, cluster: bool = False) -> None:
+        self.node = InProcessNode(*([("cluster-enabled", "yes")] if cluster else []))
         self.node("SET", "k", "v")
+        if cluster:
+            self.show_view(owner=ME)
         self.migrator = self.node.server.migrator = Migrator(self.node.server)
         self._answered = trio.Event()
         self.node.server.shell.end_batch = self._end_batch
@@ -45,10 +54,24 @@ class MigratingNode:
         self.node.end_batch()
         self._answered.set()
 
+    def show_view(self, *, owner: NodeInfo, migrating: bool = True) -> None:
+        """All slots are `owner`'s; as long as that is this node they may be on their way to the other."""
+        view = ClusterView(
+            1, ME.node_id, {ME.node_id: ME, OTHER.node_id: OTHER}, [owner.node_id] * SLOT_COUNT, state_ok=True,
+            migrating=dict.fromkeys(range(SLOT_COUNT), OTHER.node_id) if owner is ME and migrating else {},
+        )
+        self.node.server.router.update(view)
+        self.node.server.under_way.follow_view(view)
+
     def submit(self, host: Argument, port: int, *, key: str = "k") -> None:
         self._client = self.node.connect()
         self._answered = trio.Event()
         assert self._client.raw("MIGRATE", host, port, key, 0, 10_000) == b""
+
+    def submit_several(self, port: int, *keys: str, timeout_ms: int = 10_000) -> None:
+        self._client = self.node.connect()
+        self._answered = trio.Event()
+        assert self._client.raw("MIGRATE", "127.0.0.1", port, "", 0, timeout_ms, "KEYS", *keys) == b""
 
     async def answer(self) -> str:
         with trio.fail_after(DEADLINE_SECONDS):
@@ -62,8 +85,8 @@ class MigratingNode:
 
 
 @asynccontextmanager
-async def migrating_node() -> AsyncIterator[MigratingNode]:
-    one = MigratingNode()
+async def migrating_node(*, cluster: bool = False) -> AsyncIterator[MigratingNode]:
+    one = MigratingNode(cluster=cluster)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(one.migrator.run)
         yield one
@@ -139,8 +162,14 @@ async def test_a_fault_of_ours_costs_one_answer_and_leaves_its_trace() -> None:
         assert one.node("GET", "k") is None
 
 
+async def becomes_true(condition: Callable[[], object]) -> None:
+    with trio.fail_after(DEADLINE_SECONDS):
+        while not condition():
+            await trio.lowlevel.checkpoint()
+
+
 class Target:
-    """Takes whatever it is sent and answers each key with OK, once it may. `received`: commands, without the payload
+    """Takes whatever it is sent and answers each command, as often as it may. `received`: commands, without the payload
     of a RESTORE, which it keeps as a value."""
 
     def __init__(self) -> None:
@@ -148,26 +177,37 @@ class Target:
         self.received: list[list[bytes]] = []
         self.values: list[Value] = []
         self.first_bytes = trio.Event()
-        self.may_answer = trio.Event()
+        self._answers = trio.Semaphore(0)
+
+    def may_answer(self, times: int = MANY) -> None:
+        for _ in range(times):
+            self._answers.release()
+
+    async def has_received(self, count: int) -> None:
+        await becomes_true(lambda: len(self.received) >= count)
 
     async def serve(self, stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await self._serve(stream)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
         reader = hiredis.Reader()
         async for data in stream:
             self.first_bytes.set()
             reader.feed(bytes(data))
             while (command := reader.gets()) is not False:
-                if command[0] == b"RESTORE":
+                if command[0].startswith(b"RESTORE"):
                     self.values.append(load_payload(command.pop(3)))
                 self.received.append(command)
-                await self.may_answer.wait()
-                await stream.send_all(b"+OK\r\n" if command[0] == b"RESTORE" else b":1\r\n")
+                await self._answers.acquire()
+                await stream.send_all(b":1\r\n" if command[0] == b"DEL" else b"+OK\r\n")
 
 
 @asynccontextmanager
 async def recording_target(*, answers: bool = True) -> AsyncIterator[Target]:
     target = Target()
     if answers:
-        target.may_answer.set()
+        target.may_answer()
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, target.serve, 0, host="127.0.0.1"))
         target.port = listeners[0].socket.getsockname()[1]
@@ -234,7 +274,7 @@ async def test_a_key_that_changes_while_it_is_under_way_is_sent_again(
         await target.first_bytes.wait()
         one.node(*change)
         now = one.node("DUMP", "x")
-        target.may_answer.set()
+        target.may_answer()
         assert await one.answer() == OK
         first, second = target.received
         assert (first[0], second[0], second[-1]) == (b"RESTORE", b"RESTORE", b"REPLACE")
@@ -248,7 +288,7 @@ async def test_a_key_that_is_deleted_while_it_is_under_way_goes_at_the_target_to
         one.submit("127.0.0.1", target.port)
         await target.first_bytes.wait()
         one.node("DEL", "k")
-        target.may_answer.set()
+        target.may_answer()
         assert await one.answer() == OK
         assert target.received == [[b"RESTORE", b"k", b"0"], [b"DEL", b"k"]]
 
@@ -264,13 +304,131 @@ async def test_a_second_migrate_of_a_key_under_way_finds_it_gone() -> None:
         third("MIGRATE", "127.0.0.1", target.port, "k", 0, 10_000)
         [refusal] = third("EXEC")
         assert str(refusal).startswith("TRYAGAIN ")
-        target.may_answer.set()
+        target.may_answer()
         assert await one.answer() == OK
-        with trio.fail_after(DEADLINE_SECONDS):
-            while not (answer := second.received()):
-                await trio.lowlevel.checkpoint()
-        assert answer == b"+NOKEY\r\n"
+        await becomes_true(lambda: second.session.out)
+        assert second.received() == b"+NOKEY\r\n"
         assert target.received == [[b"RESTORE", b"k", b"0"]], "and it was not deleted at the target"
+
+
+ASKED_OF_THE_OTHER = "ASK 7629 127.0.0.1:7001"
+"""What a client is told about `k` when the target has the last word on it."""
+
+
+@pytest.mark.parametrize(("made", "gone"), [
+    (("SET", "k", "v"), ("DEL", "k")),
+    (("SET", "k", "v"), ("GETDEL", "k")),
+    (("SET", "k", "v"), ("RENAME", "k", "{k}other")),
+    (("SET", "k", "v"), ("FLUSHALL",)),
+    (("SET", "k", "v"), ("PEXPIREAT", "k", 1)),
+    (("SADD", "k", "m"), ("SPOP", "k")),
+    (("HSET", "k", "f", "v"), ("HDEL", "k", "f")),
+    (("RPUSH", "k", "e"), ("RPOP", "k")),
+])  # fmt: skip
+async def test_what_is_deleted_under_way_stays_deleted_whoever_is_asked(
+    made: tuple[Argument, ...], gone: tuple[Argument, ...]
+) -> None:
+    async with migrating_node(cluster=True) as one, recording_target(answers=False) as target:
+        one.node("DEL", "k")
+        one.show_view(owner=ME, migrating=False)
+        one.node(*made)
+        one.node("SET", "{k}other", "v")
+        one.show_view(owner=ME)
+        one.submit("127.0.0.1", target.port)
+        await target.first_bytes.wait()
+        one.node(*gone)
+        assert one.node("EXISTS", "k") == 0, "it is not the target's yet, which still has the old value"
+        target.may_answer(1)
+        await target.has_received(2)
+        assert one.node("EXISTS", "k") == 0
+        target.may_answer()
+        assert await one.answer() == OK
+        assert target.received == [[b"RESTORE-ASKING", b"k", b"0"], [b"ASKING"], [b"DEL", b"k"]]
+        assert one.node.error("EXISTS", "k") == ASKED_OF_THE_OTHER
+
+
+async def test_what_was_evicted_under_way_is_no_exception() -> None:
+    async with migrating_node(cluster=True) as one, recording_target(answers=False) as target:
+        one.submit("127.0.0.1", target.port)
+        await target.first_bytes.wait()
+        server = one.node.server
+        server.evict_now(server.databases[0], b"k", key_slot(b"k"))
+        assert one.node("GET", "k") is None
+        target.may_answer()
+        assert await one.answer() == OK
+        assert target.received[-1] == [b"DEL", b"k"]
+
+
+async def test_what_is_made_anew_before_the_target_has_deleted_it_is_sent() -> None:
+    async with migrating_node(cluster=True) as one, recording_target(answers=False) as target:
+        one.submit("127.0.0.1", target.port)
+        await target.first_bytes.wait()
+        one.node("DEL", "k")
+        target.may_answer(1)
+        await target.has_received(2)
+        assert one.node("SET", "k", "new") == b"OK", "this node has the last word on it"
+        target.may_answer()
+        assert await one.answer() == OK
+        assert [command[0] for command in target.received] == [b"RESTORE-ASKING", b"ASKING", b"DEL", b"RESTORE-ASKING"]
+        assert target.values == [b"v", b"new"]
+        assert one.node.error("GET", "k") == ASKED_OF_THE_OTHER
+
+
+async def test_a_key_that_the_target_has_is_the_targets_though_others_are_under_way() -> None:
+    async with migrating_node(cluster=True) as one, recording_target(answers=False) as target:
+        one.show_view(owner=ME, migrating=False)
+        one.node("SET", "{k}2", "v")
+        one.show_view(owner=ME)
+        one.submit_several(target.port, "k", "{k}2")
+        await target.first_bytes.wait()
+        target.may_answer(1)
+        await becomes_true(lambda: one.node("DBSIZE") == 1)
+        assert one.node.error("GET", "k") == ASKED_OF_THE_OTHER
+        assert one.node.error("SET", "k", "not here") == ASKED_OF_THE_OTHER
+        assert one.node("GET", "{k}2") == b"v"
+        target.may_answer()
+        assert await one.answer() == OK
+
+
+@pytest.mark.parametrize("change", [("DEL", "k"), ("SET", "k", "changed"), ("PEXPIRE", "k", 100_000)])
+async def test_once_the_slot_is_another_nodes_nothing_more_is_said_of_its_keys(change: tuple[Argument, ...]) -> None:
+    async with migrating_node(cluster=True) as one, recording_target(answers=False) as target:
+        one.submit("127.0.0.1", target.port)
+        await target.first_bytes.wait()
+        one.node(*change)
+        one.show_view(owner=OTHER)
+        target.may_answer()
+        assert await one.answer() == OK
+        assert target.received == [[b"RESTORE-ASKING", b"k", b"0"]]
+
+
+async def test_a_slot_is_not_given_away_while_a_key_of_it_is_not_settled() -> None:
+    async with migrating_node(cluster=True) as one, recording_target(answers=False) as target:
+        one.submit("127.0.0.1", target.port)
+        await target.first_bytes.wait()
+        one.node("DEL", "k")
+        bus = one.node.server.bus = Mock()
+        bus.ask.return_value = "OK"
+        one.node("CLUSTER", "SETSLOT", key_slot(b"k"), "NODE", OTHER.node_id)
+        target.may_answer()
+        assert await one.answer() == OK
+        one.node("CLUSTER", "SETSLOT", key_slot(b"k"), "NODE", OTHER.node_id)
+        assert [call.args[0].keys_in_slot for call in bus.ask.call_args_list] == [1, 0]
+
+
+async def test_a_target_that_was_away_is_told_what_was_deleted_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrator, "TELL_AGAIN_SECONDS", 0.01)
+    async with migrating_node(cluster=True) as one, recording_target(answers=False) as target:
+        one.submit_several(target.port, "k", timeout_ms=300)
+        await target.first_bytes.wait()
+        one.node("DEL", "k")
+        assert await one.answer() == READING
+        await target.has_received(3)
+        assert one.node("GET", "k") is None, "the target may have the old value"
+        target.may_answer()
+        await becomes_true(lambda: not one.node.server.under_way.by_key)
+        assert target.received[-2:] == [[b"ASKING"], [b"DEL", b"k"]]
+        assert one.node.error("GET", "k") == ASKED_OF_THE_OTHER
 
 
 async def held_by_a_pause(one: MigratingNode, port: int) -> None:
