@@ -1,8 +1,9 @@
 """The node's timers: what happens without a client asking for it.
 
 One task wakes `hz` times a second and gives each part a bounded share: expiry, time-outs, replication, snapshots,
-rates. It wakes earlier when a waiting client's time is up, and, while many keys have expired or large values are to be
-freed, every few milliseconds, for that alone. Nothing here visits every key, or takes longer than a slice.
+rates. It wakes earlier when a waiting client's time is up or a key's or field's, and, while many keys have expired or
+large values are to be freed, every few milliseconds, for that alone. Nothing here visits every key, or takes longer
+than a slice.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from cluster.keyspace.agenda import NEVER
 from cluster.keyspace.expiry import ExpiryCycle
 from cluster.keyspace.field_expiry import FieldExpiryCycle
 from cluster.process import give_way
@@ -32,6 +34,10 @@ BACKGROUND_SHARE = 0.25
 QUIET_BYTES_PER_S = 4096
 """A replica whose clients send less is there to be a copy: it can wait for a processor."""
 _PAUSE_S = SLICE_NS / 1e9 / BACKGROUND_SHARE
+EXPIRY_PAUSE_S = 0.01
+"""The least time between two looks for what has expired, while that is little …"""
+EXPIRY_SHARE = 0.05
+"""… and the most of the time that they take together then."""
 
 
 class Cron:
@@ -45,6 +51,8 @@ class Cron:
         self._client_cursor = 0
         self._commands = server.table.every()
         self._gives_way = False
+        self._next_expiry = 0.0  # not before this, by trio's clock
+        self._input_bytes = 0  # received until the last slice
         server.shell.hurry_cron = self.hurry
 
     def hurry(self) -> None:
@@ -56,14 +64,15 @@ class Cron:
         next_slice = math.inf
         while True:
             self._wakeup = trio.Event()
-            with trio.move_on_at(min(next_tick, next_slice, self._next_time_out())) as patience:
+            next_expiry = self._expiry_time()
+            with trio.move_on_at(min(next_tick, next_slice, next_expiry, self._next_time_out())) as patience:
                 await self._wakeup.wait()
             now = trio.current_time()
             if patience.cancelled_caught:
                 if now >= next_tick:
                     self.tick()
                     next_tick = trio.current_time() + 1 / self._server.config.hz
-                elif now >= next_slice:
+                elif now >= next_slice or now >= next_expiry:
                     self._slice()
                 else:
                     self._end_waits()
@@ -71,13 +80,34 @@ class Cron:
                 next_slice = math.inf
             elif next_slice <= now or next_slice == math.inf:
                 # There is a limit to memory: what is over it goes in every other slice, or sooner when nobody asks.
-                next_slice = trio.current_time() + (0 if self._server.memory.is_busy else _PAUSE_S)
+                next_slice = trio.current_time() + (0 if self._server.memory.is_busy or self._is_quiet() else _PAUSE_S)
 
     @property
     def _has_background(self) -> bool:
         server = self._server
         pausing = self._expiry.has_more or self._field_expiry.has_more or server.memory.is_busy
         return (pausing and not server.cron_paused) or server.lazy_free.is_busy
+
+    def _is_quiet(self) -> bool:
+        """Whether no client has sent anything since the last slice."""
+        before, self._input_bytes = self._input_bytes, self._server.stats.input_bytes
+        return before == self._input_bytes
+
+    def _expiry_time(self) -> float:
+        """When to look for what has expired, by trio's clock."""
+        server = self._server
+        if not self._may_expire or server.cron_paused or server.pace.suspended is not None:
+            return math.inf
+        next_ms = min(self._expiry.next_ms, self._field_expiry.next_ms)
+        if next_ms == NEVER:
+            return math.inf
+        # The millisecond that the clock shows may be about to end.
+        return max(self._next_expiry, trio.current_time() + (next_ms - server.clock_ms() + 1) / 1000)
+
+    @property
+    def _may_expire(self) -> bool:
+        server = self._server
+        return not (server.is_replica or server.loading or server.pause.active or not server.active_expiry)
 
     def _next_time_out(self) -> float:
         """When a waiting client's time is up, by trio's clock."""
@@ -131,18 +161,16 @@ class Cron:
 
     def _expire(self, now: int) -> None:
         server = self._server
-        if server.is_replica:
-            self._expiry.look_everywhere()  # its data come from its primary, all at once now and then
-        if server.is_replica or server.loading or server.pause.active or not server.active_expiry:
+        if not self._may_expire:
             self._expiry.has_more = self._field_expiry.has_more = False
             return
         begun_ns = time.perf_counter_ns()
-        ticks_per_lap = server.config.hz
-        for db, slot, key in self._expiry.due(now, _slice_is_over(), ticks_per_lap=ticks_per_lap):
+        for db, slot, key in self._expiry.due(now, _slice_is_over()):
             server.expire_now(db, key, slot)
-        if any(db.fields.deadlines for db in server.databases):
-            self._field_expiry.run(now, _slice_is_over(), server.expire_fields, ticks_per_lap=ticks_per_lap)
-        server.stats.expiry_ns += time.perf_counter_ns() - begun_ns
+        self._field_expiry.run(now, _slice_is_over(), server.expire_fields)
+        spent_ns = time.perf_counter_ns() - begun_ns
+        server.stats.expiry_ns += spent_ns
+        self._next_expiry = trio.current_time() + max(EXPIRY_PAUSE_S, spent_ns / 1e9 / EXPIRY_SHARE)
 
     def _close_idle(self, now: int) -> None:
         limit_ms = self._server.config.timeout * 1000

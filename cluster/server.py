@@ -356,7 +356,7 @@ class Server:
         one.spaces, other.spaces = other.spaces, one.spaces
         one.deadlines, other.deadlines = other.deadlines, one.deadlines
         one.used_ms, other.used_ms = other.used_ms, one.used_ms
-        one.may_expire, other.may_expire = other.may_expire, one.may_expire
+        one.agenda, other.agenda = other.agenda, one.agenda
         one.fields.exchange(other.fields)
         self.scan_cache.clear()
         self.ctx.bind_database(self.ctx.db)

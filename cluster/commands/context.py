@@ -299,12 +299,12 @@ class Context:
 
     def set_deadline(self, key: bytes, deadline_ms: int | None) -> None:
         """Set (or with None remove) the deadline of an existing key. Says nothing to anybody."""
-        deadlines = self.deadlines[key_slot(key)]
+        slot = self.slot if key is self.routed or self.one_slot else key_slot(key)
         if deadline_ms is None:
-            deadlines.pop(key, None)
+            self.deadlines[slot].pop(key, None)
         else:
-            deadlines[key] = deadline_ms
-            self.db.may_expire = True
+            self.deadlines[slot][key] = deadline_ms
+            self.db.agenda.note(slot, deadline_ms)
 
     def deadline(self, key: bytes) -> int | None:
         return self.deadlines[key_slot(key)].get(key)

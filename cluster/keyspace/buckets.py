@@ -163,6 +163,18 @@ class BucketMap(Generic[V]):
             self._merge(place)
         return found
 
+    def remove_all(self, keys: Iterable[bytes]) -> None:
+        """Remove those of `keys` that are there."""
+        directory, shift = self._directory, self._shift
+        for key in keys:
+            place = crc32(key) >> shift
+            bucket = directory[place]
+            if bucket.pop(key, None) is not None:
+                self._count -= 1
+                if len(bucket) < MERGE_BELOW:
+                    self._merge(place)
+                    directory, shift = self._directory, self._shift
+
     # -- the directory ---------------------------------------------------------------------------------------
 
     def _run(self, place: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from itertools import compress
 from typing import Any
 
+from cluster.keyspace.agenda import Agenda
 from cluster.keyspace.expiring_hash import NEVER, ExpiringHashValue
 from cluster.keyspace.field_deadlines import FieldDeadlines
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
@@ -23,18 +24,18 @@ from cluster.keyspace.values import Value
 class Database:
     """`spaces[slot]` maps key → value, `deadlines[slot]` key → expiry in ms for the keys that have one.
 
-    `may_expire`: there may be deadlines. Whoever sets one sets it; the expire cycle takes it back when it has met none.
+    `agenda`: when deadlines pass. Whoever sets one notes it there.
     `fields`: which of the hashes have fields with deadlines.
     `used_ms[slot]`: when a key of the slot was used last, in milliseconds since the epoch; 0: not since the start.
     """
 
-    __slots__ = ("deadlines", "fields", "index", "may_expire", "spaces", "used_ms")
+    __slots__ = ("agenda", "deadlines", "fields", "index", "spaces", "used_ms")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.spaces: list[dict[bytes, Value]] = [{} for _ in range(SLOT_COUNT)]
         self.deadlines: list[dict[bytes, int]] = [{} for _ in range(SLOT_COUNT)]
-        self.may_expire = False
+        self.agenda = Agenda()
         self.fields = FieldDeadlines(index)
         self.used_ms = [0] * SLOT_COUNT
 
@@ -58,7 +59,7 @@ class Database:
         self.spaces[slot][key] = value
         if deadline_ms is not None:
             self.deadlines[slot][key] = deadline_ms
-            self.may_expire = True
+            self.agenda.note(slot, deadline_ms)
         else:
             self.deadlines[slot].pop(key, None)
         self.note_fields(key, value)
@@ -91,6 +92,7 @@ class Database:
     def clear(self) -> list[dict[bytes, Any]]:
         """Forget everything. The dicts that held something are replaced and returned, for whoever frees them."""
         filled: list[dict[bytes, Any]] = []
+        self.agenda, self.fields.agenda = Agenda(), Agenda()
         for tables in (self.spaces, self.deadlines, self.fields.deadlines):
             for slot in list(compress(range(SLOT_COUNT), tables)):
                 filled.append(tables[slot])

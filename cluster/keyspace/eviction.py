@@ -88,7 +88,7 @@ class Eviction:
         return [
             (db, db.deadlines if volatile else db.spaces)
             for db in self._server.databases
-            if self._memory.holds_keys(db) and (db.may_expire or not volatile)
+            if self._memory.holds_keys(db) and (db.agenda or not volatile)
         ]
 
     def _random_victim(self, places: list[tuple[Database, Tables]]) -> _Victim | None:

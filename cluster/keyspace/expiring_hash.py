@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping
 
+from cluster.keyspace.buckets import BucketMap
 from cluster.keyspace.hash_value import HashValue
 from cluster.keyspace.sorted_set import SortedSetValue
 
@@ -152,8 +153,11 @@ class ExpiringHashValue(HashValue):
         else:
             self.waiting.remove_stretch(0, behind)
             self.next_ms = self._earliest()
-        for field in expired:
-            self.fields.pop(field)
+        if isinstance(self.fields, BucketMap):
+            self.fields.remove_all(expired)
+        else:
+            for field in expired:
+                self.fields.pop(field)
         return expired
 
     def take_named(self, fields: Iterable[bytes]) -> list[bytes]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from cluster.keyspace.agenda import Agenda
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 
 
 class FieldDeadlines:
     """`deadlines[slot]` maps key → the earliest deadline of a field of its hash, or an earlier moment. It is empty,
-    without even its slots, until the first is noted. `may_expire` as in Database; `index` is the database's."""
+    without even its slots, until the first is noted. `agenda` as in Database; `index` is the database's."""
 
-    __slots__ = ("deadlines", "index", "may_expire")
+    __slots__ = ("agenda", "deadlines", "index")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.deadlines: list[dict[bytes, int]] = []
-        self.may_expire = False
+        self.agenda = Agenda()
 
     def __len__(self) -> int:
         return sum(map(len, self.deadlines))
@@ -25,8 +26,9 @@ class FieldDeadlines:
 
     def note(self, key: bytes, deadline_ms: int) -> None:
         self._make_slots()
-        self.deadlines[key_slot(key)][key] = deadline_ms
-        self.may_expire = True
+        slot = key_slot(key)
+        self.deadlines[slot][key] = deadline_ms
+        self.agenda.note(slot, deadline_ms)
 
     def forget(self, key: bytes) -> None:
         if self.deadlines:
@@ -40,17 +42,18 @@ class FieldDeadlines:
         """Have what `other` has, which is not to be used any more."""
         if other.deadlines or self.deadlines:
             other._make_slots()
+            self._make_slots()
             self.deadlines[:] = other.deadlines
-            self.may_expire = True
+            self.agenda = other.agenda
 
     def exchange(self, other: FieldDeadlines) -> None:
         if self.deadlines or other.deadlines:
             for one in (self, other):
                 one._make_slots()
-                one.may_expire = True
             self.deadlines[:], other.deadlines[:] = other.deadlines[:], self.deadlines[:]
+            self.agenda, other.agenda = other.agenda, self.agenda
 
     def _make_slots(self) -> None:
-        """Once there, they stay: the expire cycle may be in the middle of them."""
+        """Once there, they stay: the context holds them."""
         if not self.deadlines:
             self.deadlines.extend({} for _ in range(SLOT_COUNT))

@@ -27,12 +27,17 @@ class FieldExpiryCycle:
         self.has_more = False
         """The last `run` ran out of time while there was more to do."""
 
-    def run(self, now_ms: int, out_of_time: Callable[[], bool], expired: Told, *, ticks_per_lap: int = 1) -> None:
+    @property
+    def next_ms(self) -> int:
+        """When a deadline passes, or an earlier time."""
+        return self._cycle.next_ms
+
+    def run(self, now_ms: int, out_of_time: Callable[[], bool], expired: Told) -> None:
         """Take expired fields from their hashes, and tell `expired`, which deletes what is empty then."""
         self.has_more = True
         if self._unfinished is not None and not self._clear(*self._unfinished, now_ms, out_of_time, expired):
             return
-        for fields, _, key in self._cycle.due(now_ms, out_of_time, ticks_per_lap=ticks_per_lap):
+        for fields, _, key in self._cycle.due(now_ms, out_of_time):
             if not self._clear(self._databases[fields.index], key, now_ms, out_of_time, expired):
                 return
         self.has_more = self._cycle.has_more

@@ -291,8 +291,7 @@ class LongRanking(BucketMap[float]):
         while left > 0:
             scores, members = self._scores[chunk], self._members[chunk]
             gone = members[at : at + left]
-            for member in gone:
-                self.pop(member)
+            self.remove_all(gone)
             del scores[at : at + left], members[at : at + left]
             self._groups[chunk >> GROUP_BITS] -= len(gone)
             left -= len(gone)

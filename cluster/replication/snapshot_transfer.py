@@ -145,6 +145,7 @@ def take_over(server: Server, snapshot: Snapshot) -> None:
     for db, fresh in zip(server.databases, snapshot.databases, strict=True):
         db.spaces[:] = fresh.spaces
         db.deadlines[:] = fresh.deadlines
+        db.agenda = fresh.agenda
         db.fields.take_from(fresh.fields)
     server.functions.adopt(snapshot.libraries)
     server.memory.replaced(snapshot.clocks)

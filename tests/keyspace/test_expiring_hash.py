@@ -190,9 +190,7 @@ def test_all_hashes_are_come_to_however_many_wait() -> None:
     for number in range(2 * KEYS_PER_TICK):
         first.store(b"waits:%d" % number, expiring(1, NOW + 1))
     second.store(b"due", expiring(1, NOW))
-    cycle = Cycle(first, second)
-    assert cycle.tick() == 0
-    assert sum(cycle.tick() for _ in range(3)) == 1
+    assert Cycle(first, second).tick() == 1
 
 
 def test_a_database_knows_which_hashes_have_deadlines() -> None:
