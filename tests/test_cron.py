@@ -18,11 +18,11 @@ pytestmark = pytest.mark.trio
 async def test_a_key_and_a_field_go_at_their_time_and_not_at_the_next_tick(autojump_clock: MockClock) -> None:
     node = InProcessNode(("hz", "1"))
     server: Any = node.server
+    begun = trio.current_time()
     server.clock_ms = lambda: START_MS + round(1000 * (trio.current_time() - begun))
     server.replication = SimpleNamespace(tick=lambda _now: None, feed=lambda _entries: b"")
     server.persistence = SimpleNamespace(tick=lambda _now: None, dirty=0, aof=SimpleNamespace(is_open=False))
     reactor: Any = SimpleNamespace(finish_batch=lambda _ready: node.end_batch(), check_limits=lambda: None)
-    begun = trio.current_time()
     cron = Cron(server, reactor)
     node("SET", "a", "1", "PX", 300)
     node("HSET", "h", "f", "1", "g", "2")
