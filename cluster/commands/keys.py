@@ -111,6 +111,15 @@ def does(flags: tuple[str, ...]) -> int:
     return bits
 
 
+def uses(keys: Keys) -> tuple[tuple[Spec, int], ...]:
+    """(where, what `does` says of it; -1 where that depends on the line) of what is a key, and not just looks so."""
+    return tuple(
+        (spec, -1 if "variable_flags" in spec.flags else does(spec.flags))
+        for spec in keys
+        if "not_key" not in spec.flags
+    )
+
+
 def flags_in(command: str, line: Arguments, names: tuple[str, ...]) -> tuple[str, ...]:
     """What happens to a key in this very line; `names` is what may happen to it with any arguments of `command`."""
     if "variable_flags" in names:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from cluster.commands.keys import NO_KEYS, Keys, KeySpec, NumKeys, does
+from cluster.commands.keys import NO_KEYS, Keys, KeySpec, NumKeys, uses
 
 if TYPE_CHECKING:
     from cluster.server import Server
@@ -85,12 +85,7 @@ class Command:
         self.maximum = arity if arity > 0 else 1 << 30
         self.flags = frozenset(flags)
         self.keys = keys
-        self.key_uses = tuple(
-            (spec, -1 if "variable_flags" in spec.flags else does(spec.flags))
-            for spec in keys
-            if "not_key" not in spec.flags
-        )
-        """(where, what `does` says of it; -1 where that depends on the line) of what is a key."""
+        self.key_uses = uses(keys)
         self.group = group
         self.since = since
         self.summary = summary
