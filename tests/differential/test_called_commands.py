@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from cluster.commands import all_commands
 from tests.differential.comparison import is_in_7_0
 from tests.differential.grammar import Command
-from tests.differential.machine import EXAMPLES, Pair, run
+from tests.differential.machine import EXAMPLES, Pair, compare, compare_queued
 from tests.differential.test_against_redis import ANYTHING
 
 LIBRARY = b"""#!lua name=callers
@@ -41,4 +42,18 @@ def called(draw: st.DrawFn) -> Command:
 
 @pytest.mark.parametrize("resp", [2, 3])
 def test_what_is_called_answers_alike(pair: Pair, resp: int) -> None:
-    run(pair, called(), resp, EXAMPLES // 3, FIRST)
+    @settings(
+        max_examples=EXAMPLES // 2, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(st.lists(called(), min_size=5, max_size=20))
+    def answers_alike(commands: list[Command]) -> None:
+        pair.begin(resp)
+        for command in (*FIRST, *commands):
+            compare(command, *pair.both(command))
+        ours, theirs = pair.both_at_once([[b"MULTI"], *commands[:3], [b"EXEC"]])
+        assert ours[:-1] == theirs[:-1]
+        compare_queued(commands[:3], ours[-1], theirs[-1])
+        pair.check_data()
+
+    answers_alike()
