@@ -18,6 +18,8 @@ from cluster.persistence import aof_rewrite
 from cluster.safe_file import write_safely
 from tests.persistence.aof_node import Node
 
+pytestmark = pytest.mark.timeout(3600)  # with --long; on a usual run some seconds
+
 CALLS = ("open", "rename", "replace", "unlink", "fsync")
 
 

@@ -19,6 +19,8 @@ from tests.persistence.aof_node import Node
 from tests.persistence.power import Watched
 from tests.persistence.test_aof_crashes import SMALL, Child, Ended, Fate, Story
 
+pytestmark = pytest.mark.timeout(3600)  # with --long; on a usual run some seconds
+
 CASES = 3
 """Of what may be left after each cut."""
 
