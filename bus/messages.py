@@ -99,7 +99,8 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """That node's slots have moved on: the receiver claims some of them with an older epoch."""
+    """That node's slots have moved on: the receiver claims some of them with an older epoch. Where that node is the
+    receiver itself: it is held to own these slots, and does not claim them."""
 
     node_id: str
     config_epoch: int

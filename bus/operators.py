@@ -131,6 +131,7 @@ def _set_slot(s: State, event: SetSlot) -> str:
         if s.owners[slot] != s.me.node_id:
             raise Refused(f"ERR I'm not the owner of hash slot {slot}")
         s.migrating[slot] = _other_primary(s, event.node_id).node_id
+        s.taken.pop(slot, None)
     elif event.kind == "importing":
         if s.owners[slot] == s.me.node_id:
             raise Refused(f"ERR I'm already the owner of hash slot {slot}")
@@ -174,6 +175,7 @@ def _assign(s: State, event: SetSlot) -> str:
     if source is not None:
         # The slot changed hands by an operator's word, without an election: only a greater epoch makes others agree.
         ownership.bump_epoch(s)
+        ownership.hold(s, slot, source)
         _tell_heirs(s, source)
     elif mine and node is not me and me.slot_count == 0 and s.config.allow_replica_migration:
         s.log("notice", f"Lost my last slot during slot migration. Reconfiguring myself as a replica of {node.node_id}")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from bus.events import DropSlotKeys, FollowNode, ResumeWrites
 from bus.messages import Announcement, Update
-from bus.slots import bits_of, bits_of_slots, slots_of_bits
-from bus.state import Peer, State
+from bus.slots import bits_of, bits_of_slots, ranges_of_bits, slots_of_bits
+from bus.state import Peer, State, Taken
 
 REMIND_PERIOD_MS = 1_000
 """A node that claims what is another's is told so that often, until it has understood."""
+TAKEN_MS = 15_000
+"""So long a slot that was moved here is held against claims from before the move: they have all arrived by then."""
 
 
 def tick(s: State) -> None:
@@ -27,6 +29,8 @@ def tick(s: State) -> None:
             claim(s, peer)
             if remind:
                 _tell_if_behind(s, peer)
+        if remind:
+            _ask_about_disowned(s, peer)
         settle_collision(s, peer)
     _follow_my_primary(s)
 
@@ -79,7 +83,7 @@ def claim(s: State, sender: Peer) -> None:
     _succeed_in_moves(s, sender)
     # What this node is taking in from others is left alone: there only SETSLOT decides.
     taken_in = (slot for slot, source in s.importing.items() if source != sender.node_id)
-    won = sender.claimed & ~sender.slots & ~bits_of_slots(taken_in)
+    won = sender.claimed & ~sender.slots & ~bits_of_slots(taken_in) & ~_held_against(s, sender)
     for owner in s.peers.values():
         if owner.config_epoch >= sender.claimed_epoch:
             won &= ~owner.slots | s.unclaimed
@@ -97,6 +101,28 @@ def claim(s: State, sender: Peer) -> None:
     elif dropped:
         s.log("notice", f"{dropped.bit_count()} slots are now served by {sender.node_id}.")
         s.out.append(DropSlotKeys(tuple(slots_of_bits(dropped))))
+
+
+def hold(s: State, slot: int, source_id: str) -> None:
+    """An operator has moved a slot here from `source_id`, of whose latest epoch this node may not have heard."""
+    source = s.peers.get(source_id)
+    if source is not None:
+        s.taken[slot] = Taken(source.shard_id, s.now + TAKEN_MS)
+
+
+def _held_against(s: State, sender: Peer) -> int:
+    """Slots, as bits, that were moved here from `sender`'s shard, and that it claims because it does not know. With a
+    greater epoch than ours it would have them back, and what was moved with them would be deleted here. So this node
+    takes a greater one."""
+    held = 0
+    for slot, taken in list(s.taken.items()):
+        if s.now >= taken.until:
+            del s.taken[slot]
+        elif taken.shard_id == sender.shard_id:
+            held |= 1 << slot & sender.claimed
+    if held and sender.claimed_epoch >= s.me.config_epoch:
+        bump_epoch(s)
+    return held
 
 
 def _succeed_in_moves(s: State, sender: Peer) -> None:
@@ -169,9 +195,38 @@ def _tell_if_behind(s: State, peer: Peer) -> None:
             s.send(peer, Update(owner.node_id, owner.config_epoch, s.ranges(owner)))
 
 
+def _ask_about_disowned(s: State, peer: Peer) -> None:
+    """By our view `peer` owns slots that it does not claim, and has not claimed for a while: tell it."""
+    disowned = peer.slots & ~peer.claimed if peer.digest else 0
+    if disowned & peer.disowned:
+        s.send(peer, Update(peer.node_id, peer.config_epoch, ranges_of_bits(disowned & peer.disowned)))
+    peer.disowned = disowned
+
+
+def _take_disowned(s: State, named: int) -> None:
+    """Others hold this node for the owner of these slots. Where the one that we hold for it does not claim them either,
+    they are nobody's: two words of an operator crossed. They are taken, as by an operator's word."""
+    me = s.me
+    if not me.is_primary or s.doubt is not None:
+        return
+    taken = 0
+    for peer in s.others():
+        if peer.digest:
+            taken |= named & peer.slots & ~peer.claimed
+    if taken:
+        for slot in slots_of_bits(taken & bits_of_slots(s.importing)):
+            del s.importing[slot]
+        s.log("notice", f"{taken.bit_count()} slots that nobody claims are held to be mine. Taking them.")
+        s.own(taken, me)
+        bump_epoch(s)
+
+
 def on_update(s: State, message: Update) -> None:
     node = s.peers.get(message.node_id)
-    if node is None or node is s.me or node.config_epoch >= message.config_epoch:
+    if node is s.me:
+        _take_disowned(s, bits_of(message.slots))
+        return
+    if node is None or node.config_epoch >= message.config_epoch:
         return
     if not node.is_primary:
         _set_primary(s, node)

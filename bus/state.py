@@ -69,6 +69,7 @@ class Peer:
     ranges: Ranges | None = ()  # the same as ranges; None: to be worked out
     claimed: int = 0  # the slots it last said it owns, as bits; by the rules some may be another's
     claimed_epoch: int = 0
+    disowned: int = 0  # the slots, as bits, that were its own by our view when it was last asked, and it did not claim
     link: LinkId | None = None  # the outbound one
     connecting: bool = False
     retry_at: int = 0
@@ -196,6 +197,14 @@ class Listening:
     whole_at: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An operator moved a slot here from a primary of that shard, which may not have heard of it `until` then."""
+
+    shard_id: str
+    until: int
+
+
 @dataclass(slots=True)
 class Due:
     """Something that is done when it was asked for: at once, or once in `period_ms` at most."""
@@ -244,6 +253,7 @@ class State:
         self.unclaimed = 0  # slots, as bits, whose owner no longer says it owns them: free to take
         self.migrating: dict[int, str] = {}
         self.importing: dict[int, str] = {}
+        self.taken: dict[int, Taken] = {}
         self.current_epoch = 0
         self.last_vote_epoch = 0
         self.voted_for = ""
@@ -365,6 +375,8 @@ class State:
         if owner is not self.me and self.migrating:
             for slot in slots_of_bits(slots & bits_of_slots(self.migrating)):
                 del self.migrating[slot]
+        if owner is not self.me and self.taken:
+            self.taken = {slot: taken for slot, taken in self.taken.items() if not slots >> slot & 1}
         self.touch()
         if mine:
             self.announcing.ask(at_once=False)

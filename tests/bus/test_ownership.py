@@ -182,3 +182,85 @@ def test_a_slot_that_changes_hands_takes_a_new_epoch_with_it() -> None:
     assert driver.owner(slot) == "a"
     assert driver.node("a").config_epoch == 4
     assert driver.sent(Announcement, "b")[-1].slots == ((share(0, 3)[0][0], slot),)
+
+
+def _take_a_slot_back(driver: Driver, slot: int) -> None:
+    """`a` has given the slot to `b` a moment ago, of whose new epoch it has not heard, and gets it back."""
+    assert driver.ask(events.SetSlot(slot, "node", node_id("b"))) == "OK"
+    assert driver.ask(events.SetSlot(slot, "importing", node_id("b"))) == "OK"
+    assert driver.ask(events.SetSlot(slot, "node", node_id("a"))) == "OK"
+    driver.clear()
+
+
+def test_a_slot_that_was_moved_here_is_held_against_what_its_old_owner_said_before() -> None:
+    driver = Driver("a", SHARD)
+    slot = A_SLOTS[0][1]
+    driver.step(events.BumpEpoch())
+    _take_a_slot_back(driver, slot)
+    driver.hear("b", driver.announcement("b", config_epoch=20, slots=((slot, B_SLOTS[0][1]),)))
+    assert driver.owner(slot) == "a"
+    assert driver.came(events.DropSlotKeys) == []
+    said = driver.sent(Announcement, "b")[-1]
+    assert said.config_epoch == driver.disk.nodes[node_id("a")].config_epoch == 21
+    assert said.slots == A_SLOTS, "so that b learns of it"
+
+
+def test_it_is_held_against_the_old_owners_heir_who_has_not_heard_of_the_move() -> None:
+    driver = Driver("a", SHARD)
+    slot = A_SLOTS[0][1]
+    _take_a_slot_back(driver, slot)
+    driver.hear("e", driver.announcement("e", config_epoch=20, slots=((slot, B_SLOTS[0][1]),), shard="b"))
+    assert driver.owner(slot) == "a"
+    assert driver.owner(slot + 1) == "e"
+
+
+def test_it_is_not_held_against_others_nor_for_ever_nor_once_it_is_on_its_way_back() -> None:
+    slot = A_SLOTS[0][1]
+    theirs = ((slot, B_SLOTS[0][1]),)
+    for name, wait_ms, opened in (("c", 0, False), ("b", 60_000, False), ("b", 0, True)):
+        driver = Driver("a", SHARD)
+        _take_a_slot_back(driver, slot)
+        if opened:
+            assert driver.ask(events.SetSlot(slot, "migrating", node_id("b"))) == "OK"
+        driver.tick(wait_ms, alive="bcde")
+        driver.hear(name, driver.announcement(name, config_epoch=20, slots=theirs))
+        assert driver.owner(slot) == name, (name, wait_ms, opened)
+
+
+def test_a_slot_that_two_nodes_hold_to_be_the_others_is_taken_by_one() -> None:
+    slot = B_SLOTS[0][0]
+    without = ((slot + 1, B_SLOTS[0][1]),)
+    a = Driver("a", SHARD)
+    a.hear("b", a.announcement("b", slots=without))
+    a.tick(3_000, alive="bcde")
+    assert a.owner(slot) == "b"
+    told = a.sent(Update, "b")
+    assert told
+    assert set(told) == {Update(node_id("b"), 2, ((slot, slot),))}
+    b = Driver("b", SHARD)
+    b.tick(2_000, alive="acde")
+    b.ask(events.SetSlot(slot, "node", node_id("a")))
+    b.hear("a", told[0])
+    assert b.owner(slot) == "a", "whether a claims it is not known yet"
+    b.hear("a", b.announcement("a"), told[0])
+    assert b.owner(slot) == "b"
+    said = b.sent(Announcement, "a")[-1]
+    assert (said.config_epoch, said.slots) == (4, B_SLOTS)
+    a.hear("b", said)
+    a.clear()
+    a.tick(3_000, alive="bcde")
+    assert a.owner(slot) == "b"
+    assert a.sent(Update) == []
+
+
+def test_a_slot_that_somebody_claims_is_not_taken_nor_one_that_was_given_up() -> None:
+    slot = B_SLOTS[0][0]
+    told = Update(node_id("b"), 2, ((slot, slot),))
+    b = Driver("b", SHARD)
+    b.tick(2_000, alive="acde")
+    b.ask(events.SetSlot(slot, "node", node_id("a")))
+    b.hear("a", b.announcement("a", slots=((A_SLOTS[0][0], slot),)), told)
+    assert b.owner(slot) == "a"
+    b.ask(events.DelSlots((slot,)))
+    b.hear("a", b.announcement("a"), told)
+    assert b.owner(slot) == ""

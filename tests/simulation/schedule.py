@@ -7,14 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bus import events
-from bus.slots import ALL_SLOTS, bits_of, slots_of_bits
 from bus.view import SLOT_COUNT
 from tests.simulation.checkers import Safety, disagreements
 from tests.simulation.simulator import SimNode, Simulation
 
 FAULT_PHASE_MS = 15_000
 AGREEMENT_LIMIT_MS = 30_000
-REPAIR_AFTER_MS = 10_000
 STAYS_MS = 2_000
 """The cluster must not only agree but go on agreeing for that long."""
 LONGEST_PAUSE_MS = 2_000
@@ -54,30 +52,12 @@ def run_seed(seed: int) -> Outcome:
 
 
 def _liveness(sim: Simulation) -> list[str]:
-    if not sim.run_until(lambda: not disagreements(sim), REPAIR_AFTER_MS):
-        _assign_orphans(sim)
     if not sim.run_until(lambda: not disagreements(sim), AGREEMENT_LIMIT_MS):
         return ["Not one healthy cluster after all faults were over:", *disagreements(sim)]
     sim.note("the cluster agrees")
     sim.run(STAYS_MS)
     sim.run_until(lambda: not disagreements(sim), STAYS_MS)  # a manual failover of before may just be at its end
     return [f"After it had agreed: {text}" for text in disagreements(sim)]
-
-
-def _assign_orphans(sim: Simulation) -> None:
-    """What redis-cli --cluster fix does to slots nobody owns any more. The end of a migration is told to one node after
-    the other: when the source takes a new epoch in between, each may come to hold the other for the owner."""
-    orphans = ALL_SLOTS
-    for node in sim.nodes:
-        orphans &= ~bits_of(node.info.slots)
-    if not orphans:
-        return
-    slots = tuple(slots_of_bits(orphans))
-    keeper = next(node for node in sim.nodes if node.info.slots)
-    for node in sim.nodes:
-        owners = node.running.view.owners
-        node.ask(events.DelSlots(tuple(slot for slot in slots if owners[slot] is not None)))
-    sim.note(f"{keeper.index} is given {slots}: {keeper.ask(events.AddSlots(slots))}")
 
 
 class Faults:

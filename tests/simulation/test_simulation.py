@@ -12,7 +12,7 @@ import pytest
 from bus import events
 from tests.simulation.checkers import Safety, disagreements
 from tests.simulation.schedule import run_seed
-from tests.simulation.simulator import Simulation
+from tests.simulation.simulator import SimNode, Simulation
 
 BATCHES = 10
 
@@ -153,3 +153,51 @@ def test_a_primary_without_replicas_is_given_one_that_another_can_spare() -> Non
     orphan = sim.nodes[1].node_id
     assert sim.run_until(lambda: any(node.info.primary_id == orphan for node in sim.living()), 20_000)
     assert [node.index for node in sim.living() if node.info.primary_id == sim.nodes[0].node_id] != []
+
+
+class LostKeys:
+    """Sees when a node is told to drop the keys of a slot that an operator has moved to it."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        self.holder: SimNode | None = None
+        self.violations: list[str] = []
+
+    def on_effect(self, node: SimNode, event: events.Event | None, effect: events.Effect) -> None:
+        if isinstance(effect, events.DropSlotKeys) and self.slot in effect.slots and node is self.holder:
+            self.violations.append(f"{node.index} drops the slot at {node.sim.now}, on {event}")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_slot_that_is_back_before_word_of_it_has_gone_round_stays_where_it_was_moved_last(seed: int) -> None:
+    sim, _ = started(seed)
+    slot = sim.nodes[0].info.slots[0][0]
+    lost = LostKeys(slot)
+    sim.observers.append(lost)
+    sim.network.max_delay = 150
+    source, target = sim.nodes[:2]
+    for _ in range(12):
+        assert target.ask(events.SetSlot(slot, "importing", source.node_id)) == "OK", sim.tail()
+        assert source.ask(events.SetSlot(slot, "migrating", target.node_id)) == "OK", sim.tail()
+        sim.run(sim.rng.randrange(60))
+        lost.holder = target
+        assert target.ask(events.SetSlot(slot, "node", target.node_id)) == "OK"
+        sim.run(sim.rng.randrange(5))
+        assert source.ask(events.SetSlot(slot, "node", target.node_id)) == "OK"
+        sim.run(sim.rng.randrange(75, 120))
+        source, target = target, source
+    assert sim.run_until(lambda: not disagreements(sim), 20_000), disagreements(sim)
+    assert {node.running.view.owners[slot] for node in sim.nodes} == {source.node_id}
+    assert lost.violations == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_where_two_nodes_hold_each_other_for_a_slot_s_owner_one_takes_it(seed: int) -> None:
+    sim, _ = started(seed)
+    slot = sim.nodes[0].info.slots[0][0]
+    one, other = sim.nodes[:2]
+    assert other.ask(events.SetSlot(slot, "importing", one.node_id)) == "OK"
+    assert other.ask(events.SetSlot(slot, "node", other.node_id)) == "OK"
+    assert one.ask(events.SetSlot(slot, "node", other.node_id)) == "OK"
+    assert other.ask(events.SetSlot(slot, "node", one.node_id)) == "OK"
+    assert sim.run_until(lambda: not disagreements(sim), 20_000), disagreements(sim)
