@@ -6,6 +6,8 @@ error line without the leading '-', its first word being the error code clients 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class CommandError(Exception):
     """An error reply. `message` starts with the code, e.g. ``ERR syntax error``."""
@@ -22,10 +24,15 @@ class CommandError(Exception):
 
 
 class NamedAsTyped(CommandError):
-    """`message` holds ``{}`` where the command's name stands in redis-server's text, as the client spelled it."""
+    """`message` holds ``{}`` where the command's name stands in redis-server's text, as the client spelled it; `word`
+    of the line is that name."""
 
-    def named(self, name: bytes) -> CommandError:
-        return CommandError(self.message.format(name.decode("utf-8", "surrogateescape")))
+    def __init__(self, message: str, word: int = 0) -> None:
+        super().__init__(message)
+        self._word = word
+
+    def named(self, line: Sequence[bytes]) -> CommandError:
+        return CommandError(self.message.format(typed(line[self._word])))
 
 
 class ProtocolError(Exception):
@@ -45,10 +52,10 @@ def wrong_arity(name: str) -> CommandError:
     return CommandError(f"ERR wrong number of arguments for '{name}' command")
 
 
-def wrong_subcommand(container: str, name: bytes) -> CommandError:
-    """Too many arguments where a command's arity leaves that to its subcommand; `name` as it was typed."""
-    return CommandError(
-        f"ERR unknown subcommand or wrong number of arguments for '{typed(name)}'. Try {container.upper()} HELP."
+def wrong_subcommand(container: str) -> CommandError:
+    """Too many arguments where a command's arity leaves that to its subcommand."""
+    return NamedAsTyped(
+        f"ERR unknown subcommand or wrong number of arguments for '{{}}'. Try {container.upper()} HELP.", word=1
     )
 
 

@@ -41,7 +41,7 @@ def _text(name: bytes) -> str:
          summary="Names the categories of commands, or the commands of one.", syntax="[category]")
 def acl_cat(ctx: Context, *category: bytes) -> bytes:
     if len(category) > 1:
-        raise wrong_subcommand("acl", b"CAT")
+        raise wrong_subcommand("acl")
     if not category:
         return replies.bulk_array([name.encode() for name in CATEGORIES])
     name = _text(category[0])
@@ -149,7 +149,7 @@ def _found(ctx: Context, line: Sequence[bytes]) -> Command:
          summary="Makes up a password that nobody can guess.", syntax="[bits:integer]")
 def acl_genpass(ctx: Context, *bits: bytes) -> bytes:
     if len(bits) > 1:
-        raise wrong_subcommand("acl", b"GENPASS")
+        raise wrong_subcommand("acl")
     count = parse_integer(bits[0]) if bits else _PASSWORD_BITS
     if not 0 < count <= _PASSWORD_BITS_LIMIT:
         raise CommandError(
@@ -165,7 +165,7 @@ def acl_genpass(ctx: Context, *bits: bytes) -> bytes:
          syntax="[count:integer | RESET]")
 def acl_log(ctx: Context, *arguments: bytes) -> bytes:
     if len(arguments) > 1:
-        raise wrong_subcommand("acl", b"LOG")
+        raise wrong_subcommand("acl")
     log = ctx.server.access.log
     if arguments and arguments[0].lower() == b"reset":
         log.clear()

@@ -271,7 +271,7 @@ def client_reply(ctx: Context, mode: bytes) -> bytes | None:
 def client_pause(ctx: Context, timeout: bytes, *mode: bytes) -> bytes:
     words = [one.upper() for one in mode]
     if len(words) > 1:
-        raise wrong_subcommand("client", b"PAUSE")
+        raise wrong_subcommand("client")
     if words and words[0] not in (b"WRITE", b"ALL"):
         raise CommandError("ERR CLIENT PAUSE mode must be WRITE or ALL")
     length = _number(timeout, "ERR timeout is not an integer or out of range")
@@ -294,7 +294,7 @@ def client_unpause(ctx: Context) -> bytes:
 def client_unblock(ctx: Context, number: bytes, *reason: bytes) -> bytes:
     word = reason[0].upper() if reason else b"TIMEOUT"
     if len(reason) > 1:
-        raise wrong_subcommand("client", b"UNBLOCK")
+        raise wrong_subcommand("client")
     if word not in (b"TIMEOUT", b"ERROR"):
         raise CommandError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     session = ctx.server.clients.get(parse_integer(number))

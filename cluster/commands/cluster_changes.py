@@ -116,7 +116,7 @@ def setslot(ctx: Context, slot: bytes, action: bytes, *node: bytes) -> bytes:
 def meet(ctx: Context, host: bytes, port: bytes, *bus_port: bytes) -> bytes:
     bus_of(ctx)
     if len(bus_port) > 1:
-        raise wrong_subcommand("cluster", b"MEET")
+        raise wrong_subcommand("cluster")
     number = _port(port, "base")
     bus = _port(bus_port[0], "bus") if bus_port else number + _BUS_PORT_INCREMENT
     try:
@@ -155,7 +155,7 @@ def failover(ctx: Context, *mode: bytes) -> bytes:
     bus_of(ctx)
     chosen = mode[0].lower().decode("ascii", "replace") if mode else ""
     if len(mode) > 1:
-        raise wrong_subcommand("cluster", b"FAILOVER")
+        raise wrong_subcommand("cluster")
     if chosen not in ("", "force", "takeover"):
         raise SyntaxFault
     return _ask(ctx, events.Failover(chosen))
@@ -168,7 +168,7 @@ def reset(ctx: Context, *mode: bytes) -> bytes:
     bus_of(ctx)
     chosen = mode[0].lower() if mode else b"soft"
     if len(mode) > 1:
-        raise wrong_subcommand("cluster", b"RESET")
+        raise wrong_subcommand("cluster")
     if chosen not in (b"soft", b"hard"):
         raise SyntaxFault
     empty = not any(ctx.server.databases[0].spaces)

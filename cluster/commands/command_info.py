@@ -26,6 +26,26 @@ DESCRIBES = {LOADING, STALE}
 UNORDERED = ("nondeterministic_output_order",)
 
 
+_ANY_USE = "What becomes of the keys is not known beforehand: the most that may is named."
+_FROM_DATA = "For BY and GET, whose keys come from the elements: 'unknown'."
+_NOTES = {
+    ("bitfield", 0): "The operations may read, write, or both.",
+    ("eval", 0): _ANY_USE,
+    ("eval_ro", 0): _ANY_USE,
+    ("fcall", 0): _ANY_USE,
+    ("fcall_ro", 0): _ANY_USE,
+    ("getex", 0): "RW and UPDATE, for the deadline.",
+    ("hgetex", 0): "RW and UPDATE, for the deadlines.",
+    ("pfcount", 0): "RW, for the cached count, which replicas are told too.",
+    ("set", 0): "RW and ACCESS, for GET.",
+    ("sort", 1): _FROM_DATA,
+    ("sort", 2): "For STORE, which may stand anywhere: 'unknown'.",
+    ("sort_ro", 1): _FROM_DATA,
+    ("xadd", 0): "UPDATE and not INSERT, for the trimming.",
+}
+"""Of key specifications that do not explain themselves: (command, which of them)."""
+
+
 def flags(entry: Command) -> list[str]:
     """The flags, with `movablekeys` where the key positions cannot be read off first, last and step."""
     shown = set(entry.flags) - {MAY_REPLICATE}  # which redis-server keeps to itself
@@ -47,7 +67,7 @@ def key_range(entry: Command) -> tuple[int, int, int]:
     return first.first, last, first.step
 
 
-def _spec_reply(spec: KeySpec | NumKeys | Keyword | Custom, resp: int) -> bytes:
+def _spec_reply(spec: KeySpec | NumKeys | Keyword | Custom, note: str | None, resp: int) -> bytes:
     begin: tuple[str, dict[str, bytes]]
     find: tuple[str, dict[str, bytes]]
     if isinstance(spec, KeySpec):
@@ -64,7 +84,9 @@ def _spec_reply(spec: KeySpec | NumKeys | Keyword | Custom, resp: int) -> bytes:
         find = "range", _range(spec.last, spec.step, spec.limit)
     else:
         begin = find = "unknown", {}
+    notes = {} if note is None else {"notes": replies.text(note)}
     return replies.string_map({
+        **notes,
         "flags": replies.set_reply([replies.simple(flag) for flag in spec.flags], resp),
         "begin_search": _typed(begin, resp),
         "find_keys": _typed(find, resp),
@@ -91,7 +113,9 @@ def _info(entry: Command, resp: int) -> bytes:
         replies.integer(step),
         replies.set_reply([replies.simple(f"@{name}") for name in categories(entry)], resp),
         replies.array([replies.text(tip) for tip in entry.tips]),
-        replies.array([_spec_reply(spec, resp) for spec in entry.keys]),
+        replies.array([
+            _spec_reply(spec, _NOTES.get((entry.full_name, at)), resp) for at, spec in enumerate(entry.keys)
+        ]),
         replies.array([_info(one, resp) for one in entry.subcommands.values()]),
     ])
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Sized
 
 from cluster.commands.connection import allows
 from cluster.commands.context import Context
 from cluster.commands.registry import ADMIN, LOADING, NOSCRIPT, STALE, command
 from cluster.errors import CommandError, NoSuchKey, NotAnInteger, SyntaxFault, wrong_subcommand
 from cluster.keyspace import digest, glob
+from cluster.keyspace.buckets import BucketMap
 from cluster.keyspace.encodings import encoding
 from cluster.keyspace.events import Event
 from cluster.keyspace.memory import value_bytes
 from cluster.keyspace.numbers import parse_float, parse_integer
+from cluster.keyspace.sorted_set import SortedSetValue
 from cluster.persistence.rdb_writer import dump_value
 from cluster.protocol import replies
 
@@ -33,7 +35,7 @@ def debug(ctx: Context, subcommand: bytes, *arguments: bytes) -> bytes | None:
     name = subcommand.lower().decode("utf-8", "surrogateescape")
     described = _SUBCOMMANDS.get(name)
     if described is None or not described[1] <= len(arguments) <= described[2]:
-        raise wrong_subcommand("debug", subcommand)
+        raise wrong_subcommand("debug")
     return described[0](ctx, *arguments)
 
 
@@ -91,6 +93,41 @@ def _listpack(ctx: Context, key: bytes) -> bytes:
     if encoding(value, ctx.config) not in ("listpack", "listpackex"):
         raise CommandError("ERR Not a listpack encoded object.")
     return replies.simple("Listpack structure printed on stdout")
+
+
+def _htstats(ctx: Context, index: bytes, *_full: bytes) -> bytes:
+    """Of the dicts of the slots, which are what a database's hash table is here."""
+    number = parse_integer(index)
+    if not 0 <= number < len(ctx.server.databases):
+        raise CommandError("ERR Out of range database")
+    db = ctx.server.databases[number]
+    text = f"[Dictionary HT]\n{_table_stats(db.spaces)}[Expires HT]\n{_table_stats(db.deadlines)}"
+    return replies.verbatim(text.encode(), ctx.resp)
+
+
+def _htstats_key(ctx: Context, key: bytes, *_full: bytes) -> bytes:
+    value = ctx.peek(key)
+    if value is None:
+        raise NoSuchKey
+    if encoding(value, ctx.config) not in ("hashtable", "skiplist"):
+        raise CommandError("ERR The value stored at the specified key is not represented using an hash table")
+    table = value.scores() if isinstance(value, SortedSetValue) else getattr(value, "fields", value)
+    parts = list(table.buckets()) if isinstance(table, BucketMap) else [table]
+    return replies.verbatim(_table_stats(parts).encode(), ctx.resp)
+
+
+def _table_stats(parts: Sequence[Sized]) -> str:
+    """Of a table that consists of `parts`, under redis-server's words for such."""
+    sizes = list(filter(None, map(len, parts)))
+    title = "Hash table 0 stats (main hash table):\n"
+    if not sizes:
+        return f"{title}No stats available for empty dictionaries\n"
+    average = sum(sizes) / len(sizes)
+    return (
+        f"{title} table size: {len(parts)}\n number of elements: {sum(sizes)}\n different slots: {len(sizes)}\n"
+        f" max chain length: {max(sizes)}\n avg chain length (counted): {average:.2f}\n"
+        f" avg chain length (computed): {average:.2f}\n"
+    )
 
 
 def _stringmatch(_ctx: Context, length: bytes, pattern: bytes) -> bytes:
@@ -269,6 +306,8 @@ _SUBCOMMANDS: dict[str, tuple[Handler, int, int, str, str]] = {
     ),
     "error": (_error, 1, 1, "ERROR <string>", "Answer that error."),
     "help": (_help, 0, 0, "HELP", ""),
+    "htstats": (_htstats, 1, 2, "HTSTATS <dbid>", "How the keys of a database lie in its dicts."),
+    "htstats-key": (_htstats_key, 1, 2, "HTSTATS-KEY <key>", "The same of the elements of a large value."),
     "listpack": (_listpack, 1, 1, "LISTPACK <key>", "Whether the value would be a listpack."),
     "loadaof": (_loadaof, 0, 0, "LOADAOF", "Load the append-only file anew."),
     "log": (_log, 1, 1, "LOG <message>", "Write a line into the log."),

@@ -103,9 +103,9 @@ def spublish(ctx: Context, channel: bytes, message: bytes) -> bytes:
 # -- PUBSUB ------------------------------------------------------------------------------------------------------
 
 
-def _active(names: Names, container_word: bytes, patterns: tuple[bytes, ...]) -> bytes:
+def _active(names: Names, patterns: tuple[bytes, ...]) -> bytes:
     if len(patterns) > 1:
-        raise wrong_subcommand("pubsub", container_word)
+        raise wrong_subcommand("pubsub")
     if not patterns:
         return replies.bulk_array(names.listeners)
     glob = Glob(patterns[0])
@@ -123,7 +123,7 @@ def _counted(names: Names, channels: tuple[bytes, ...]) -> bytes:
          summary="Names the channels that are listened to.", complexity="O(N) in the number of channels",
          syntax="[pattern:pattern]")
 def pubsub_channels(ctx: Context, *pattern: bytes) -> bytes:
-    return _active(ctx.server.pubsub.channels, b"CHANNELS", pattern)
+    return _active(ctx.server.pubsub.channels, pattern)
 
 
 @command("PUBSUB NUMSUB", arity=-2, flags=_ASKING, group="pubsub", since="2.8.0",
@@ -142,7 +142,7 @@ def pubsub_numpat(ctx: Context) -> bytes:
          summary="Names the shard channels that are listened to.", complexity="O(N) in the number of channels",
          syntax="[pattern:pattern]")
 def pubsub_shardchannels(ctx: Context, *pattern: bytes) -> bytes:
-    return _active(ctx.server.pubsub.shard_channels, b"SHARDCHANNELS", pattern)
+    return _active(ctx.server.pubsub.shard_channels, pattern)
 
 
 @command("PUBSUB SHARDNUMSUB", arity=-2, flags=_ASKING, group="pubsub", since="7.0.0",

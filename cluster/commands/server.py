@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from cluster.commands import info_sections
 from cluster.commands.client_memory import clients_memory
 from cluster.commands.context import Context
@@ -93,7 +95,7 @@ def monitor(ctx: Context) -> bytes:
          complexity="O(N) in the number of entries answered", syntax="[count:integer]")
 def slowlog_get(ctx: Context, *count: bytes) -> bytes:
     if len(count) > 1:
-        raise wrong_subcommand("slowlog", b"GET")
+        raise wrong_subcommand("slowlog")
     try:
         limit = parse_integer(count[0]) if count else _SLOWLOG_SHOWN
     except NotAnInteger:
@@ -194,6 +196,17 @@ def memory_doctor(ctx: Context) -> bytes:
     return replies.verbatim(advice.encode(), ctx.resp)
 
 
+@command("MEMORY MALLOC-STATS", arity=2, group="server", since="4.0.0", tips=_EVERYWHERE,
+         summary="Tells how the allocator is doing.", complexity="Depends on how much memory there is, could be slow")
+def memory_malloc_stats(ctx: Context) -> bytes:
+    facts = {
+        "allocator": "CPython's, of small objects; the C library's beyond",
+        "small objects in use": str(sys.getallocatedblocks()),
+        "resident bytes": str(ctx.server.memory.resident_bytes()),
+    }
+    return replies.verbatim("".join(f"{name}: {fact}\n" for name, fact in facts.items()).encode(), ctx.resp)
+
+
 @command("MEMORY PURGE", arity=2, group="server", since="4.0.0",
          tips=("request_policy:all_shards", "response_policy:all_succeeded"),
          summary="Asks the allocator to give memory back.")
@@ -207,6 +220,7 @@ def memory_purge(ctx: Context) -> bytes:
 def memory_help(_ctx: Context) -> bytes:
     return replies.help_text("MEMORY", [
         ("DOCTOR", "How memory is doing, in words."),
+        ("MALLOC-STATS", "How the allocator is doing."),
         ("PURGE", "Give free memory back to the system."),
         ("STATS", "What memory is used for."),
         ("USAGE <key> [SAMPLES <count>]", "Estimated bytes of a key; 0 samples looks at every element."),

@@ -10,6 +10,7 @@ from cluster.commands.keys import READS, KeySpec, Keyword
 from cluster.commands.registry import DENYOOM, READONLY, WRITE, command
 from cluster.commands.sets import shown
 from cluster.errors import CommandError, NotAFloat, SyntaxFault, WrongType
+from cluster.keyspace.encodings import impose
 from cluster.keyspace.events import Event
 from cluster.keyspace.expiring_hash import ExpiringHashValue
 from cluster.keyspace.hash_value import HashValue
@@ -137,6 +138,8 @@ def _sorted_rows(ctx: Context, key: bytes, options: SortOptions) -> list[bytes |
     value = ctx.find(key)
     if value is not None and not isinstance(value, Collection):
         raise WrongType
+    if isinstance(value, SortedSetValue):
+        impose(value, "skiplist")  # redis-server makes it one to go through it
     elements = [] if value is None else _elements(ctx, value, options)
     start, end = _window(options.limit, len(elements))
     elements = elements[start:end]

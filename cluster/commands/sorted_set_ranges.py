@@ -23,6 +23,8 @@ Stretch = Callable[[SortedSetValue], tuple[int, int]]
 """The positions (first, behind the last), from the low end, that a range covers; empty when first >= behind."""
 
 _DELETE = first_key("RW", "delete")
+_ALL = -1
+"""The count of a LIMIT that is none."""
 
 
 # -- what a range covers -----------------------------------------------------------------------------------------
@@ -136,6 +138,8 @@ def _parse_range(given: Range, options: tuple[bytes, ...], *, unified: bool, sco
             given = replace(given, descending=True)
         else:
             raise SyntaxFault
+    if given.kind == b"RANK" and given.limit is not None and given.limit[1] == _ALL:
+        given = replace(given, limit=None)  # as redis-server takes it, wherever it was to begin
     if given.limit is not None and given.kind == b"RANK":
         raise CommandError("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX")
     if given.with_scores and given.kind == b"BYLEX":

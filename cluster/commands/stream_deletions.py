@@ -82,8 +82,8 @@ def xdel(ctx: Context, key: bytes, *ids: bytes) -> bytes:
          complexity="O(1) for each entry, and for each group",
          syntax="key [KEEPREF | DELREF | ACKED] IDS (numids:integer id...)")
 def xdelex(ctx: Context, key: bytes, *arguments: bytes) -> bytes:
-    policy, texts = _parse(arguments)
     value = ctx.typed_for_write(key, StreamValue)
+    policy, texts = _parse(arguments)
     if value is None:
         return _answer([_IS_MISSING] * len(texts))
     outcomes = [_delete(value, entry_id, policy) for entry_id in map(parse_id, texts)]
@@ -105,8 +105,8 @@ def _delete(value: StreamValue, entry_id: int, policy: bytes) -> int:
          summary="Acknowledges entries, and deletes them.", complexity="O(1) for each entry, and for each group",
          syntax="key group [KEEPREF | DELREF | ACKED] IDS (numids:integer id...)")
 def xackdel(ctx: Context, key: bytes, name: bytes, *arguments: bytes) -> bytes:
-    policy, texts = _parse(arguments)
     value = ctx.typed_for_write(key, StreamValue)
+    policy, texts = _parse(arguments)
     group = None if value is None else value.groups.get(name)
     if value is None or group is None:
         return _answer([_IS_MISSING] * len(texts))

@@ -49,7 +49,7 @@ def consumer_made(ctx: Context, key: bytes, group: bytes, consumer: bytes) -> No
     ctx.propagate(b"XGROUP", b"CREATECONSUMER", key, group, consumer)
 
 
-def _options(name: bytes, options: tuple[bytes, ...], *, creates: bool) -> tuple[bool, int | None]:
+def _options(options: tuple[bytes, ...], *, creates: bool) -> tuple[bool, int | None]:
     """(MKSTREAM, ENTRIESREAD or None)"""
     makes, read = False, None
     rest = iter(options)
@@ -63,7 +63,7 @@ def _options(name: bytes, options: tuple[bytes, ...], *, creates: bool) -> tuple
                 raise CommandError("ERR value for ENTRIESREAD must be positive or -1")
             read = None if number == -1 else number
         else:
-            raise wrong_subcommand("xgroup", name)
+            raise wrong_subcommand("xgroup")
     return makes, read
 
 
@@ -86,12 +86,12 @@ def _group(ctx: Context, key: bytes, name: bytes) -> tuple[StreamValue, Consumer
          summary="Makes a group of consumers.",
          syntax="key groupname (id | '$') [MKSTREAM] [ENTRIESREAD entries_read:integer]")
 def xgroup_create(ctx: Context, key: bytes, name: bytes, last_id: bytes, *options: bytes) -> bytes:
-    makes, read = _options(b"CREATE", options, creates=True)
+    makes, read = _options(options, creates=True)
     value = ctx.typed_for_write(key, StreamValue)
     if value is None and not makes:
         raise CommandError(_NO_STREAM)
     if len(options) > _MOST_CREATE_WORDS - 5:
-        raise wrong_subcommand("xgroup", b"CREATE")
+        raise wrong_subcommand("xgroup")
     if last_id == b"$":
         last = 0 if value is None else value.last_id
     else:
@@ -112,10 +112,10 @@ def xgroup_create(ctx: Context, key: bytes, name: bytes, last_id: bytes, *option
          summary="Sets which entry a group was given last.",
          syntax="key groupname (id | '$') [ENTRIESREAD entries_read:integer]")
 def xgroup_setid(ctx: Context, key: bytes, name: bytes, last_id: bytes, *options: bytes) -> bytes:
-    _, read = _options(b"SETID", options, creates=False)
+    _, read = _options(options, creates=False)
     value, group = _group(ctx, key, name)
     if len(options) > 2:
-        raise wrong_subcommand("xgroup", b"SETID")
+        raise wrong_subcommand("xgroup")
     group.last_id = value.last_id if last_id == b"$" else parse_bound(last_id)
     group.entries_read = read
     ctx.changed_aside(key, GROUP_SET_ID)

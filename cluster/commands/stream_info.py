@@ -98,11 +98,11 @@ def xinfo_stream(ctx: Context, key: bytes, *options: bytes) -> bytes:
 def _full_count(options: tuple[bytes, ...]) -> int | None:
     """How many entries and pending entries FULL shows, None for all."""
     if len(options) not in (1, 3) or options[0].upper() != b"FULL":
-        raise wrong_subcommand("xinfo", b"STREAM")
+        raise wrong_subcommand("xinfo")
     if len(options) == 1:
         return _USUAL_COUNT
     if options[1].upper() != b"COUNT":
-        raise wrong_subcommand("xinfo", b"STREAM")
+        raise wrong_subcommand("xinfo")
     count = parse_integer(options[2])
     return (count or None) if count >= 0 else _USUAL_COUNT
 

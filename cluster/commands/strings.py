@@ -120,21 +120,24 @@ def _set_until(ctx: Context, key: bytes, value: bytes, deadline_ms: int) -> None
 
 
 @command("SETEX", arity=4, flags={WRITE, DENYOOM}, keys=_OVERWRITE, group="string", since="2.0.0", own_effects=True,
-         summary="Sets a key to a string that lives for some seconds.", syntax="key seconds:integer value")
+         summary="Sets a key to a string that lives for some seconds.",
+         syntax="key seconds:integer value", deprecated=("2.6.12", "`SET` with the `EX` argument"))
 def setex(ctx: Context, key: bytes, seconds: bytes, value: bytes) -> bytes:
     _set_until(ctx, key, value, positive_deadline(ctx, seconds, SECOND_MS, True, "setex"))
     return replies.OK
 
 
 @command("PSETEX", arity=4, flags={WRITE, DENYOOM}, keys=_OVERWRITE, group="string", since="2.6.0", own_effects=True,
-         summary="Sets a key to a string that lives for some milliseconds.", syntax="key milliseconds:integer value")
+         summary="Sets a key to a string that lives for some milliseconds.",
+         syntax="key milliseconds:integer value", deprecated=("2.6.12", "`SET` with the `PX` argument"))
 def psetex(ctx: Context, key: bytes, milliseconds: bytes, value: bytes) -> bytes:
     _set_until(ctx, key, value, positive_deadline(ctx, milliseconds, 1, True, "psetex"))
     return replies.OK
 
 
 @command("SETNX", arity=3, flags={WRITE, DENYOOM, FAST}, keys=_INSERT, group="string", since="1.0.0",
-         summary="Sets a key to a string unless it exists.", syntax="key value")
+         summary="Sets a key to a string unless it exists.", syntax="key value",
+         deprecated=("2.6.12", "`SET` with the `NX` argument"))
 def setnx(ctx: Context, key: bytes, value: bytes) -> bytes:
     if ctx.find_for_write(key) is not None:
         return replies.ZERO

@@ -9,7 +9,7 @@ authenticated) takes the long road, `execute`, and answers the questions of `adm
 from __future__ import annotations
 
 from binascii import crc_hqx
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from time import perf_counter_ns
 from traceback import format_exc
@@ -249,7 +249,7 @@ class Session:
                     else:
                         reply = handler(ctx, *arguments[1:])
                 except CommandError as error:
-                    reply = self.failed(command, error, arguments[0])
+                    reply = self.failed(command, error, arguments)
                 append(reply)
                 if command.writes:
                     if ctx.dirty != before and not command.own_effects:
@@ -321,10 +321,10 @@ class Session:
         if elapsed > self.server.slow_ns:
             self.server.note_slow(self, command, arguments, elapsed)
 
-    def failed(self, command: Command | None, error: CommandError, name: bytes = b"") -> bytes:
-        """Count an error of a command that was run, and encode it; `name` as the client spelled it."""
+    def failed(self, command: Command | None, error: CommandError, line: Sequence[bytes] = ()) -> bytes:
+        """Count an error of a command that was run, and encode it; `line` as the client spelled it."""
         if isinstance(error, NamedAsTyped):
-            error = error.named(name)
+            error = error.named(line)
         if command is not None:
             command.failed += 1
         self.server.stats.count_error(error.message)
@@ -402,7 +402,7 @@ class Session:
             assert command.handler is not None
             reply = command.handler(ctx, *arguments[skip:])
         except CommandError as error:
-            reply = self.failed(command, error, arguments[0])
+            reply = self.failed(command, error, arguments)
         if self.wait is not None:
             self.wait.arguments = arguments
         elif self.tracked is not None and READONLY in command.flags and PUBSUB not in command.flags:

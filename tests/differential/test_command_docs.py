@@ -24,7 +24,9 @@ NEWER_THAN_7_0 = {
 }  # fmt: skip
 """Commands whose arguments are described otherwise, most of them since 7.2."""
 KNOWN_OTHERWISE = {
-    ("client|pause", "since"), ("quit", "doc_flags"), ("quit", "deprecated_since"), ("quit", "replaced_by"),
+    ("client|pause", "since"),
+    *((name, what) for name in ("quit", "psetex", "setex", "setnx")
+      for what in ("doc_flags", "deprecated_since", "replaced_by")),
 }  # fmt: skip
 """Corrections that came with 7.2."""
 COSTS_OTHERWISE = {

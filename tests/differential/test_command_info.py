@@ -24,8 +24,6 @@ NEWER_THAN_7_0 = {
 }  # fmt: skip
 NEW_IN_7_2 = {"client|no-touch", "client|setinfo", "cluster|myshardid", "waitaof"}
 NEWER_STILL = {entry.full_name for entry in all_commands().every() if entry.since > "7.2.9"}
-NOT_HERE = {"memory|malloc-stats"}
-"""There is no client-side caching, and no allocator that would tell."""
 
 
 def commands(pair: ServerPair) -> list[bytes]:
@@ -63,7 +61,7 @@ def described(reply: Reply) -> Described:
 def _key_spec(spec: Reply) -> object:
     """In RESP2 maps are flat lists; the order of flags is nobody's business."""
     fields = {key.value: value for key, value in zip(_items(spec)[::2], _items(spec)[1::2], strict=True)}
-    return sorted(_words(fields[b"flags"])), fields[b"begin_search"], fields[b"find_keys"]
+    return sorted(_words(fields[b"flags"])), fields[b"begin_search"], fields[b"find_keys"], b"notes" in fields
 
 
 def both_described(pair: ServerPair, name: bytes) -> tuple[Described, Described]:
@@ -93,7 +91,7 @@ def test_subcommands_are_the_same(alone: ServerPair) -> None:
         more |= ours.keys() - theirs.keys()
         fewer |= theirs.keys() - ours.keys()
     assert more == NEW_IN_7_2 | NEWER_STILL
-    assert fewer == NOT_HERE
+    assert fewer == set()
 
 
 def test_every_difference_listed_is_one(alone: ServerPair) -> None:

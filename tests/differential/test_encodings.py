@@ -30,6 +30,16 @@ def test_strings_are_kept_as_in_redis_server(pair: Pair) -> None:
     run(pair, STRING_ENCODINGS, 2, queued=st.nothing())
 
 
+def test_sorting_makes_a_skiplist_of_a_sorted_set(own_pair: Pair) -> None:
+    own_pair.begin(2)
+    for line in ("ZADD z 1 1 2 2", "ZADD y 1 1", "SORT z BY nosort", "SORT_RO y", "ZADD y 2 2"):
+        own_pair.both(line.encode().split())
+    for key in (b"z", b"y"):
+        ours, theirs = own_pair.both([b"OBJECT", b"ENCODING", key])
+        assert ours == theirs
+        assert ours.value == b"skiplist"
+
+
 LINES = """
 CONFIG SET hash-max-listpack-entries 3; HSET h a 1 b 2; CONFIG SET hash-max-listpack-entries 1; HDEL h a; HSET h c 1
 CONFIG SET hash-max-listpack-entries 1; HSET h a 1 b 2; CONFIG SET hash-max-listpack-entries 9; HSET h c 1; DEL h
