@@ -80,13 +80,14 @@ class Cron:
                 next_slice = math.inf
             elif next_slice <= now or next_slice == math.inf:
                 # There is a limit to memory: what is over it goes in every other slice, or sooner when nobody asks.
-                next_slice = trio.current_time() + (0 if self._server.memory.is_busy or self._is_quiet() else _PAUSE_S)
+                urgent = self._server.memory.is_busy or self._server.barrier.walk is not None or self._is_quiet()
+                next_slice = trio.current_time() + (0 if urgent else _PAUSE_S)
 
     @property
     def _has_background(self) -> bool:
         server = self._server
         pausing = self._expiry.has_more or self._field_expiry.has_more or server.memory.is_busy
-        return (pausing and not server.cron_paused) or server.lazy_free.is_busy
+        return (pausing and not server.cron_paused) or server.lazy_free.is_busy or server.barrier.walk is not None
 
     def _is_quiet(self) -> bool:
         """Whether no client has sent anything since the last slice."""
@@ -133,6 +134,8 @@ class Cron:
             self._expire(server.ctx.now_ms)
             server.memory.work(_slice_is_over())
         self._free()
+        if server.barrier.walk is not None:
+            server.persistence.walk_on(_slice_is_over())
         self._reactor.finish_batch([])
 
     def _free(self) -> None:
@@ -167,7 +170,8 @@ class Cron:
         begun_ns = time.perf_counter_ns()
         for db, slot, key in self._expiry.due(now, _slice_is_over()):
             server.expire_now(db, key, slot)
-        self._field_expiry.run(now, _slice_is_over(), server.expire_fields)
+        if server.barrier.walk is None:
+            self._field_expiry.run(now, _slice_is_over(), server.expire_fields)
         spent_ns = time.perf_counter_ns() - begun_ns
         server.stats.expiry_ns += spent_ns
         self._next_expiry = trio.current_time() + max(EXPIRY_PAUSE_S, spent_ns / 1e9 / EXPIRY_SHARE)

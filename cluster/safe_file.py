@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_safely(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644, temporary: Path | None = None) -> int:
+def write_safely(
+    path: Path, chunks: Iterable[bytes], *, mode: int = 0o644, temporary: Path | None = None, sync_every: int = 0
+) -> int:
     """Replace `path` as a whole; the bytes written. Raises OSError, and then the old file is still there.
 
     `temporary`: the name to use meanwhile, beside `path`, for a caller who may have to clean up after us.
+    `sync_every`: so many bytes, so that the disk has not everything to take at the end; 0: once.
     """
     if temporary is None:
         handle, name = tempfile.mkstemp(prefix=f"temp-{path.name}.", dir=path.parent)
@@ -21,8 +24,13 @@ def write_safely(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644, temp
     written = 0
     try:
         with os.fdopen(handle, "wb") as file:
+            synced = 0
             for chunk in chunks:
                 written += file.write(chunk)
+                if sync_every and written - synced >= sync_every:
+                    synced = written
+                    file.flush()
+                    os.fsync(file.fileno())
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from cluster import errors
 from cluster.access import Access
+from cluster.barrier import Barrier
 from cluster.blocking import Retry, Wait, WaitingRoom
 from cluster.commands.context import Context
 from cluster.commands.registry import Command, CommandTable
@@ -108,6 +109,7 @@ class Server:
 
     def _start_observing(self) -> None:
         self.watching = Watching(self)
+        self.barrier = Barrier(self)
         self.under_way = UnderWay(self)
         self.pubsub = PubSub(self)
         self.tracking = Tracking(self)
@@ -190,7 +192,7 @@ class Server:
         """Recompute `unusual`: whether every command must take the long road."""
         persistence = getattr(self, "persistence", None)
         memory = getattr(self, "memory", None)
-        self.table.take_writes(self.cluster_enabled or not self.is_read_only)
+        self.table.take_writes(self.barrier.walk is None and (self.cluster_enabled or not self.is_read_only))
         self.access.follow_table()
         self.unusual = bool(
             self.loading
@@ -256,16 +258,20 @@ class Server:
 
     def expire_now(self, db: Database, key: bytes, slot: int) -> None:
         """Delete an expired key and propagate the deletion."""
-        value = db.spaces[slot].pop(key)
-        del db.deadlines[slot][key]
-        if type(value) is not bytes:
-            self.lazy_free.take(value, counted=self.config.lazyfree_lazy_expire)
-        db.fields.forget(key)
-        self.key_ready(db, key)
+        self._drop(db, key, slot, lazily=self.config.lazyfree_lazy_expire)
         self.stats.expired_keys += 1
-        self.journal.append(db.index, [b"UNLINK" if self.config.lazyfree_lazy_expire else b"DEL", key])
         if self.ctx.observed:
             self.announce(db, key, EXPIRED)
+
+    def _drop(self, db: Database, key: bytes, slot: int, *, lazily: bool) -> None:
+        self.barrier.key(db, key)
+        value = db.spaces[slot].pop(key)
+        if type(value) is not bytes:
+            self.lazy_free.take(value, counted=lazily)
+        db.deadlines[slot].pop(key, None)
+        db.fields.forget(key)
+        self.key_ready(db, key)
+        self.journal.append(db.index, [b"UNLINK" if lazily else b"DEL", key])
 
     def expire_fields(self, db: Database, key: bytes, value: ExpiringHashValue, fields: list[bytes]) -> None:
         """`fields` had expired and were taken from `value`, which `key` holds: tell replicas, and go with the last."""
@@ -286,14 +292,8 @@ class Server:
 
     def evict_now(self, db: Database, key: bytes, slot: int) -> None:
         """Delete a key for want of memory and propagate the deletion."""
-        value = db.spaces[slot].pop(key)
-        if type(value) is not bytes:
-            self.lazy_free.take(value, counted=self.config.lazyfree_lazy_eviction)
-        db.deadlines[slot].pop(key, None)
-        db.fields.forget(key)
-        self.key_ready(db, key)
+        self._drop(db, key, slot, lazily=self.config.lazyfree_lazy_eviction)
         self.stats.evicted_keys += 1
-        self.journal.append(db.index, [b"UNLINK" if self.config.lazyfree_lazy_eviction else b"DEL", key])
         if self.ctx.observed:
             self.announce(db, key, EVICTED)
 
@@ -319,9 +319,7 @@ class Server:
 
     def flush(self, databases: list[Database], *, lazily: bool = False) -> int:
         """Empty `databases`; how many keys there were. `lazily`: INFO counts them as freed in the background."""
-        persistence = getattr(self, "persistence", None)
-        if databases is self.databases and persistence is not None:
-            persistence.stop_background_save()
+        self.barrier.replacing(databases)
         count = 0
         for db in databases:
             for watched in [where for where in self.watching.by_key if where[0] == db.index]:
@@ -350,6 +348,7 @@ class Server:
     def swap_databases(self, first: int, second: int) -> None:
         """Exchange the contents of two databases; clients and watches stay with their index."""
         one, other = self.databases[first], self.databases[second]
+        self.barrier.replacing((one, other))
         for index, key in list(self.watching.by_key):
             if index in (first, second) and (one.get(key) is not None or other.get(key) is not None):
                 self.announce(self.databases[index], key, Event("g", "swapdb"))
@@ -372,6 +371,7 @@ class Server:
         count = 0
         for slot in slots:
             keys = list(db.spaces[slot])
+            self.barrier.keys(db, keys)
             self.lazy_free.take_tables([db.spaces[slot], db.deadlines[slot]], 0)
             count += db.clear_slot(slot)
             for key in keys:

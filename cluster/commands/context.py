@@ -186,6 +186,7 @@ class Context:
         if not value.hides:
             return value
         if not server.is_replica and not server.pause.active:
+            server.barrier.key(self.db, key)
             server.expire_fields(self.db, key, value, value.take_expired(self.now_ms, FIELDS_AT_ONCE))
         return value if (value if for_write else len(value)) else None
 

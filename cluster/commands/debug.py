@@ -187,6 +187,7 @@ def _sleep(ctx: Context, seconds: bytes) -> bytes:
 
 def _populate(ctx: Context, count: bytes, prefix: bytes = b"key", size: bytes = b"0") -> bytes:
     keys, length = _positive(count), _positive(size)
+    ctx.server.barrier.replacing((ctx.db,))
     for number in range(keys):
         key = b"%b:%d" % (prefix, number)
         if ctx.db.get(key) is not None:

@@ -30,6 +30,7 @@ def _moved(ctx: Context, source: bytes, destination: bytes, *, from_left: bool, 
     value = ctx.typed_for_write(source, ListValue)
     if value is None:
         return None
+    ctx.server.barrier.key(ctx.db, destination)  # of one that waited, no command names it now
     target = ctx.typed_for_write(destination, ListValue)
     element = value.items.popleft() if from_left else value.items.pop()
     if target is None:

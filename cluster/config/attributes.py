@@ -154,6 +154,7 @@ class Attributes:
     # Snapshots
     save: tuple[SavePoint, ...]
     stop_writes_on_bgsave_error: bool
+    bgsave_method: str
     rdbcompression: bool
     rdbchecksum: bool
     sanitize_dump_payload: str

@@ -20,6 +20,11 @@ SNAPSHOTS = Section(
         Directive(
             name="stop-writes-on-bgsave-error", kind=YesNo(), default="yes", about="no writes after a snapshot failed"
         ),
+        Directive(
+            name="bgsave-method", kind=Choice(("fork", "in-process")), default="fork", hidden=True,
+            about="who writes snapshots in the background: a child that is forked, or the process itself beside its "
+            "other work, where there is no memory to spare (docs/performance.md; not a directive of Redis)",
+        ),
         Directive(name="rdbcompression", kind=YesNo(), default="yes", about="long strings are compressed with LZF"),
         Directive(
             name="rdbchecksum", kind=YesNo(), default="yes", immutable=True, about="snapshots end with their CRC-64"
@@ -29,8 +34,8 @@ SNAPSHOTS = Section(
             about="payloads are always checked in full",
         ),
         Directive(
-            name="rdb-save-incremental-fsync", kind=YesNo(), default="yes", effect=ACCEPTED,
-            about="one fsync at the end",
+            name="rdb-save-incremental-fsync", kind=YesNo(), default="yes",
+            about="snapshots are synced every 4 MB, so that the disk has not everything to take at the end",
         ),
         Directive(
             name="rdb-key-save-delay", kind=Integer(INT_MIN, INT_MAX), default="0", hidden=True,

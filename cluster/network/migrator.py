@@ -248,6 +248,7 @@ class Migrator:
         ctx = self._server.ctx
         ctx.bind_database(db)
         ctx.routed, ctx.slot = key, slot
+        self._server.barrier.key(db, key)
         ctx.remove(key, DEL)
         self._server.journal.append(db.index, [b"DEL", key])
         return True

@@ -398,6 +398,8 @@ class Session:
         db = self.db.index
         if server.monitors and "skip_monitor" in command.flags:  # a script, shown before what it calls
             server.feed_monitors(self, command, arguments)
+        if server.barrier.walk is not None:
+            server.barrier.command(self.db, command, arguments)
         try:
             assert command.handler is not None
             reply = command.handler(ctx, *arguments[skip:])

@@ -36,14 +36,17 @@ class SnapshotChild:
         scratch: str = "temp-{pid}.rdb",
         *,
         pipe: int = -1,
+        sync_every: int = 0,
     ) -> None:
         """Fork; the child writes `chunks()` to `path`, as a whole or not at all. Raises OSError if it can't be.
 
         scratch: the name of the file meanwhile, with the child's process id.
         pipe: a descriptor to write them to instead, as they are made; no file is touched then.
+        sync_every: bytes after which the file is synced, see write_safely.
         """
         self._log = log
         self._pipe = pipe
+        self._sync_every = sync_every
         parent = os.getpid()
         prctl = _prctl()
         self.pid = os.fork()
@@ -64,7 +67,7 @@ class SnapshotChild:
             if self._pipe >= 0:
                 _write_to_pipe(self._pipe, chunks())
             else:
-                write_safely(path, chunks(), temporary=self._temporary)
+                write_safely(path, chunks(), temporary=self._temporary, sync_every=self._sync_every)
         except OSError as error:
             self._log("warning", f"Write error saving DB on disk: {error.strerror}")
             raise

@@ -330,28 +330,61 @@ def _parts(
     usage: Usage | None,
     watcher: Watcher | None,
 ) -> Iterator[bytes]:
+    yield from file_head(databases, config, aux, functions)
     written = 0
+    for db in databases:
+        if not len(db):
+            continue
+        yield database_head(db)
+        for key, value, deadline in db.items():
+            if watcher is not None and not written % watcher.every:
+                watcher.tell(written)
+            written += 1
+            yield key_bytes(db, key, value, deadline, config, usage)
+    yield bytes((rdb.EOF,))
+
+
+def file_head(
+    databases: Sequence[Database], config: Configuration, aux: Mapping[str, str], functions: Iterable[bytes]
+) -> Iterator[bytes]:
+    """What stands before all keys."""
     with_deadlines = any(len(db.fields) for db in databases)
     yield rdb.MAGIC + b"%04d" % (rdb.VERSION_OF_DEADLINES if with_deadlines else rdb.VERSION)
     for name, text in aux.items():
         yield _typed(rdb.AUX, string(name.encode()), string(text.encode()))
     for function in functions:
         yield function_part(function, config)
-    for db in databases:
-        keys = len(db)
-        if not keys:
-            continue
-        yield _typed(rdb.SELECT_DB, length(db.index))
-        yield _typed(rdb.RESIZE_DB, length(keys), length(db.volatile_count()))
-        for key, value, deadline in db.items():
-            if watcher is not None and not written % watcher.every:
-                watcher.tell(written)
-            written += 1
-            dumped = dump_value(value, config)
-            entry = dumped[:1] + string(key, compress=config.rdbcompression) + dumped[1:]
-            if usage is not None:
-                entry = usage(db, key) + entry
-            if deadline is not None:
-                entry = struct.pack("<Bq", rdb.EXPIRE_MS, deadline) + entry
-            yield entry
-    yield bytes((rdb.EOF,))
+
+
+def select_part(index: int) -> bytes:
+    """The keys that follow are of this database."""
+    return _typed(rdb.SELECT_DB, length(index))
+
+
+def database_head(db: Database) -> bytes:
+    """The keys that follow are of `db`, which has so many."""
+    return select_part(db.index) + _typed(rdb.RESIZE_DB, length(len(db)), length(db.volatile_count()))
+
+
+def key_bytes(
+    db: Database, key: bytes, value: Value, deadline: int | None, config: Configuration, usage: Usage | None
+) -> bytes:
+    """A key: its deadline and its use, where there are such, and its value."""
+    dumped = dump_value(value, config)
+    entry = dumped[:1] + string(key, compress=config.rdbcompression) + dumped[1:]
+    if usage is not None:
+        entry = usage(db, key) + entry
+    return entry if deadline is None else struct.pack("<Bq", rdb.EXPIRE_MS, deadline) + entry
+
+
+def key_parts(
+    db: Database, key: bytes, value: Value, deadline: int | None, config: Configuration, usage: Usage | None
+) -> Iterator[bytes]:
+    """The same in parts, as `value_parts`."""
+    parts = value_parts(value, config, compress=config.rdbcompression)
+    first = next(parts)
+    head = b"" if usage is None else usage(db, key)
+    if deadline is not None:
+        head = struct.pack("<Bq", rdb.EXPIRE_MS, deadline) + head
+    yield head + first[:1] + string(key, compress=config.rdbcompression) + first[1:]
+    yield from parts

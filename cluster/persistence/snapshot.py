@@ -11,17 +11,19 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.persistence.aof import AppendOnly
 from cluster.persistence.aof_directory import AofError
 from cluster.persistence.child import SnapshotChild
+from cluster.persistence.in_process import InProcessSave
 from cluster.persistence.loading import Loader, Slices
 from cluster.persistence.progress import Progress
 from cluster.persistence.rdb_reader import RdbError
 from cluster.persistence.rdb_writer import Usage, Watcher, frequency_part, idle_part, write_rdb
+from cluster.persistence.walk import SnapshotWalk
 from cluster.safe_file import sync_directory, write_safely
 from cluster.version import REDIS_VERSION
 
@@ -37,6 +39,8 @@ MISCONF = (
 )
 KEYS_PER_LOOK = 64
 """Between two looks of a child at its progress."""
+SYNC_EVERY_BYTES = 4 << 20
+"""rdb-save-incremental-fsync."""
 RETRY_SECONDS = 5
 """After a failed background save, before the save points are looked at again."""
 
@@ -48,7 +52,7 @@ class Persistence:
         """Changes since the last save."""
         self.last_save = server.clock_ms() // 1000
         self._dirty_at_fork = 0
-        self._child: SnapshotChild | None = None
+        self._child: SnapshotChild | InProcessSave | None = None
         self._child_started = 0.0
         self._last_try = 0
         self._last_ok = True
@@ -70,6 +74,10 @@ class Persistence:
     def path(self) -> Path:
         config = self._server.config
         return Path(config.dir) / config.dbfilename
+
+    @property
+    def _sync_every(self) -> int:
+        return SYNC_EVERY_BYTES if self._server.config.rdb_save_incremental_fsync else 0
 
     @property
     def in_background(self) -> bool:
@@ -204,7 +212,14 @@ class Persistence:
     ) -> Iterator[bytes]:
         """The RDB of `databases`, and of the functions, as it stands now."""
         server = self._server
-        aux = {
+        functions = server.functions.codes if with_functions else []
+        return write_rdb(
+            databases, server.config, self._aux(is_aof_base=is_aof_base), functions, self._usage(), watcher
+        )
+
+    def _aux(self, *, is_aof_base: bool = False) -> dict[str, str]:
+        server = self._server
+        return {
             "redis-ver": REDIS_VERSION,
             "redis-bits": "64",
             "ctime": str(server.clock_ms() // 1000),
@@ -212,8 +227,6 @@ class Persistence:
             **({} if is_aof_base else server.replication.aux()),
             "aof-base": str(int(is_aof_base)),
         }
-        functions = server.functions.codes if with_functions else []
-        return write_rdb(databases, server.config, aux, functions, self._usage(), watcher)
 
     def _usage(self) -> Usage | None:
         """What the file is to say of the use of a key."""
@@ -237,7 +250,9 @@ class Persistence:
         started = time.monotonic()
         try:
             temporary = self.path.with_name(f"temp-{os.getpid()}.rdb")
-            write_safely(self.path, self.chunks(server.databases), temporary=temporary)
+            write_safely(
+                self.path, self.chunks(server.databases), temporary=temporary, sync_every=self._sync_every
+            )
         except OSError as error:
             server.log("warning", f"Failed opening or writing the RDB file {self.path}: {error.strerror}")
             return False  # who asked hears of it; that writes are refused is for saves that nobody waits for
@@ -255,17 +270,68 @@ class Persistence:
         started = time.monotonic()
         self._last_try = server.clock_ms() // 1000
         self._dirty_at_fork = self.changes
-        progress = self.follow_child()
+        self._child_started = started
         try:
-            self._child = SnapshotChild(self.path, lambda: self.chunks_of_child(progress), server.log)
+            if server.config.bgsave_method == "in-process":
+                self._begin_walk()
+                server.log("notice", "Background saving started within the process")
+            else:
+                child = self._fork()
+                server.log("notice", f"Background saving started by pid {child.pid}")
         except OSError as error:
-            server.log("warning", f"Can't save in background: fork: {error.strerror}")
+            server.log("warning", f"Can't save in background: {error.strerror}")
             self._set_outcome(ok=False)
             return False
-        server.stats.last_fork_usec = int((time.monotonic() - started) * 1e6)
-        self._child_started, self._child_progress = started, progress
-        server.log("notice", f"Background saving started by pid {self._child.pid}")
         return True
+
+    def _fork(self) -> SnapshotChild:
+        """Raises OSError."""
+        started = time.monotonic()
+        progress = self.follow_child()
+        child = SnapshotChild(
+            self.path, lambda: self.chunks_of_child(progress), self._server.log, sync_every=self._sync_every
+        )
+        self._server.stats.last_fork_usec = int((time.monotonic() - started) * 1e6)
+        self._child, self._child_progress = child, progress
+        return child
+
+    # -- in the process itself -------------------------------------------------------------------------------
+
+    def _begin_walk(self) -> None:
+        """Raises OSError."""
+        server = self._server
+        walk = SnapshotWalk(server.databases, server.config, self._aux(), server.functions.codes, self._usage())
+        self._child = InProcessSave(self.path, walk, server.log, sync_every=self._sync_every)
+        self._child_progress = self.follow_child()
+        self._child_progress.begin(walk.keys_total)
+        server.barrier.raise_for(walk)
+        server.shell.hurry_cron()
+
+    def walk_on(self, is_over: Callable[[], bool]) -> None:
+        """Go on with the snapshot that is made here; a change before which the barrier is needs it no more when it is
+        all encoded."""
+        save = self._child
+        if isinstance(save, InProcessSave):
+            save.work(is_over)
+            self._child_progress.tell(save.walk.keys_done)
+            if save.walk.is_done or save.exit_code is not None:
+                self._server.barrier.raise_for(None)
+
+    def go_on_by_fork(self) -> None:
+        """What comes now replaces so much at once that no barrier holds it: a child makes the snapshot, as of now."""
+        if self._server.barrier.walk is None or self._child is None:
+            return
+        self._child.stop()
+        self._server.barrier.raise_for(None)
+        self._child = None
+        self._dirty_at_fork = self.changes
+        try:
+            child = self._fork()
+        except OSError as error:
+            self._server.log("warning", f"Can't save in background: {error.strerror}")
+            self._set_outcome(ok=False)
+        else:
+            self._server.log("notice", f"Background saving goes on by pid {child.pid}: data are replaced at once")
 
     def stop_background_save(self) -> None:
         """End the child, if there is one: what it would write is of the past."""
@@ -321,9 +387,10 @@ class Persistence:
                 self.start_background_save()
                 return
 
-    def _child_ended(self, child: SnapshotChild, *, stopped: bool = False) -> None:
+    def _child_ended(self, child: SnapshotChild | InProcessSave, *, stopped: bool = False) -> None:
         server = self._server
         self._child = None
+        server.barrier.raise_for(None)
         self.child_is_gone(self._child_progress)
         self._last_seconds = int(time.monotonic() - self._child_started)
         if child.exit_code == 0:

@@ -89,7 +89,7 @@ class StreamApplier:
         handlers. The index of the first command that is none."""
         server = self._server
         ctx = server.ctx
-        fast = {} if server.monitors else server.table.plain
+        fast = {} if server.monitors or server.barrier.walk is not None else server.table.plain
         entries = server.journal.entries
         db = session.db.index
         ctx.bind(session)

@@ -31,10 +31,12 @@ from scripts.benchmark.report import (
     operations_table,
     persistence_table,
     show,
+    snapshots_table,
     stalls_table,
     throughput_table,
 )
 from scripts.benchmark.resharding import measure_resharding
+from scripts.benchmark.snapshots import WRITERS, measure_snapshots
 from scripts.benchmark.structures import FAMILIES, measure_structures
 from scripts.benchmark.throughput import TESTS, measure
 
@@ -123,6 +125,16 @@ def _parse() -> argparse.Namespace:
         "--persistence", dest="what", action="store_const", const=_persistence,
         help="append-only files, snapshots, full syncs and a replica's lag instead",
     )  # fmt: skip
+    group.add_argument(
+        "--snapshots", dest="what", action="store_const", const=_snapshots,
+        help="what a snapshot costs while it is made instead: time, memory, how long GETs take",
+    )  # fmt: skip
+    group.add_argument(
+        "--writers", type=_several(tuple(WRITERS)), default=list(WRITERS), metavar="A,B", help=f"of {','.join(WRITERS)}"
+    )
+    group.add_argument(
+        "--snapshot-keys", type=_numbers, default=[1_000_000, 5_000_000], metavar="N,M", help="default: 1000000,5000000"
+    )
     return parser.parse_args()
 
 
@@ -175,6 +187,11 @@ def _structures(directory: Path, options: argparse.Namespace, report: Report) ->
 def _persistence(directory: Path, options: argparse.Namespace, report: Report) -> Result:
     rows = measure_persistence(directory, options.keys, options.requests, options.rounds, report)
     return [persistence_table(rows)], {"persistence": [{**asdict(row), "ratio": row.ratio} for row in rows]}
+
+
+def _snapshots(directory: Path, options: argparse.Namespace, report: Report) -> Result:
+    rows = measure_snapshots(directory, options.snapshot_keys, options.writers, report)
+    return [snapshots_table(rows)], {"snapshots": [asdict(row) for row in rows]}
 
 
 def _about() -> dict[str, object]:

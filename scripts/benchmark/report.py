@@ -13,6 +13,7 @@ from scripts.benchmark.memory import MemoryRow
 from scripts.benchmark.persistence import PersistenceRow
 from scripts.benchmark.resharding import ReshardRow
 from scripts.benchmark.servers import KINDS
+from scripts.benchmark.snapshots import SnapshotRow
 from scripts.benchmark.structures import FEW, OperationRow, StallRow
 from scripts.benchmark.throughput import ThroughputRow
 
@@ -74,6 +75,19 @@ def persistence_table(rows: Sequence[PersistenceRow]) -> Table:
         table.add_row(
             row.what, row.unit, f"{row.ours:,.{digits}f}", f"{row.redis:,.{digits}f}", f"{row.ratio:.2f} ×"
         )
+    return table
+
+
+def snapshots_table(rows: Sequence[SnapshotRow]) -> Table:
+    table = _table("a snapshot while it is made; requests/s and p99.9 of GETs without it, and meanwhile")
+    for heading in ("keys", "load", "writer", "s", "MB", "peak", "RSS", "req/s", "meanwhile", "ms", "meanwhile"):
+        table.add_column(heading, justify="left" if heading in ("load", "writer") else "right")
+    for row in rows:
+        table.add_row(
+            f"{row.keys:,}", row.load, row.writer, f"{row.seconds:.1f}", f"{row.pss_before_mb:,.0f}",
+            f"{row.pss_peak_mb:,.0f}", f"{row.rss_peak_mb:,.0f}", f"{row.before_per_second:,.0f}",
+            f"{row.meanwhile_per_second:,.0f}", f"{row.before_ms:.1f}", f"{row.meanwhile_ms:.1f}",
+        )  # fmt: skip
     return table
 
 

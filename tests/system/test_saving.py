@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import count
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from cluster.bringup.client import Argument, ReplyError
-from tests.system.harness import Harness, Server
+from cluster.persistence.rdb_reader import load_rdb
+from tests.system.harness import Harness, Server, ServerKind
 from tests.system.pairs import ALONE, DEADLINE_S, Pair
 from tests.system.waiting import wait_until
 
@@ -234,3 +237,46 @@ def test_it_does_not_take_the_place_of_a_newer_one(harness: Harness) -> None:
     newer = (primary.directory / "dump.rdb").read_bytes()
     pair.catch_up()
     assert (primary.directory / "dump.rdb").read_bytes() == newer
+
+
+# -- in the process itself ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["primary", "replica"])
+def test_a_snapshot_made_in_the_process_is_of_one_moment(harness: Harness, server_kind: ServerKind, role: str) -> None:
+    """Each MSET gives all keys the same value, so that all of them in a snapshot are equal."""
+    if server_kind != "ours":
+        pytest.skip("redis-server always forks")
+    keys = 1_500
+    primary = harness.server({**ALONE, "bgsave-method": "in-process"})
+    saver = primary
+    if role == "replica":
+        saver = harness.server({**ALONE, "bgsave-method": "in-process"})
+        Pair(primary, saver).join()
+    over = Event()
+
+    def write() -> None:
+        with primary.client() as client:
+            for number in count():
+                client.call("MSET", *(word for key in range(keys) for word in (f"key:{key}", number)))
+                if over.is_set():
+                    return
+
+    writer = Thread(target=write)
+    writer.start()
+    try:
+        wait_until(lambda: saver.call("DBSIZE") == keys, DEADLINE_S, "the keys are there")
+        for _ in range(3):
+            before = int(saver.text("GET", "key:0"))
+            saver.call("BGSAVE")
+            wait_saved(saver)
+            with (saver.directory / "dump.rdb").open("rb") as file:
+                found = {entry.value for entry in load_rdb(file)}
+            assert len(found) == 1, f"values of several moments: {found}"
+            assert int(bytes(found.pop())) >= before  # type: ignore[arg-type]
+    finally:
+        over.set()
+        writer.join()
+    assert facts(saver)["rdb_last_bgsave_status"] == "ok"
+    assert facts(saver)["rdb_last_cow_size"] == "0"
+    assert saver.info("stats")["total_forks"] == "0"

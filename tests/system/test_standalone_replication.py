@@ -377,3 +377,36 @@ def test_redis_cli_fetches_a_file(harness: Harness, tmp_path: Path, option: str)
     assert "RDB looks OK" in check.stdout
     keys = MANY if option == "--rdb" else 0
     assert f"{keys} keys read" in check.stdout
+
+
+def test_what_a_replica_announces_is_what_its_primary_tells(two: Pair) -> None:
+    announced = {"replica-announce-ip": "10.9.8.7", "replica-announce-port": "1234", "replica-priority": "7"}
+    for name, value in announced.items():
+        two.replica.call("CONFIG", "SET", name, value)
+    two.primary.call("CLIENT", "KILL", "TYPE", "replica")  # it says so when it comes again
+
+    def told() -> bool:
+        shown = two.primary.info("replication").get("slave0", "")
+        return shown.startswith("ip=10.9.8.7,port=1234,state=online,")
+
+    wait_until(told, DEADLINE_S, "it is known by its announced address")
+    role = two.primary.call("ROLE")
+    assert isinstance(role, list)
+    assert [replica[:2] for replica in role[2]] == [["10.9.8.7", "1234"]]
+    assert two.replica.info("replication")["slave_priority"] == "7"
+
+
+def test_writes_need_as_many_good_replicas_as_configured(two: Pair) -> None:
+    primary = two.primary
+    primary.call("CONFIG", "SET", "min-replicas-to-write", 1)
+    wait_until(
+        lambda: primary.info("replication").get("min_slaves_good_slaves") == "1", DEADLINE_S, "the replica is good"
+    )
+    assert primary.call("SET", "a", 1) == "OK"
+    primary.call("CONFIG", "SET", "min-replicas-to-write", 2)
+    for command in (("SET", "a", 2), ("EVAL", "return redis.call('set', 'a', 2)", 0)):
+        with pytest.raises(ReplyError, match=r"^NOREPLICAS Not enough good replicas to write"):
+            primary.call(*command)
+    assert primary.call("GET", "a") == "1"
+    primary.call("CONFIG", "SET", "min-replicas-max-lag", 0)
+    assert primary.call("SET", "a", 3) == "OK"
