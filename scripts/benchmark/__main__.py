@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,7 @@ def main() -> int:
     parent = ROOT / ".bench_tmp"
     parent.mkdir(exist_ok=True)
     directory = Path(tempfile.mkdtemp(dir=parent))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it stops its servers then, too
     try:
         with console.status("starting") as status:
 

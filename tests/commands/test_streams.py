@@ -113,7 +113,9 @@ def test_help_names_the_subcommands(node: InProcessNode) -> None:
             assert any(line.startswith(name + b" ") for line in lines)
 
 
-@pytest.mark.parametrize("line", ["XDELEX s IDS 2 1-1", "XDELEX s IDS x 1-1", "XACKDEL s g IDS 2 1-1", "XACKDEL s g A B C"])
+@pytest.mark.parametrize(
+    "line", ["XDELEX s IDS 2 1-1", "XDELEX s IDS x 1-1", "XACKDEL s g IDS 2 1-1", "XACKDEL s g A B C"]
+)
 def test_the_type_of_the_key_is_looked_at_before_the_ids(node: InProcessNode, line: str) -> None:
     node("SET", "s", "x")
     assert node.error(*line.split()).startswith("WRONGTYPE")

@@ -63,7 +63,7 @@ def test_how_the_keys_of_a_database_lie_can_be_asked(alone: ServerPair) -> None:
     for line in ("DEBUG HTSTATS 0", "DEBUG HTSTATS-KEY s", "MEMORY MALLOC-STATS"):
         ours, theirs = alone.both(line.encode().split())
         assert ours.kind == theirs.kind, line
-        assert len(ours.value) > 50, line
+        assert len(str(ours.value)) > 50, line
     alone.both([b"SET", b"t", b"1"])
     for line in ("DEBUG HTSTATS x", "DEBUG HTSTATS 99", "DEBUG HTSTATS-KEY t", "DEBUG HTSTATS-KEY none"):
         ours, theirs = alone.both(line.encode().split())
