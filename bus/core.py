@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 
 from bus import doubt, election, failure, gossip, health, interest, migration, operators, ownership, returning
+from bus.due import Save
 from bus.events import (
     BusConfig,
     ConfigChanged,
@@ -72,8 +73,7 @@ class BusCore:
         self._s.holdings.loading = loading
         if state is not None:
             _restore(self._s, state)
-        if state is None:
-            self._s.saving.ask(at_once=True)
+        self._s.saving.ask(Save.SYNCED)
         self._configure(config)
 
     def start(self) -> list[Effect]:
@@ -151,8 +151,7 @@ class BusCore:
             case ConfigChanged():
                 self._configure(event.config)
             case Shutdown():
-                s.saving.ask(at_once=True)
-                s.durable = True
+                s.saving.ask(Save.SYNCED)
             case _:
                 try:
                     reply = Reply(text=operators.apply(s, event))
@@ -286,10 +285,10 @@ class BusCore:
             s.broadcast(s.announcement())
         out: list[Effect] = []
         if reply is not None and s.saving.wanted:
-            s.saving.at_once = True
-        if s.saving.take(s.now):
-            out.append(Persist(s.persistent(), s.durable))
-            s.durable = False
+            s.saving.ask(Save.BEFORE_THE_ANSWER)
+        how = s.saving.take(s.now)
+        if how is not None:
+            out.append(Persist(s.persistent(), durable=how is Save.SYNCED))
         late = [effect for effect in s.out if isinstance(effect, ResumeWrites | ReleaseClients)]
         out += [effect for effect in s.out if effect not in late] if late else s.out
         if s.changed:

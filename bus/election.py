@@ -10,6 +10,7 @@ as Redis would wait in any case.
 from __future__ import annotations
 
 from bus import gossip, ownership
+from bus.due import Save
 from bus.events import BecomePrimary, LinkId, Paused, PauseWrites
 from bus.messages import PAUSED, Fail, Heartbeat, ManualFailoverStart, Vote, VoteRequest
 from bus.slots import bits_of, slots_of_bits
@@ -130,7 +131,7 @@ def _ask(s: State, primary: Peer, election: Election, manual: bool) -> None:
     election.asked = True
     # Its own vote is given: once it has won it is a voter, and the same epoch must not be won by another with its help.
     s.last_vote_epoch, s.voted_for = election.epoch, s.me.node_id
-    s.touch(durable=True)
+    s.touch(Save.SYNCED)
     s.log("notice", f"Starting a failover election for epoch {election.epoch}.")
     _send_requests(s, primary, election, manual)
 
@@ -170,7 +171,7 @@ def take_over(s: State, primary: Peer, epoch: int) -> None:
     s.own(primary.slots, me)
     s.election = None
     s.manual = None
-    s.touch(announce=True, durable=True)
+    s.touch(Save.SYNCED, announce=True)
     s.out.append(BecomePrimary())
 
 
@@ -189,7 +190,7 @@ def on_vote_request(s: State, sender: Peer, link_id: LinkId, message: VoteReques
     assert primary is not None
     primary.voted_at = s.now
     s.last_vote_epoch, s.voted_for = message.epoch, sender.node_id
-    s.touch(durable=True)
+    s.touch(Save.SYNCED)
     s.log("notice", f"Failover auth granted to {sender.node_id} for epoch {message.epoch}")
     s.reply(link_id, Vote(message.epoch))
 

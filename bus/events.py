@@ -222,8 +222,8 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Write nodes.conf before any effect that follows. `durable`: so that it survives a crash of the machine too (an
-    epoch of ours, a vote, the end of a slot's move); otherwise one of the process."""
+    """Save the state before any effect that follows. `durable`: so that it survives a crash of the machine too;
+    otherwise one of the process (which change is which: bus/due.py)."""
 
     state: PersistentState
     durable: bool = True

@@ -135,6 +135,15 @@ def parse_state(text: str) -> PersistentState | None:
     )
 
 
+def with_epochs_of(state: PersistentState, last: PersistentState) -> PersistentState:
+    """A node's `state` from elsewhere (a backup, an editor), without what it must not forget of its `last` one: in
+    which epoch it has voted."""
+    return replace(
+        state, current_epoch=max(state.current_epoch, last.current_epoch),
+        last_vote_epoch=max(state.last_vote_epoch, last.last_vote_epoch),
+    )
+
+
 def _fill_in_shards(nodes: dict[str, NodeInfo]) -> None:
     """Files from before 7.2 know no shards: a primary's is named after it, a replica's is its primary's."""
     for primaries_only in (True, False):

@@ -6,6 +6,7 @@ Each function returns the answer's text, or raises `Refused` with the error line
 from __future__ import annotations
 
 from bus import election, gossip, ownership
+from bus.due import Save
 from bus.events import (
     AddSlots,
     BecomePrimary,
@@ -58,7 +59,7 @@ def apply(s: State, event: OperatorEvent) -> str:
             bumped = ownership.bump_epoch(s)
             return f"{'BUMPED' if bumped else 'STILL'} {s.me.config_epoch}"
         case SaveConfig():
-            s.touch(durable=True)
+            s.touch(Save.SYNCED)
             return "OK"
 
 
@@ -91,7 +92,7 @@ def _forget(s: State, event: Forget) -> str:
     s.blacklist[peer.node_id] = s.now + BLACKLIST_MS
     gossip.drop_link(s, peer)
     s.remove(peer)
-    s.touch(durable=True)
+    s.touch(Save.SYNCED)
     return "OK"
 
 
@@ -168,7 +169,7 @@ def _assign(s: State, event: SetSlot) -> str:
     if event.keys_in_slot == 0:
         s.migrating.pop(slot, None)
     # Forgotten by its new owner, the slot would be nobody's. Its old one is told again, with the greater epoch.
-    s.touch(durable=node is me)
+    s.touch(Save.SYNCED if node is me else Save.LATER)
     source = s.importing.pop(slot, None) if node is me else None
     s.importing.pop(slot, None)
     s.own(1 << slot, node)
@@ -244,7 +245,7 @@ def _reset(s: State, event: Reset) -> str:
         s.current_epoch = s.last_vote_epoch = me.config_epoch = 0
         s.voted_for = ""
         _rename_me(s, random_id(s.rng))
-    s.touch(announce=True, durable=True)
+    s.touch(Save.SYNCED, announce=True)
     return "OK"
 
 

@@ -6,6 +6,7 @@ configuration propagation' and 'Configuration epoch conflicts resolution algorit
 
 from __future__ import annotations
 
+from bus.due import Save
 from bus.events import DropSlotKeys, FollowNode, ResumeWrites
 from bus.messages import Announcement, Update
 from bus.slots import bits_of, bits_of_slots, ranges_of_bits, slots_of_bits
@@ -156,7 +157,7 @@ def follow(s: State, primary: Peer) -> None:
         me.offset, s.data_age_ms = 0, None
     if s.manual is not None:
         end_manual(s)
-    s.touch(announce=True, durable=True)
+    s.touch(Save.SYNCED, announce=True)
     s.out.append(FollowNode(primary.node_id, primary.ip, primary.port, same_data))
 
 
@@ -255,7 +256,7 @@ def bump_epoch(s: State) -> bool:
     s.current_epoch = top + 1
     s.me.config_epoch = s.current_epoch
     s.election = None  # won now, it would take this node's epoch back to a smaller one, which no other would believe
-    s.touch(announce=True, durable=True)
+    s.touch(Save.SYNCED, announce=True)
     s.log("notice", f"New configEpoch set to {s.me.config_epoch}")
     return True
 
@@ -267,5 +268,5 @@ def settle_collision(s: State, peer: Peer) -> None:
         return
     s.current_epoch = max_epoch(s) + 1
     me.config_epoch = s.current_epoch
-    s.touch(announce=True, durable=True)
+    s.touch(Save.SYNCED, announce=True)
     s.log("verbose", f"configEpoch collision with node {peer.node_id}. Now using {me.config_epoch}.")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from bus.due import Announcing, Save, Saving
 from bus.events import BusConfig, Effect, LinkId, Log, Send
 from bus.messages import (
     DIGEST_BYTES,
@@ -205,37 +206,8 @@ class Taken:
     until: int
 
 
-@dataclass(slots=True)
-class Due:
-    """Something that is done when it was asked for: at once, or once in `period_ms` at most."""
-
-    period_ms: int
-    wanted: bool = False
-    at_once: bool = False
-    done_at: int | None = None
-
-    def ask(self, *, at_once: bool) -> None:
-        self.wanted = True
-        self.at_once = self.at_once or at_once
-
-    def take(self, now: int) -> bool:
-        """Whether it is to be done now; then it is held to be done."""
-        early = self.done_at is not None and now - self.done_at < self.period_ms
-        if not self.wanted or (early and not self.at_once):
-            return False
-        self.wanted = self.at_once = False
-        self.done_at = now
-        return True
-
-
 BLACKLIST_MS = 60_000
 """How long a forgotten node stays unknown although others still speak of it."""
-
-SAVE_PERIOD_MS = 100
-"""Once in this time is saved what others say: they say it again. Saved at once is who they are, and before the answer
-what an operator wants."""
-ANNOUNCE_PERIOD_MS = 100
-"""Once in this time it is announced that the slots of this node are others; a new role or epoch at once."""
 
 
 class State:
@@ -277,9 +249,8 @@ class State:
         self.stats_received: dict[str, int] = {}
         self.out: list[Effect] = []
         self.changed = True
-        self.saving = Due(SAVE_PERIOD_MS)
-        self.durable = True  # what is unsaved must survive a crash of the machine
-        self.announcing = Due(ANNOUNCE_PERIOD_MS)
+        self.saving = Saving()
+        self.announcing = Announcing()
         self.announcing.ask(at_once=True)
         self.digest = b""
         self.members_digest = b""
@@ -318,11 +289,10 @@ class State:
     def quorum(self) -> int:
         return self.size // 2 + 1
 
-    def touch(self, *, announce: bool = False, durable: bool = False) -> None:
+    def touch(self, save: Save = Save.LATER, *, announce: bool = False) -> None:
         """Something others may see has changed."""
         self.changed = True
-        self.saving.ask(at_once=durable)
-        self.durable = self.durable or durable
+        self.saving.ask(save)
         if announce:
             self.announcing.ask(at_once=True)
 
@@ -330,8 +300,7 @@ class State:
         peer.heard_at = self.now
         self.peers[peer.node_id] = peer
         self.members_digest = b""
-        self.touch()
-        self.saving.ask(at_once=True)  # a node that came back without knowing it would take it for a stranger
+        self.touch(Save.BEFORE_THE_ANSWER)  # a node that came back without knowing it would take it for a stranger
         return peer
 
     def remove(self, peer: Peer) -> None:

@@ -21,10 +21,10 @@ import trio
 from bus import events
 from bus.core import BusConfig, BusCore
 from bus.messages import Data, Item
-from bus.nodes_conf import NodesConfError, parse_state, render_state
+from bus.nodes_conf import NodesConfError, parse_state, render_state, with_epochs_of
 from bus.storage import StateFile, StorageError
 from bus.transport import BusTransport, LinkFacts, StateNotSaved
-from bus.view import ClusterView
+from bus.view import ClusterView, PersistentState
 from cluster.errors import CommandError
 from cluster.keyspace.hashing import key_slot
 from cluster.replication.role import NO_ID
@@ -41,6 +41,8 @@ REPEAT_PERIODS = 10
 """So many periods a primary to which nothing is written leaves out."""
 URGENT_PERIOD_SECONDS = 0.005
 """The same while a manual failover waits for this replica's last bytes."""
+FILE_PERIOD_SECONDS = 0.1
+"""How far nodes.conf may be behind its lock's file, which has every state at once."""
 HOLD_MARGIN_MS = 1_000
 """The bus ends a hold itself; the pause's own end is for the case that it does not."""
 SETTLE_SECONDS = 0.005
@@ -134,6 +136,8 @@ class BusBridge:
         self._held: list[events.Effect] = []  # until the data are there
         self._serial = 0  # of the last messages that were given to the bus
         self._published = trio.Event()
+        self._saved = trio.Event()
+        self._file_fault = ""  # as last logged
         server.bus = self
 
     def load(self) -> None:
@@ -145,13 +149,7 @@ class BusBridge:
                 f"Redis port number too high for cluster mode: the cluster bus port is {config.bus_port}, which must "
                 f"not be above {HIGHEST_PORT}. Set cluster-port, or choose a lower port."
             )
-        self._file.lock()
-        text = self._file.load()
-        try:
-            state = parse_state(text) if text is not None else None
-        except NodesConfError as error:
-            path = self._file.path
-            raise StorageError(f"Unrecoverable error: corrupted cluster config file {path}: {error}") from None
+        state = self._load_state()
         if state is None:
             server.log("notice", "No cluster configuration found.")
         self._core = BusCore(config, self._rng, state, BusTransport.now_ms(), server.clock_ms(), loading=True)
@@ -169,6 +167,23 @@ class BusBridge:
         self._transport.begin()
         self._loading = True
 
+    def _load_state(self) -> PersistentState | None:
+        self._file.lock()
+        text = self._file.load()
+        path = self._file.path
+        try:
+            state = parse_state(text) if text is not None else None
+        except NodesConfError as error:
+            raise StorageError(f"Unrecoverable error: corrupted cluster config file {path}: {error}") from None
+        if state is None or self._file.passed_over is None:
+            return state
+        self._server.log("notice", f"{path} is not the one that this node wrote last.")
+        with suppress(NodesConfError):
+            last = parse_state(self._file.passed_over)
+            if last is not None and last.my_id == state.my_id:
+                state = with_epochs_of(state, last)
+        return state
+
     async def listen(self) -> None:
         """Take the bus port. Raises BusListenError."""
         config = self._server.config
@@ -179,6 +194,7 @@ class BusBridge:
             await nursery.start(self._transport.run)
             nursery.start_soon(self._report_offsets)
             nursery.start_soon(self._let_settle)
+            nursery.start_soon(self._keep_file)
             task_status.started()
 
     def loaded(self) -> None:
@@ -192,14 +208,28 @@ class BusBridge:
     async def _report_offsets(self) -> None:
         while True:
             self.report_offset()
-            self._settle_file()
             urgent = self._core.waits_for_offset
             await trio.sleep(URGENT_PERIOD_SECONDS if urgent else OFFSET_PERIOD_SECONDS)
 
-    def _settle_file(self) -> None:
-        """What keeps this from being done does not lose the state, and the next save will tell of it."""
-        with suppress(OSError):
-            self._file.settle()
+    async def _keep_file(self) -> None:
+        """Replace nodes.conf where it is behind. In a thread: a disk may be busy for longer than clients can wait."""
+        while True:
+            await self._saved.wait()
+            self._saved = trio.Event()
+            await trio.sleep(FILE_PERIOD_SECONDS)
+            try:
+                await trio.to_thread.run_sync(self._file.settle)
+            except OSError as error:
+                self._saved.set()
+                self._complain(error)
+            else:
+                self._file_fault = ""
+
+    def _complain(self, error: OSError) -> None:
+        fault = f"Can't update cluster config file {self._file.path}: {error.strerror or error}"
+        if fault != self._file_fault:
+            self._file_fault = fault
+            self._server.log("warning", f"{fault}. Only {self._file.beside} has the latest state.")
 
     def report_offset(self) -> None:
         replication = self._server.replication
@@ -245,6 +275,10 @@ class BusBridge:
     def close(self) -> None:
         """Write the state a last time and let go of it."""
         self._transport.submit(events.Shutdown())
+        try:
+            self._file.settle()
+        except OSError as error:
+            self._complain(error)
         self._file.close()
 
     def configure(self) -> None:
@@ -302,8 +336,12 @@ class BusBridge:
         """Let the bus decide on an operator's wish: its answer. Raises CommandError with its refusal."""
         try:
             effects = self._transport.submit(event)
+            if isinstance(event, events.SaveConfig):
+                self._file.settle()
         except StateNotSaved as unsaved:
             raise CommandError(f"ERR {unsaved}") from unsaved  # the transport ends the node
+        except OSError as error:
+            raise CommandError(f"ERR error saving the cluster node config: {error.strerror}") from error
         for effect in effects:
             if isinstance(effect, events.Reply):
                 if effect.error is not None:
@@ -331,6 +369,7 @@ class BusBridge:
 
     def _persist(self, effect: events.Persist) -> None:
         self._file.save(render_state(effect.state), durable=effect.durable)
+        self._saved.set()
 
     def _carry_out(self, effect: events.Effect) -> None:
         server = self._server

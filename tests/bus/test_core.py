@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bus import events
 from bus.core import TICK_MS, BusConfig
+from bus.due import ANNOUNCE_PERIOD_MS
 from bus.messages import Announcement, Fail, ManualFailoverStart, Update, Vote
-from bus.state import ANNOUNCE_PERIOD_MS
 from tests.bus.driver import BUS_PORT, PORT, TIMEOUT_MS, Driver, cluster, node_id
 
 SHARD = cluster("abc", {"d": "a"})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.nodes_conf import NodesConfError, parse_state, render_nodes, render_state
+from bus.nodes_conf import NodesConfError, parse_state, render_nodes, render_state, with_epochs_of
 from bus.slots import bits_of_slots, ranges_of_bits
 from bus.view import NodeInfo, PersistentState
 from tests.differential.oracle import Oracle, free_port
@@ -189,3 +189,12 @@ def test_a_real_servers_file_loads_and_reads_the_same_again(tmp_path: Path) -> N
 def _text(reply: Reply) -> str:
     assert isinstance(reply.value, bytes)
     return reply.value.decode()
+
+
+def test_a_state_from_elsewhere_keeps_the_vote_that_was_given() -> None:
+    text = f"{'a' * 40} 10.0.0.1:7000@17000 myself,master - 0 0 1 connected\nvars currentEpoch %d lastVoteEpoch %d\n"
+    backup, last = parse_state(text % (3, 2)), parse_state(text % (9, 8))
+    assert backup is not None
+    assert last is not None
+    assert with_epochs_of(backup, last) == replace(backup, current_epoch=9, last_vote_epoch=8)
+    assert with_epochs_of(last, backup) == last

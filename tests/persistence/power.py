@@ -2,7 +2,8 @@
 
 `Watched` notes each sync: of a file, its bytes as of then; of a directory, its names. Afterwards each name that was not
 synced since it changed may be the old one or the new (so that a manifest may be there without the file it names), and
-each file may have lost what was written since its last sync, or half of it.
+each file may have lost what was written since its last sync, or half of it; of one that was changed in place, any
+pages.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 Names = dict[Path, int]
+PAGE_BYTES = 4096
 
 
 class Watched:
@@ -31,6 +33,7 @@ class Watched:
             for name in files:
                 self._bytes[os.stat(os.path.join(folder, name)).st_ino] = Path(folder, name).read_bytes()
         monkeypatch.setattr(os, "fsync", self.sync)
+        monkeypatch.setattr(os, "fdatasync", self.sync)
         monkeypatch.setattr(os, "unlink", self._unlink(os.unlink))
 
     def sync(self, fd: int) -> None:
@@ -40,7 +43,7 @@ class Watched:
             self._sync_folder(path)
         else:
             self._bytes[os.fstat(fd).st_ino] = Path(f"/proc/self/fd/{fd}").read_bytes()
-            self._held.append(os.dup(fd))
+            self._held.append(os.open(f"/proc/self/fd/{fd}", os.O_PATH))  # which holds no lock, unlike a duplicate
 
     def _unlink(self, call: Callable[..., None]) -> Callable[..., None]:
         def unlink(path: Any, **options: Any) -> None:
@@ -89,8 +92,17 @@ class Watched:
         for path, now in _names_in(folder).items():
             if now == number:
                 whole = path.read_bytes()
+                if len(whole) == len(safe):
+                    return _some_pages(safe, whole, rng)
                 return rng.choice((safe, whole, whole[: (len(safe) + len(whole)) // 2]))
         return safe
+
+
+def _some_pages(old: bytes, new: bytes, rng: random.Random) -> bytes:
+    favour = rng.random()
+    return b"".join(
+        (new if rng.random() < favour else old)[at : at + PAGE_BYTES] for at in range(0, len(old), PAGE_BYTES)
+    )
 
 
 def _names_in(folder: Path) -> Names:

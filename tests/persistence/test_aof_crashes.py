@@ -20,7 +20,8 @@ from tests.persistence.aof_node import Node
 
 pytestmark = pytest.mark.timeout(3600)  # with --long; on a usual run some seconds
 
-CALLS = ("open", "rename", "replace", "unlink", "fsync")
+CALLS = ("open", "rename", "replace", "unlink")
+CALLS_OF_OPEN_FILES = ("fsync", "fdatasync", "pwrite", "ftruncate")
 
 
 class Ended(BaseException):
@@ -36,11 +37,13 @@ class Fate:
         self._at = at
         self._torn = torn
         for name in CALLS:
-            monkeypatch.setattr(os, name, self._watched(getattr(os, name), all_paths=name != "fsync"))
+            monkeypatch.setattr(os, name, self._watched(getattr(os, name), by_path=True))
+        for name in CALLS_OF_OPEN_FILES:
+            monkeypatch.setattr(os, name, self._watched(getattr(os, name), by_path=False))
 
-    def _watched(self, call: Callable[..., Any], *, all_paths: bool) -> Callable[..., Any]:
+    def _watched(self, call: Callable[..., Any], *, by_path: bool) -> Callable[..., Any]:
         def watched(*arguments: Any, **options: Any) -> Any:
-            if not all_paths or str(arguments[0]).startswith(self._root):
+            if not by_path or str(arguments[0]).startswith(self._root):
                 self.next()
             return call(*arguments, **options)
 

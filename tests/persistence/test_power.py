@@ -155,26 +155,50 @@ def test_a_snapshot_that_was_reported_is_there_and_else_the_old(tmp_path: Path) 
 
 
 def test_the_state_of_the_cluster_is_one_that_was_saved_and_not_older_than_what_had_to_last(tmp_path: Path) -> None:
-    for at in range(1, 100):
+    """Epochs that grow, in a file that grows, too. The own file is replaced now and then, and the process is killed in
+    between, and once within that."""
+
+    class Killed(Exception):
+        pass
+
+    def kill(_directory: Path) -> None:
+        raise Killed
+
+    for at in range(1, 200):
         promised = tried = 0
         with pytest.MonkeyPatch.context() as patch:
             cut = Cut(tmp_path, patch, at)
-            patch.setattr("bus.storage.SETTLE_S", 0.0)
             with suppress(Ended):
                 file = StateFile(cut.directory / "nodes.conf")
                 file.lock()
-                for tried in range(1, 9):
-                    file.save(f"epoch {tried}\n", durable=tried % 3 == 0)
+                file.load()
+                for tried in range(1, 13):
+                    file.save(f"epoch {tried}\n" * (1_000 if tried < 8 else 2_500), durable=tried % 3 == 0)
                     if tried % 3 == 0:
                         promised = tried
+                    if tried % 4 == 0:
+                        file.settle()
+                    if tried == 5:
+                        with patch.context() as within, suppress(Killed):
+                            within.setattr("bus.storage._sync_directory", kill)
+                            file.settle()
+                    if tried in (2, 5, 10):
+                        file.close()
+                        file = StateFile(cut.directory / "nodes.conf")
+                        file.lock()
+                        file.load()
             cases = cut.cases()
+            file.close()
         for case in cases:
-            found = StateFile(case / "nodes.conf").load()
+            again = StateFile(case / "nodes.conf")
+            again.lock()
+            found = again.load()
+            again.close()
             number = int(found.split()[1]) if found is not None else 0
             assert promised <= number <= tried, (at, case, found)
         if cut.fate.count < at:
             break
-    assert at > 20
+    assert at > 40
 
 
 def test_files_whose_manifest_is_gone_are_left_alone(tmp_path: Path) -> None:
