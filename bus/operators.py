@@ -132,7 +132,7 @@ def _set_slot(s: State, event: SetSlot) -> str:
         if s.owners[slot] != s.me.node_id:
             raise Refused(f"ERR I'm not the owner of hash slot {slot}")
         s.migrating[slot] = _other_primary(s, event.node_id).node_id
-        s.taken.pop(slot, None)
+        ownership.let_go(s, slot)
     elif event.kind == "importing":
         if s.owners[slot] == s.me.node_id:
             raise Refused(f"ERR I'm already the owner of hash slot {slot}")
@@ -173,6 +173,7 @@ def _assign(s: State, event: SetSlot) -> str:
     source = s.importing.pop(slot, None) if node is me else None
     s.importing.pop(slot, None)
     s.own(1 << slot, node)
+    s.assigned_at = s.now
     if source is not None:
         # The slot changed hands by an operator's word, without an election: only a greater epoch makes others agree.
         ownership.bump_epoch(s)

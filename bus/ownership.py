@@ -6,6 +6,8 @@ configuration propagation' and 'Configuration epoch conflicts resolution algorit
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bus.due import Save
 from bus.events import DropSlotKeys, FollowNode, ResumeWrites
 from bus.messages import Announcement, Update
@@ -16,6 +18,10 @@ REMIND_PERIOD_MS = 1_000
 """A node that claims what is another's is told so that often, until it has understood."""
 TAKEN_MS = 15_000
 """So long a slot that was moved here is held against claims from before the move: they have all arrived by then."""
+SETTLED_MS = 2_000
+"""When an operator has not moved a slot for so long, a slot that nobody claims is nobody's."""
+LEAVING_MS = 3_000
+"""And so long when it is to leave again."""
 
 
 def tick(s: State) -> None:
@@ -111,17 +117,26 @@ def hold(s: State, slot: int, source_id: str) -> None:
         s.taken[slot] = Taken(source.shard_id, s.now + TAKEN_MS)
 
 
+def let_go(s: State, slot: int) -> None:
+    """The slot is to leave again. The next owner's claim must be believed, but what is still on its way from before it
+    came here must not: its keys would be deleted before they are moved. So claims are left alone for a moment."""
+    taken = s.taken.get(slot)
+    if taken is not None:
+        s.taken[slot] = replace(taken, until=min(taken.until, s.now + LEAVING_MS), is_leaving=True)
+
+
 def _held_against(s: State, sender: Peer) -> int:
     """Slots, as bits, that were moved here from `sender`'s shard, and that it claims because it does not know. With a
     greater epoch than ours it would have them back, and what was moved with them would be deleted here. So this node
-    takes a greater one."""
-    held = 0
+    takes a greater one, unless they are to leave again."""
+    held = contested = 0
     for slot, taken in list(s.taken.items()):
         if s.now >= taken.until:
             del s.taken[slot]
         elif taken.shard_id == sender.shard_id:
             held |= 1 << slot & sender.claimed
-    if held and sender.claimed_epoch >= s.me.config_epoch:
+            contested |= 0 if taken.is_leaving else 1 << slot & sender.claimed
+    if contested and sender.claimed_epoch >= s.me.config_epoch:
         bump_epoch(s)
     return held
 
@@ -210,6 +225,8 @@ def _take_disowned(s: State, named: int) -> None:
     me = s.me
     if not me.is_primary or s.doubt is not None:
         return
+    if s.assigned_at is not None and s.now - s.assigned_at < SETTLED_MS:
+        return  # its new owner's claim may be on its way
     taken = 0
     for peer in s.others():
         if peer.digest:

@@ -200,10 +200,12 @@ class Listening:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An operator moved a slot here from a primary of that shard, which may not have heard of it `until` then."""
+    """An operator moved a slot here from a primary of that shard, which may not have heard of it `until` then.
+    `is_leaving`: and has since told us to let go of it again."""
 
     shard_id: str
     until: int
+    is_leaving: bool = False
 
 
 BLACKLIST_MS = 60_000
@@ -226,6 +228,7 @@ class State:
         self.migrating: dict[int, str] = {}
         self.importing: dict[int, str] = {}
         self.taken: dict[int, Taken] = {}
+        self.assigned_at: int | None = None  # when an operator last said whose a slot is
         self.current_epoch = 0
         self.last_vote_epoch = 0
         self.voted_for = ""

@@ -214,10 +214,21 @@ def test_it_is_held_against_the_old_owners_heir_who_has_not_heard_of_the_move() 
     assert driver.owner(slot + 1) == "e"
 
 
+def test_once_it_is_on_its_way_back_an_old_claim_is_neither_believed_nor_contested() -> None:
+    driver = Driver("a", SHARD)
+    slot = A_SLOTS[0][1]
+    _take_a_slot_back(driver, slot)
+    assert driver.ask(events.SetSlot(slot, "migrating", node_id("b"))) == "OK"
+    epoch = driver.node("a").config_epoch
+    driver.hear("b", driver.announcement("b", config_epoch=20, slots=((slot, B_SLOTS[0][1]),)))
+    assert (driver.owner(slot), driver.node("a").config_epoch) == ("a", epoch)
+    assert driver.came(events.DropSlotKeys) == [], "they have not been moved yet"
+
+
 def test_it_is_not_held_against_others_nor_for_ever_nor_once_it_is_on_its_way_back() -> None:
     slot = A_SLOTS[0][1]
     theirs = ((slot, B_SLOTS[0][1]),)
-    for name, wait_ms, opened in (("c", 0, False), ("b", 60_000, False), ("b", 0, True)):
+    for name, wait_ms, opened in (("c", 0, False), ("b", 60_000, False), ("b", 4_000, True)):
         driver = Driver("a", SHARD)
         _take_a_slot_back(driver, slot)
         if opened:
@@ -242,6 +253,9 @@ def test_a_slot_that_two_nodes_hold_to_be_the_others_is_taken_by_one() -> None:
     b.ask(events.SetSlot(slot, "node", node_id("a")))
     b.hear("a", told[0])
     assert b.owner(slot) == "a", "whether a claims it is not known yet"
+    b.hear("a", b.announcement("a"), told[0])
+    assert b.owner(slot) == "a", "an operator has just said so: a's claim may be on its way"
+    b.tick(3_000, alive="acde")
     b.hear("a", b.announcement("a"), told[0])
     assert b.owner(slot) == "b"
     said = b.sent(Announcement, "a")[-1]
