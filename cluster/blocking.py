@@ -150,6 +150,8 @@ class WaitingRoom:
         try:
             if wait.client.restricted and wait.command is not None:
                 server.access.check(wait.client, wait.command, wait.arguments)
+            if wait.kind is None and wait.command is not None and server.cluster_enabled:
+                server.router.check_moving(wait.client, wait.command, wait.keys)
             reply = retry(server.ctx, key)
         except CommandError as error:
             self.refuse(wait, error)

@@ -291,6 +291,9 @@ class BusBridge:
     def leave(self, leaving: bool) -> None:
         """This node is about to end (or not, after all): it takes nobody's place any more. When a whole cluster is
         stopped, the replicas would see their primaries go and change roles on the way down."""
+        if leaving:
+            self._server.lost_slots.finish()
+            self._server.flush_journal()
         self._leaving = leaving
         self.configure()
 
@@ -376,9 +379,15 @@ class BusBridge:
         if self._loading and isinstance(effect, _ABOUT_DATA):
             self._held.append(effect)
             return
-        if isinstance(effect, _ABOUT_DATA) and server.pace.defer(lambda: self._do(effect)):
+        if isinstance(effect, _ABOUT_DATA) and server.pace.defer(lambda: self._do_late(effect)):
             return
         self._do(effect)
+
+    def _do_late(self, effect: events.Effect) -> None:
+        if isinstance(effect, events.DropSlotKeys):
+            self._drop_still_lost(effect.slots)
+        else:
+            self._do(effect)
 
     def _do(self, effect: events.Effect) -> None:
         server = self._server
@@ -389,6 +398,7 @@ class BusBridge:
                 if effect.node_id != self._following:
                     self._following = effect.node_id
                     server.is_replica = True
+                    server.lost_slots.forget()
                 server.replication.follow(effect.ip, effect.port, same_data=effect.same_data)
                 server.refresh_road()
             case events.BecomePrimary():
@@ -397,6 +407,7 @@ class BusBridge:
                 server.replication.become_primary()
                 server.refresh_road()
             case events.PauseWrites():
+                server.lost_slots.finish()
                 server.pause.start("failover", server.clock_ms() + effect.duration_ms, writes_only=True)
                 server.flush_journal()
                 self._transport.post(events.Paused(server.replication.offset))
@@ -425,21 +436,22 @@ class BusBridge:
     def _drop_keys(self, slots: Sequence[int]) -> None:
         """Drop the keys of slots that are another's now; while writes are paused, when that is over."""
         server = self._server
-
-        def those_still_lost() -> None:
-            view = server.router.view
-            if view is not None and not server.is_replica:  # a replica's keys are its primary's business
-                self._drop_keys([slot for slot in slots if view.owners[slot] not in (view.my_id, None)])
-
         if server.pause.active:
-            server.pause.afterwards.append(those_still_lost)
+            server.pause.afterwards.append(lambda: self._drop_still_lost(slots))
         else:
-            server.drop_slots(list(slots))
+            server.lost_slots.drop(list(slots))
+
+    def _drop_still_lost(self, slots: Sequence[int]) -> None:
+        """Some time has passed since they were lost."""
+        view = self._server.router.view
+        if view is not None and not self._server.is_replica:  # a replica's keys are its primary's business
+            self._drop_keys([slot for slot in slots if view.owners[slot] not in (view.my_id, None)])
 
     def _show(self, view: ClusterView) -> None:
         server = self._server
         server.router.update(view)
         server.under_way.follow_view(view)
+        server.lost_slots.follow_view(view)
         server.pubsub.follow_view(view)
         server.redirect_waiting()
 

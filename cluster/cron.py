@@ -87,7 +87,8 @@ class Cron:
     def _has_background(self) -> bool:
         server = self._server
         pausing = self._expiry.has_more or self._field_expiry.has_more or server.memory.is_busy
-        return (pausing and not server.cron_paused) or server.lazy_free.is_busy or server.barrier.walk is not None
+        freeing = server.lazy_free.is_busy or server.lost_slots.is_busy
+        return (pausing and not server.cron_paused) or freeing or server.barrier.walk is not None
 
     def _is_quiet(self) -> bool:
         """Whether no client has sent anything since the last slice."""
@@ -139,6 +140,7 @@ class Cron:
         self._reactor.finish_batch([])
 
     def _free(self) -> None:
+        self._server.lost_slots.work(_slice_is_over())
         self._server.lazy_free.work(_slice_is_over())
 
     def tick(self) -> None:

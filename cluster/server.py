@@ -23,13 +23,14 @@ from cluster.errors import CommandError
 from cluster.journal import Entry, Journal
 from cluster.key_events import KeyEvents
 from cluster.keyspace.database import Database
-from cluster.keyspace.events import DEL, EVICTED, EXPIRED, FIELDS_EXPIRED, TOUCHED, Event
+from cluster.keyspace.events import DEL, EVICTED, EXPIRED, FIELDS_EXPIRED, Event
 from cluster.keyspace.expiring_hash import ExpiringHashValue
 from cluster.keyspace.flat_fields import NamePool
 from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.lazy_free import LazyFree
 from cluster.keyspace.scan import ScanCache
 from cluster.keyspace.values import Value
+from cluster.lost_slots import LostSlots
 from cluster.network.session import Session
 from cluster.observing import Attacks, SlowLog, monitor_line
 from cluster.pause import Pause
@@ -111,6 +112,7 @@ class Server:
         self.watching = Watching(self)
         self.barrier = Barrier(self)
         self.under_way = UnderWay(self)
+        self.lost_slots = LostSlots(self)
         self.pubsub = PubSub(self)
         self.tracking = Tracking(self)
         self.key_events = KeyEvents(self)
@@ -364,21 +366,6 @@ class Server:
         for index, key in list(self.blocked_keys):
             if index in (first, second):
                 self.key_ready(self.databases[index], key)
-
-    def drop_slots(self, slots: list[int]) -> int:
-        """Forget the keys of slots that another node serves now; replicas are told key by key."""
-        db = self.databases[0]
-        count = 0
-        for slot in slots:
-            keys = list(db.spaces[slot])
-            self.barrier.keys(db, keys)
-            self.lazy_free.take_tables([db.spaces[slot], db.deadlines[slot]], 0)
-            count += db.clear_slot(slot)
-            for key in keys:
-                self.journal.append(0, [b"DEL", key])
-                if self.ctx.observed:
-                    self.announce(db, key, TOUCHED)  # a move is no event
-        return count
 
     # -- waiting ---------------------------------------------------------------------------------------------
 

@@ -350,7 +350,9 @@ class Session:
             self.server.stats.count_error(error.message)
             return self._shown(error.encoded)
         finally:
-            if self.asking and self.transaction is None and (ctx.command is None or ctx.command.name not in _ASKS_ON):
+            held = self.wait is not None  # by a pause or a script: it is run after that, with the ASKING before it
+            asks_on = ctx.command is not None and ctx.command.name in _ASKS_ON
+            if self.asking and self.transaction is None and not asks_on and not held:
                 self.asking = False
                 self.refresh()
         transaction = self.transaction

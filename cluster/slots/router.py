@@ -116,6 +116,12 @@ class Router:
             raise CommandError(errors.CLUSTERDOWN_UNBOUND)
         raise self.redirect("MOVED", slot, view.nodes[owner])
 
+    def check_moving(self, client: Session, command: Command, keys: list[bytes]) -> None:
+        """Raise what a client has to be told that waits for keys, of which one may have gone with its slot."""
+        view = self.view
+        if view is not None and key_slot(keys[0]) in view.migrating:
+            self.check_keys(client, command, keys, writes=_FLAG_WRITE in command.flags)
+
     def _check_down(self, sharded: bool, writes: bool) -> None:
         if sharded and self._config.cluster_allow_pubsubshard_when_down:
             return

@@ -266,7 +266,7 @@ def test_moved_copied_and_replaced_keys_are_known_to_the_cycle(node: InProcessNo
 def test_a_lost_slot_takes_what_the_cycle_knows_along(cluster_node: InProcessNode) -> None:
     cluster_node("HSETEX", "h", "PXAT", FAR, "FIELDS", 1, "a", "1")
     cluster_node("HSETEX", "g", "PXAT", FAR, "FIELDS", 1, "a", "1")
-    cluster_node.server.drop_slots([key_slot(b"h")])
+    cluster_node.server.lost_slots.drop([key_slot(b"h")])
     assert cluster_node.server.databases[0].fields.earliest() == {b"g": FAR}
 
 

@@ -80,7 +80,7 @@ def test_slots_that_another_node_has_now_go_without_an_event() -> None:
     node = InProcessNode(("notify-keyspace-events", "KEA"), ("cluster-enabled", "yes"))
     node("SET", "a", 1)
     client = listener(node)
-    assert node.server.drop_slots([key_slot(b"a")]) == 1
+    assert node.server.lost_slots.drop([key_slot(b"a")]) == 1
     assert heard(client) == []
 
 

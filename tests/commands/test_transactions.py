@@ -63,6 +63,17 @@ def test_a_transaction_in_one_chunk_is_one(node: InProcessNode) -> None:
     assert sent_at_once(node.client, "MULTI", "SET a 2", "DISCARD", "GET a")[-1] == b"1"
 
 
+def test_asking_holds_for_a_command_that_a_pause_held_up(cluster_node: InProcessNode) -> None:
+    move_slot(cluster_node, "coming", "importing")
+    pause = cluster_node.server.pause
+    pause.start("failover", cluster_node.now_ms + 5_000, writes_only=True)
+    cluster_node("ASKING")
+    assert cluster_node.client.raw("SET", "coming", "v") == b""
+    pause.stop("failover")
+    assert cluster_node.client.received() == b"+OK\r\n"
+    assert cluster_node.error("SET", "coming", "v").startswith("MOVED ")
+
+
 def test_asking_in_one_chunk_holds_for_one_command(cluster_node: InProcessNode) -> None:
     move_slot(cluster_node, "coming", "importing")
     assert sent_at_once(cluster_node.client, "ASKING", "GET coming", "GET coming")[1:] == [

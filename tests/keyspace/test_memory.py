@@ -90,7 +90,8 @@ def test_there_is_room_again_when_slots_have_gone() -> None:
     node = limited("noeviction")
     for number in range(2000):
         node("SET", f"{{tag}}{number}", VALUE)
-    node.server.drop_slots([key_slot(b"{tag}")])
+    node.server.lost_slots.drop([key_slot(b"{tag}")])
+    node.server.lost_slots.finish()
     assert all(node("SET", number, VALUE) == b"OK" for number in range(500))
 
 

@@ -313,6 +313,7 @@ async def test_a_second_migrate_of_a_key_under_way_finds_it_gone() -> None:
 
 ASKED_OF_THE_OTHER = "ASK 7629 127.0.0.1:7001"
 """What a client is told about `k` when the target has the last word on it."""
+TRY_AGAIN = "TRYAGAIN Multiple keys request during rehashing of slot"
 
 
 @pytest.mark.parametrize(("made", "gone"), [
@@ -388,6 +389,25 @@ async def test_a_key_that_the_target_has_is_the_targets_though_others_are_under_
         assert one.node("GET", "{k}2") == b"v"
         target.may_answer()
         assert await one.answer() == OK
+
+
+@pytest.mark.parametrize(("streams", "answer"), [
+    (("k", ">"), ASKED_OF_THE_OTHER),
+    (("k", "{k}2", ">", ">"), TRY_AGAIN),
+])  # fmt: skip
+async def test_who_waits_for_entries_of_a_group_is_sent_after_the_stream(
+    streams: tuple[Argument, ...], answer: str
+) -> None:
+    async with migrating_node(cluster=True) as one, recording_target() as target:
+        one.show_view(owner=ME, migrating=False)
+        one.node("DEL", "k")
+        for key in ("k", "{k}2"):
+            one.node("XGROUP", "CREATE", key, "g", "$", "MKSTREAM")
+        reader = one.node.connect()
+        assert reader.raw("XREADGROUP", "GROUP", "g", "c", "BLOCK", 0, "STREAMS", *streams) == b""
+        one.show_view(owner=ME)
+        assert await one.migrate("127.0.0.1", target.port) == OK
+        assert reader.received() == f"-{answer}\r\n".encode()
 
 
 @pytest.mark.parametrize("change", [("DEL", "k"), ("SET", "k", "changed"), ("PEXPIRE", "k", 100_000)])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 import pytest
 
+from cluster.bringup.client import ReplyError, RespClient
 from tests.system.clusters import CliFailure, Cluster, redis_cli
 from tests.system.harness import Harness, Server
 from tests.system.load import TROUBLE, WriteLoad, cluster_client
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.system
 DEADLINE_S = 30.0
 FILLED_KEYS = 3000
 MOVED_SLOTS = 600
+MOVES = 40
 
 
 class MixedLoad:
@@ -67,6 +70,90 @@ class MixedLoad:
             self.errors.append(error)
         finally:
             client.close()
+
+
+class SlotLoad:
+    """Threads that read, set and delete keys of one slot, each its own, and follow the redirects of `nodes`. What they
+    read is what they wrote last, or it is in `anomalies`."""
+
+    def __init__(self, nodes: Sequence[Server], tag: str, *, threads: int = 3, keys: int = 10) -> None:
+        self._nodes = {node.port: node for node in nodes}
+        self._tag = tag
+        self._key_count = keys
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
+        self.anomalies: list[str] = []
+        self.errors: list[Exception] = []
+        self.rounds = 0
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def wait_rounds(self, count: int) -> None:
+        """Until so many more are done."""
+        until = self.rounds + count
+        wait_until(lambda: self.rounds >= until or self.errors, DEADLINE_S, "the load goes on")
+
+    def _run(self, thread: int) -> None:
+        rng = random.Random(thread)
+        clients = {port: node.client() for port, node in self._nodes.items()}
+        written: dict[str, str | None] = {}
+        try:
+            while not self._over.is_set():
+                key = f"{{{self._tag}}}{thread}:{rng.randrange(self._key_count)}"
+                read = self._ask(clients, "GET", key)
+                if read != written.get(key):
+                    self.anomalies.append(f"{key} is {str(read)[:20]}, not {str(written.get(key))[:20]}")
+                if rng.random() < 0.5:
+                    self._ask(clients, "DEL", key)
+                    written[key] = None
+                else:
+                    written[key] = f"{self.rounds}:".ljust(2_000, "x")
+                    self._ask(clients, "SET", key, written[key] or "")
+                self.rounds += 1
+        except (OSError, ReplyError) as error:
+            self.errors.append(error)
+        finally:
+            for client in clients.values():
+                client.close()
+
+    @staticmethod
+    def _ask(clients: dict[int, RespClient], *command: str) -> object:
+        """The answer of the node that has the last word; a client that always begins at the same one gets there."""
+        port, asking = min(clients), False
+        for _ in range(100):
+            commands = [("ASKING",), command] if asking else [command]
+            answer = clients[port].pipeline(*commands)[-1]
+            if not isinstance(answer, ReplyError):
+                return answer
+            kind, _, rest = str(answer).partition(" ")
+            if kind not in ("ASK", "MOVED", "TRYAGAIN"):
+                raise answer
+            if kind != "TRYAGAIN":
+                port, asking = int(rest.rpartition(":")[2]), kind == "ASK"
+        raise ReplyError(f"{command} is sent from node to node: {answer}")
+
+
+def _move_slot(slot: str, source: Server, target: Server) -> None:
+    """As redis-cli moves one, but faster than word of it goes round."""
+    here, there = source.text("CLUSTER", "MYID"), target.text("CLUSTER", "MYID")
+    assert target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", here) == "OK"
+    assert source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", there) == "OK"
+    while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 10):
+        assert isinstance(keys, list)
+        moved = source.call("MIGRATE", target.host, target.port, "", 0, 5_000, "KEYS", *keys)
+        assert moved in ("OK", "NOKEY")
+    assert target.call("CLUSTER", "SETSLOT", slot, "NODE", there) == "OK"
+    assert source.call("CLUSTER", "SETSLOT", slot, "NODE", there) == "OK"
 
 
 def _fill(cluster: Cluster) -> None:
@@ -131,6 +218,35 @@ def test_resharding_under_a_mixed_load_reaches_no_client(harness: Harness) -> No
         assert {key: client.get(key) for key in load.expected} == load.expected
     finally:
         client.close()
+
+
+def test_while_a_slot_goes_back_and_forth_no_write_is_lost_and_nothing_deleted_comes_back(harness: Harness) -> None:
+    cluster = Cluster.create(harness, 3, 0)
+    source, target = (cluster.owner(tag) for tag in ("slot", "other"))
+    assert source is not target
+    slot = source.text("CLUSTER", "KEYSLOT", "slot")
+    with SlotLoad((source, target), "slot") as load:
+        for _ in range(MOVES):
+            _move_slot(slot, source, target)
+            load.wait_rounds(5)
+            source, target = target, source
+    assert (load.errors, load.anomalies) == ([], [])
+    wait_until(lambda: not cluster.why_not_whole(), DEADLINE_S, "all agree")
+    assert cluster.owner("slot") is source
+
+
+def test_keys_of_a_slot_that_is_taken_away_go_from_the_replicas_too(harness: Harness) -> None:
+    cluster = Cluster.create(harness, 6, 1)
+    loser, taker = cluster.owner("slot"), cluster.owner("other")
+    replica = cluster.replicas_of(loser)[0]
+    with loser.client() as client:
+        client.pipeline(*(("SET", f"{{slot}}{number}", number) for number in range(500)))
+    wait_until(lambda: replica.call("DBSIZE") == 500, DEADLINE_S, "the replica has them")
+    slot = taker.text("CLUSTER", "KEYSLOT", "slot")
+    assert taker.call("CLUSTER", "SETSLOT", slot, "IMPORTING", loser.text("CLUSTER", "MYID")) == "OK"
+    assert taker.call("CLUSTER", "SETSLOT", slot, "NODE", taker.text("CLUSTER", "MYID")) == "OK"
+    wait_until(lambda: loser.call("DBSIZE") == 0, DEADLINE_S, "the keys are gone")
+    wait_until(lambda: replica.call("DBSIZE") == 0, DEADLINE_S, "from the replica, too")
 
 
 @pytest.mark.parametrize("killed", ["source", "target"])
