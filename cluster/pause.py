@@ -96,10 +96,10 @@ class Pause:
     def _go_on(self) -> None:
         self._server.refresh_road()
         self._server.has_followups = self._server.waiting.has_ready
-        self._held.release()
         told, self.afterwards = self.afterwards, []
-        for one in told:
+        for one in told:  # before the commands that waited: a slot's old keys must not take new ones along
             one()
+        self._held.release()
 
     def holds(self, client: Session, command: Command, writes: bool) -> bool:
         """Whether `command` of `client` has to wait. Replication and CLIENT itself never do."""

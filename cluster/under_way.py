@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from cluster import errors
+from cluster.errors import CommandError
 from cluster.keyspace.hashing import key_slot
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ class Stage(Enum):
     THERE = auto()
     """The target has said that it took what was sent; here it may have changed since."""
     LEFT = auto()
-    """The exchange has failed. It is gone here, and may be there: the target has yet to be told."""
+    """The exchange has failed. It is gone here, and may be there: the target has yet to be told. No node answers for it
+    meanwhile: what were written here could be left behind when the slot goes."""
     OVER = auto()
     """Settled, or no longer this node's to move."""
 
@@ -90,8 +93,11 @@ class UnderWay:
         return any(one is not None and one.stage is not Stage.LEFT for one in found)
 
     def has_last_word(self, db_index: int, key: bytes) -> bool:
-        """Whether this node answers for `key` although it may be gone here."""
-        return (db_index, key) in self.by_key
+        """Whether this node answers for `key` although it may be gone here. Raises TRYAGAIN where nobody does yet."""
+        passage = self.by_key.get((db_index, key))
+        if passage is not None and passage.stage is Stage.LEFT:
+            raise CommandError(errors.TRYAGAIN)
+        return passage is not None
 
     def in_slot(self, slot: int) -> int:
         """How many keys of `slot` are not settled yet."""

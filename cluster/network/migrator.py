@@ -9,7 +9,7 @@ Two nodes can migrate to each other without waiting. A MIGRATE of keys that are 
 one, and then finds them gone.
 
 An exchange that fails leaves the keys here. What was deleted here while it was under way must not come back from a
-target that may have got it: the target is told as soon as it can be reached, and the key stays this node's until then.
+target that may have got it: the target is told as soon as it can be reached, and until then the answer is TRYAGAIN.
 
 In a transaction nothing may come between its commands, so there a MIGRATE holds up the whole node, as it does in
 redis-server, for its timeout at most.

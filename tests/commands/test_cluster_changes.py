@@ -296,6 +296,26 @@ def test_keys_of_lost_slots_stay_while_writes_are_paused(five: WholeNode) -> Non
     assert server.journal.entries == [(0, [b"DEL", b"key"])]
 
 
+def test_what_waited_for_the_end_of_the_pause_is_not_dropped_with_what_was_lost(five: WholeNode) -> None:
+    server = five.server
+    slot = key_slot(b"key")
+    server.databases[0].store(b"{key}old", b"v")
+    server.pause.start("doubt", five.now_ms + 5_000, writes_only=True)
+    lose(five, slot, SECOND)
+    view = five.core_bridge.view
+    owners = list(view.owners)
+    owners[slot] = SECOND
+    view = replace(view, owners=owners, importing={slot: SECOND}, state_ok=True)
+    five.core_bridge._carry_out(events.ViewChanged(view))
+    client = five.connect()
+    client("ASKING")
+    assert client.raw("SET", "key", "new") == b""
+    server.pause.stop("doubt")
+    assert client.received() == b"+OK\r\n"
+    assert server.databases[0].get(b"key") == b"new"
+    assert server.databases[0].get(b"{key}old") is None
+
+
 @pytest.mark.parametrize("replica", [False, True])
 def test_after_the_pause_only_what_is_still_lost_goes(five: WholeNode, *, replica: bool) -> None:
     server = five.server

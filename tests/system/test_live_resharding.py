@@ -246,7 +246,8 @@ def test_keys_of_a_slot_that_is_taken_away_go_from_the_replicas_too(harness: Har
     assert taker.call("CLUSTER", "SETSLOT", slot, "IMPORTING", loser.text("CLUSTER", "MYID")) == "OK"
     assert taker.call("CLUSTER", "SETSLOT", slot, "NODE", taker.text("CLUSTER", "MYID")) == "OK"
     wait_until(lambda: loser.call("DBSIZE") == 0, DEADLINE_S, "the keys are gone")
-    wait_until(lambda: replica.call("DBSIZE") == 0, DEADLINE_S, "from the replica, too")
+    if harness.kind == "ours":  # redis-server 7.0 says nothing to its replicas
+        wait_until(lambda: replica.call("DBSIZE") == 0, DEADLINE_S, "from the replica, too")
 
 
 @pytest.mark.parametrize("killed", ["source", "target"])
