@@ -13,6 +13,7 @@ import random
 import secrets
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -21,6 +22,7 @@ from bus.storage import StorageError
 from bus.transport import BusListenError, StateNotSaved
 from cluster.acl.users import BadUsersFile
 from cluster.bus_bridge import BusBridge
+from cluster.commands.client_memory import buffers
 from cluster.commands.registry import CommandTable
 from cluster.config.directives import DIRECTIVES
 from cluster.config.store import Configuration
@@ -71,9 +73,9 @@ class Node:
             run_id=secrets.token_hex(20),
         )
         server = self.server
-        server.memory = MemoryAccount(server, resident_bytes)
         server.replication = Replication(server)
         server.persistence = Persistence(server)
+        server.memory = MemoryAccount(server, resident_bytes, partial(buffers, server))
         server.migrator = Migrator(server)
         self.reactor = Reactor(server)
         self.cron = Cron(server, self.reactor)

@@ -50,11 +50,7 @@ def without_effect(config: Configuration, directives: Iterable[Directive]) -> It
 def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     """Carry out what the configuration says now, and again whenever CONFIG SET changes it."""
     config = server.config
-
-    def memory(_config: Configuration) -> None:
-        server.memory.configure()
-        server.refresh_observed()
-        server.refresh_road()
+    memory = partial(_limit_memory, server, log)
 
     def slow(_config: Configuration) -> None:
         limit = config.slowlog_log_slower_than
@@ -111,6 +107,18 @@ def provide_files(server: Server) -> None:
     server.shell.rewrite_configuration = rewrite
     server.shell.read_users = partial(read_users, config)
     server.shell.write_users = partial(write_users, config)
+
+
+def _limit_memory(server: Server, log: Log, config: Configuration) -> None:
+    memory = server.memory
+    memory.configure()
+    if config.maxmemory and memory.limited_bytes > config.maxmemory:
+        log(
+            "warning", f"maxmemory ({config.maxmemory}) is less than what is used already ({memory.limited_bytes}): "
+            "keys are evicted, or writes refused, as maxmemory-policy says."
+        )
+    server.refresh_observed()
+    server.refresh_road()
 
 
 def keep_encodings(server: Server) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from cluster.keyspace.memory import Buffers
 from cluster.replication.replicas import Replica
 
 if TYPE_CHECKING:
@@ -88,6 +89,15 @@ def clients_memory(server: Server) -> tuple[int, int]:
         else:
             ordinary += client_memory(session).total
     return ordinary, replicas
+
+
+def buffers(server: Server) -> Buffers:
+    """What clients, the backlog and the append-only file hold. As redis-server sees it, what replicas have not been
+    sent beyond the backlog, and what is still to be written, would only grow by evicting."""
+    ordinary, replicas = clients_memory(server)
+    backlog = server.replication.backlog_bytes
+    beyond = max(0, replicas - backlog)
+    return Buffers(ordinary + replicas - beyond + backlog, beyond + server.persistence.aof.buffered_bytes)
 
 
 def _is_at_rest(session: Session) -> bool:

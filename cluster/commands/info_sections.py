@@ -128,7 +128,7 @@ def _memory(server: Server) -> Fields:
     yield "maxmemory_policy", server.config.maxmemory_policy
     yield "mem_fragmentation_ratio", f"{resident / max(1, used):.2f}"
     yield "mem_fragmentation_bytes", resident - used
-    yield "mem_not_counted_for_evict", 0
+    yield "mem_not_counted_for_evict", memory.exempt_bytes
     yield "mem_replication_backlog", backlog
     yield "mem_total_replication_buffers", backlog
     ordinary, replicas = clients_memory(server)

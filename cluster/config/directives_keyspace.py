@@ -21,7 +21,8 @@ MEMORY = Section(
             about="databases of a node outside a cluster",
         ),
         Directive(
-            name="maxmemory", kind=Memory(0, ULONG_MAX), default="0", about="bytes the data may take; 0: no limit",
+            name="maxmemory", kind=Memory(0, ULONG_MAX), default="0",
+            about="bytes that may be in use, as INFO's used_memory counts them; 0: no limit",
         ),
         Directive(
             name="maxmemory-policy", default="noeviction", about="which keys go when the memory is full",

@@ -1,10 +1,12 @@
-"""Memory: how much the data takes, whether that is more than maxmemory, and when each key was used.
+"""Memory: how much is used, whether that is more than maxmemory, and when each key was used.
 
-Python tells no allocator figure per value, so sizes are estimates from `sys.getsizeof`, collections by a sample of
-their elements. Nothing is counted while maxmemory is 0: the process's resident size is the figure then. When a
-limit is set, a pass over the keyspace, in slices, sizes what is there; the keys it has not come to are taken for
-average ones. Each change moves the sum, and the one that crosses the limit is noticed at once, so that commands go
-their usual way, and ask nothing, for as long as the data fits.
+One figure is INFO's used_memory and what maxmemory is compared with: what the process takes beside the keys, the keys,
+and the buffers of clients and of replication. Python tells no allocator figure per value, so the keys are an estimate
+from `sys.getsizeof`, collections by a sample of their elements. They are not counted while maxmemory is 0: the
+process's resident size is the figure then. When a limit is set, a pass over the keyspace, in slices, sizes what is
+there; the keys it has not come to are taken for average ones; and what the process takes beside is set so that the
+figure goes on from where it was. Each change moves the sum, and the one that crosses the limit is noticed at once, so
+that commands go their usual way, and ask nothing, for as long as everything fits.
 
 What has to go is eviction.py's. The access clocks exist only under an LRU or LFU policy.
 """
@@ -15,7 +17,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.keyspace.database import Database
 from cluster.keyspace.eviction import Eviction
@@ -41,6 +43,14 @@ SIZED_PER_LOOK = 64
 SIZED_AT_ONCE = 1_024
 """Keys sized when a limit is set: enough to know about how much there is."""
 LFU_INITIAL = 5
+UNEXPLAINED_BYTES = 16 << 20
+"""What a process may have grown by beside its keys, when the limit is set …"""
+UNEXPLAINED_SHARE = 4
+"""… and what an estimate of the keys may be wrong by, as a divisor. What is resident beyond that is free memory of the
+allocator: to count it would let nothing be written that has room there."""
+_CLIENTS_PER_MS = 10
+_BUFFERS_EVERY_MS = 100
+"""Buffers are summed up no more often than that, and less often where there are more clients than so many a ms."""
 SHORT_FIELD_BYTES, LONG_FIELD_BYTES = 9, 20
 """For a field, and for its value: a place in a list, half a dict entry. Names are counted as if none were shared."""
 SET_MEMBER_BYTES = 40
@@ -102,13 +112,25 @@ def _sampled(elements: Iterator[bytes], count: int, samples: int, each: int) -> 
     return 128 + count * each + size * count // looked
 
 
-class MemoryAccount:
-    """`used` is the process's memory as far as it is known, `limited_bytes` what maxmemory is compared with, and
-    `is_over` whether that is more. The server is told when it begins to be (`has_followups`) and when it ends."""
+class Buffers(NamedTuple):
+    """Bytes that are neither keys nor there for ever; `exempt`: those that grow by evicting, and so do not count."""
 
-    def __init__(self, server: Server, resident_bytes: Callable[[], int]) -> None:
+    counted: int = 0
+    exempt: int = 0
+
+
+class MemoryAccount:
+    """`used` is the memory in use, `limited_bytes` what of it maxmemory is compared with, and `is_over` whether that is
+    more. The server is told when it begins to be (`has_followups`) and when it ends."""
+
+    def __init__(
+        self, server: Server, resident_bytes: Callable[[], int], buffers: Callable[[], Buffers] = Buffers
+    ) -> None:
         self._server = server
         self.resident_bytes = resident_bytes
+        self._sum_of_buffers = buffers
+        self._buffers = Buffers()
+        self._next_buffers_ms = 0
         self.is_over = False
         self._sizes: list[dict[bytes, int]] = []
         self._sum = 0
@@ -163,15 +185,17 @@ class MemoryAccount:
             self._clocked_since = server.ctx.now_ms // 1000
             self.clocks = [{} for _ in server.databases]
         self._each = KEY_OVERHEAD_BYTES + NOTED_BYTES * (2 if clocked else 1)
-        self._base = self.resident_bytes()
+        self._base = self.startup_bytes
         self._pass = None
         self._unsized = 0
         if self._limit:
+            self._buffers = self._sum_of_buffers()
             counts = list(map(len, server.databases))
             self._had_keys = list(map(bool, counts))
             self._unsized = sum(counts)
             self._pass = self._every_key()
             self._size_some(SIZED_AT_ONCE)
+            self._find_base()
         self._set_ceiling()
 
     def _clocked(self) -> str:
@@ -194,11 +218,29 @@ class MemoryAccount:
         if looked < count:
             self._pass = None
             self._unsized = 0
-            self._base = max(0, self.resident_bytes() - self._sum)
+            self._find_base()
+
+    def _find_base(self) -> None:
+        """What the process takes beside keys and buffers, by what it takes now."""
+        keys = self.key_bytes
+        beside = self.resident_bytes() - keys - sum(self._buffers)
+        doubt = keys // UNEXPLAINED_SHARE
+        least, most = self.startup_bytes - doubt, self.startup_bytes + (doubt + UNEXPLAINED_BYTES if keys else 0)
+        self._base = max(0, min(max(beside, least), most))
 
     def _set_ceiling(self) -> None:
-        self._ceiling = self._limit - self._unsized_bytes if self._limit else math.inf
+        beside = self._base + self._buffers.counted + self._unsized_bytes
+        self._ceiling = self._limit - beside if self._limit else math.inf
         self._look()
+
+    def _look_at_buffers(self) -> None:
+        now_ms = self._server.ctx.now_ms
+        if now_ms < self._next_buffers_ms:
+            return
+        self._next_buffers_ms = now_ms + max(_BUFFERS_EVERY_MS, len(self._server.clients) // _CLIENTS_PER_MS)
+        if self._limit:
+            self._buffers = self._sum_of_buffers()
+            self.peak_bytes = max(self.peak_bytes, self.used)
 
     @property
     def _unsized_bytes(self) -> int:
@@ -230,25 +272,38 @@ class MemoryAccount:
 
     @property
     def used(self) -> int:
-        if not self._limit or self._pass is not None:
-            used = self.resident_bytes()
-        else:
-            used = self._base + self._sum
+        used = self._base + self.key_bytes + sum(self._buffers) if self._limit else self._used_without_limit()
         self.peak_bytes = max(self.peak_bytes, used)
         return used
 
+    def _used_without_limit(self) -> int:
+        """What is resident; where there is no key, what the process had grown by for them is free memory."""
+        resident = self.resident_bytes()
+        if any(any(db.spaces) for db in self._server.databases):
+            return resident
+        return min(resident, self.startup_bytes + sum(self._sum_of_buffers()))
+
     @property
     def limited_bytes(self) -> int:
-        """What maxmemory is compared with: the keys. The empty interpreter and its empty slots are tens of megabytes
-        that no eviction could free, and what has been freed may stay with the process."""
+        """What maxmemory is compared with."""
+        return self.used - self.exempt_bytes
+
+    @property
+    def exempt_bytes(self) -> int:
+        """What is not: what is on its way to replicas and to the append-only file, which evictions add to."""
+        return self._buffers.exempt if self._limit else 0
+
+    @property
+    def key_bytes(self) -> int:
+        """What the keys take, while a limit is set."""
         return self._sum + self._unsized_bytes
 
     @property
     def dataset_bytes(self) -> int:
         """What the keys take: the sum where it is kept, else what the process grew by."""
         if self._limit:
-            return self.limited_bytes
-        return max(0, self.resident_bytes() - self.startup_bytes)
+            return self.key_bytes
+        return max(0, self.used - self.startup_bytes)
 
     def measure(self, db: Database, key: bytes) -> None:
         """`key` has changed, or is gone."""
@@ -277,7 +332,9 @@ class MemoryAccount:
         self.clocks[db.index] = {}
         if self._pass is not None:
             self.count_anew()
-        self._look()
+        if not any(self._sizes):  # what it had grown by is free memory now
+            self._base = min(self._base, self.startup_bytes)
+        self._set_ceiling()
 
     def swapped(self, first: int, second: int) -> None:
         """Two databases have exchanged their contents."""
@@ -306,6 +363,7 @@ class MemoryAccount:
         """Go on with both; with the first until the time is over."""
         while self._pass is not None and not is_over():
             self._size_some(SIZED_PER_LOOK)
+        self._look_at_buffers()
         self._set_ceiling()
         if self._server.may_evict:
             self.make_room()

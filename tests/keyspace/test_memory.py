@@ -1,34 +1,128 @@
-"""maxmemory: it limits the data, and reaching it never makes a command slow or refuses what fits."""
+"""maxmemory: it limits the memory that INFO shows, and reaching it never makes a command slow or refuses what fits."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from cluster.keyspace.hashing import key_slot
+from cluster.keyspace.memory import Buffers, MemoryAccount
 from tests.commands.in_process import InProcessNode
+from tests.commands.whole import WholeNode
 
 VALUE = b"v" * 1000
 
 
-def limited(policy: str, resident: int = 0) -> InProcessNode:
-    """A node with room for a megabyte, in a process that takes `resident` bytes when empty."""
-    node = InProcessNode(("maxmemory", "1mb"), ("maxmemory-policy", policy))
-    memory = node.server.memory
-    memory.resident_bytes = lambda: resident
-    memory.startup_bytes = resident
-    memory.configure()
+EMPTY_BYTES = 80 << 20
+"""What the process takes when it is empty."""
+
+
+def set_limit(node: InProcessNode, size: int, policy: str = "noeviction") -> None:
+    assert node("CONFIG", "SET", "maxmemory", size, "maxmemory-policy", policy) == b"OK"
+    node.server.memory.configure()
     node.server.refresh_observed()
     node.server.refresh_road()
+
+
+def limited(policy: str) -> InProcessNode:
+    """A node with room for a megabyte."""
+    node = InProcessNode()
+    set_limit(node, 1 << 20, policy)
     return node
 
 
-def test_a_limit_below_the_size_of_the_empty_process_is_one_of_the_data() -> None:
-    node = limited("allkeys-lru", 100 << 20)
+def grown(directory: Path, by: int) -> WholeNode:
+    """A node that holds 300 keys, and has grown by so many bytes since it was empty."""
+    node = WholeNode(directory)
+    memory = node.server.memory = MemoryAccount(node.server, lambda: EMPTY_BYTES)
+    for number in range(300):
+        node("SET", f"old{number}", VALUE, "EX", 100)
+    memory.resident_bytes = lambda: EMPTY_BYTES + by
+    return node
+
+
+def facts(node: InProcessNode) -> dict[str, int]:
+    """The numbers of INFO."""
+    lines = [line.split(":") for line in node("INFO", "memory", "stats").decode().splitlines() if ":" in line]
+    return {name: int(fact) for name, fact in lines if fact.isdigit()}
+
+
+POLICIES = [
+    "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random",
+    "volatile-ttl",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_limit_is_one_of_the_memory_that_info_shows(tmp_path: Path, policy: str) -> None:
+    node = grown(tmp_path, 400_000)
+    used = facts(node)["used_memory"]
+    assert used == EMPTY_BYTES + 400_000
+    limit = used + (1 << 20)
+    set_limit(node, limit, policy)
+    assert facts(node)["used_memory"] == used, "it goes on from where it was"
+    shown: list[dict[str, int]] = []
     for number in range(2000):
-        assert node("SET", number, VALUE) == b"OK"
-    kept = node("DBSIZE")
-    assert 500 < kept < 1000
-    assert node("GET", 1999) == VALUE, "the newest is kept"
+        reply = node("SET", number, VALUE, "EX", 1000 + number)
+        before, now = shown[-1] if shown else {}, facts(node)
+        shown.append(now)
+        if reply != b"OK":
+            assert before["used_memory"] > limit
+            break
+        assert policy == "noeviction" or now["used_memory"] <= limit
+        if now["evicted_keys"]:
+            assert limit - before["used_memory"] < 3 * len(VALUE), "not before it must be"
+            break
+    assert 500 < len(shown) < 1000
+    assert bool(shown[-1]["evicted_keys"]) is (policy != "noeviction")
+
+
+def test_a_limit_below_what_is_used_refuses_writes_at_once(tmp_path: Path) -> None:
+    node = grown(tmp_path, 400_000)
+    set_limit(node, 1 << 20)
+    assert node.error("SET", "q", "1").startswith("OOM")
+    assert node("GET", "old1") == VALUE
+    node("FLUSHALL")
+    assert facts(node)["used_memory"] == EMPTY_BYTES
+    assert node.error("SET", "q", "1").startswith("OOM"), "the empty process takes more"
+
+
+def test_memory_that_is_free_for_keys_is_not_counted(tmp_path: Path) -> None:
+    """Of a process that held far more once, and whose allocator has kept it."""
+    node = grown(tmp_path, 900 << 20)
+    set_limit(node, 200 << 20)
+    assert node("SET", "q", "1") == b"OK"
+    found = facts(node)
+    assert EMPTY_BYTES < found["used_memory"] < 100 << 20
+    assert found["used_memory_rss"] == EMPTY_BYTES + (900 << 20)
+    node("FLUSHALL")
+    assert facts(node)["used_memory"] == EMPTY_BYTES
+    set_limit(node, 0)
+    assert facts(node)["used_memory"] == EMPTY_BYTES
+    set_limit(node, 200 << 20)
+    assert facts(node)["used_memory"] == EMPTY_BYTES
+
+
+def test_buffers_count_but_for_those_that_evicting_adds_to() -> None:
+    node = InProcessNode()
+    buffers = Buffers()
+    memory = node.server.memory = MemoryAccount(node.server, lambda: 0, lambda: buffers)
+    set_limit(node, 1 << 20)
+
+    def after(counted: int, exempt: int) -> object:
+        nonlocal buffers
+        buffers = Buffers(counted, exempt)
+        node.advance(1000)
+        node.server.start_batch()
+        memory.work(lambda: False)
+        node.end_batch()
+        assert memory.used - memory.limited_bytes == memory.exempt_bytes == exempt
+        return node("SET", "a", "1")
+
+    assert after(0, 2 << 20) == b"OK"
+    assert str(after(2 << 20, 0)).startswith("OOM")
+    assert after(0, 0) == b"OK"
 
 
 def test_without_eviction_what_does_not_fit_is_refused() -> None:
