@@ -17,8 +17,9 @@ from cluster.descriptors import TooFewDescriptors, provide_at_start
 from cluster.log import Log
 from cluster.node import Node
 from cluster.reconfigure import rename_commands
+from cluster.sentinel.process import Sentinel
+from cluster.sentinel.table import sentinel_commands
 
-_NO_SENTINEL = "*** FATAL: there is no Sentinel in this version; redis-sentinel can watch these nodes ***"
 GC_THRESHOLDS = (500, 1, 2_000_000)
 """The old generation is hardly ever visited, since the data holds no cycles. The young ones are small: a pass looks at
 every reference in the containers they hold, and with (50000, 20) clients waited for 300 ms once in a million hashes."""
@@ -28,6 +29,11 @@ def main() -> None:
     sys.exit(run(sys.argv))
 
 
+def main_of_sentinel() -> None:
+    """`cluster-sentinel FILE` is `cluster-node FILE --sentinel`."""
+    sys.exit(run(["cluster-sentinel", *sys.argv[1:]]))
+
+
 def run(argv: list[str]) -> int:
     """The process's exit status."""
     try:
@@ -35,11 +41,8 @@ def run(argv: list[str]) -> int:
         if options.config is None:
             print(options.show)
             return 0
-        if options.sentinel:
-            print(_NO_SENTINEL, file=sys.stderr)
-            return 1
         config = options.config
-        commands = all_commands()
+        commands = sentinel_commands() if options.sentinel else all_commands()
         rename_commands(commands, config)
         configured_users(config, commands)  # so that what is wrong with them is told here
         enter_directory(config, create=options.create_directory)
@@ -60,7 +63,11 @@ def run(argv: list[str]) -> int:
         log("warning", str(error))
         return 1
     gc.set_threshold(*GC_THRESHOLDS)
-    node = Node(config, commands, log)
+    try:
+        node = Sentinel(config, commands, log) if options.sentinel else Node(config, commands, log)
+    except ConfigError as error:
+        print(fatal_line(error), file=sys.stderr)
+        return 1
     gc.freeze()
     status = trio.run(node.run)
     gc.freeze()  # or the interpreter would look for cycles in all of the data before it ends

@@ -29,6 +29,8 @@ from cluster.version import REDIS_VERSION, VERSION
 DEFAULT_PORT = 7000
 _SENTINELS = ("redis-sentinel", "cluster-sentinel")
 """Under these names the program is a Sentinel."""
+_SENTINEL_USUAL = (Setting("port", ("26379",)), Setting("protected-mode", ("no",)))
+"""What is different for a Sentinel when its file says nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ def _from_conf(argv: list[str], read: ReadText, expand: Expand, program: str) ->
     sentinel = any(name in called for name in _SENTINELS) or any(_is_switch(setting) for setting in given)
     given = [setting for setting in given if not _is_switch(setting)]
     _refuse_sentinel_lines(settings + given, sentinel)
+    if sentinel:
+        settings = [*_SENTINEL_USUAL, *settings]
     if file or stdin or sentinel:
         config = _build([*settings, *given], read, file)
         return StartOptions(config=config, sentinel=sentinel)

@@ -75,6 +75,7 @@ class Server:
         self.log = log
         self.run_id = run_id
         self.cluster_enabled: bool = config.cluster_enabled
+        self.mode = "cluster" if self.cluster_enabled else "standalone"
         self.databases = [Database(index) for index in range(1 if self.cluster_enabled else config.databases)]
         self.journal = Journal()
         self.waiting = WaitingRoom()

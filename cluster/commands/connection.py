@@ -102,14 +102,16 @@ def hello(ctx: Context, *arguments: bytes) -> bytes:
         client.name = name
     client.resp = version
     ctx.set_resp(version)
+    mode = ctx.server.mode
+    role = {} if mode == "sentinel" else {"role": replies.text("replica" if ctx.server.is_replica else "master")}
     return replies.string_map(
         {
             "server": replies.text("redis"),
             "version": replies.text(REDIS_VERSION),
             "proto": replies.integer(version),
             "id": replies.integer(client.id),
-            "mode": replies.text("cluster" if ctx.config.cluster_enabled else "standalone"),
-            "role": replies.text("replica" if ctx.server.is_replica else "master"),
+            "mode": replies.text(mode),
+            **role,
             "modules": replies.EMPTY_ARRAY,
         },
         version,

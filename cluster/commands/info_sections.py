@@ -46,7 +46,7 @@ def _server(server: Server) -> Fields:
     yield "redis_git_sha1", "00000000"
     yield "redis_git_dirty", 0
     yield "redis_build_id", "0"
-    yield "redis_mode", "cluster" if server.cluster_enabled else "standalone"
+    yield "redis_mode", server.mode
     yield "server_name", "cluster-node"
     yield "cluster_node_version", VERSION
     yield "os", f"{platform.system()} {platform.release()} {platform.machine()}"

@@ -1,0 +1,80 @@
+"""Who may fail a primary over: one sentinel an epoch, elected by a majority of them and by the quorum.
+
+A vote is on disk before anybody hears of it: otherwise a sentinel that starts again could give another in its epoch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from cluster.sentinel.state import MAX_DESYNC_MS, NONE, Peer, Primary, State
+from cluster.sentinel.upkeep import renamed
+
+ANYBODY = "*"
+"""Instead of a candidate: the question is only whether the primary is down."""
+STALE_ANSWERS = 5
+"""After so many ask-periods what a sentinel said of a primary no longer counts."""
+
+
+def vote(s: State, primary: Primary, epoch: int, candidate: str) -> tuple[str, int]:
+    """Ask for our vote in `epoch`. For whom it is, '' for nobody yet, and in which epoch it was given."""
+    if epoch > s.current_epoch:
+        s.current_epoch = epoch
+        s.persist()
+        s.announce("warning", "+new-epoch", str(s.current_epoch), primary)
+    if primary.leader_epoch < epoch and s.current_epoch <= epoch and not s.unsaved:
+        primary.leader, primary.leader_epoch = candidate, s.current_epoch
+        s.persist()
+        s.announce("warning", "+vote-for-leader", f"{primary.leader} {primary.leader_epoch}", primary)
+        if candidate != s.my_id:  # ours may wait: the one who has our vote is at it
+            primary.failover_started_ms = s.now + s.rng.randrange(MAX_DESYNC_MS)
+    return primary.leader, primary.leader_epoch
+
+
+def majority(voters: int) -> int:
+    return voters // 2 + 1
+
+
+def leader(s: State, primary: Primary, epoch: int) -> str:
+    """Who has been elected for `epoch`, '' for nobody (yet). Gives our own vote if it is still to be had."""
+    votes = Counter(
+        peer.leader for peer in primary.peers.values() if peer.leader and peer.leader_epoch == s.current_epoch
+    )
+    favourite = max(votes, key=lambda candidate: votes[candidate]) if votes else s.my_id
+    mine, mine_epoch = vote(s, primary, epoch, favourite)
+    if mine and mine_epoch == epoch and not s.unsaved:
+        votes[mine] += 1
+    if not votes:
+        return ""
+    winner = max(votes, key=lambda candidate: votes[candidate])
+    needed = max(majority(1 + len(primary.peers)), primary.quorum)
+    return winner if votes[winner] >= needed else ""
+
+
+def ask_peers(s: State, primary: Primary, *, at_once: bool = False) -> None:
+    """Ask the others whether they, too, see `primary` down; with a failover of ours under way, for their vote."""
+    for peer in primary.peers.values():
+        if s.now - peer.last_answer_ms > STALE_ANSWERS * s.periods.ask_period:
+            peer.says_down = False
+            peer.leader = ""
+        if not primary.s_down or peer.link.broken:
+            continue
+        recent = s.now - peer.last_answer_ms < s.periods.ask_period
+        if not at_once and (recent or peer.asked):
+            continue
+        peer.asked = True
+        candidate = s.my_id if primary.stage != NONE else ANYBODY
+        s.send(
+            peer, "ask", renamed(peer, "SENTINEL"), "is-master-down-by-addr", s.shown(primary.address),
+            primary.address.port, s.current_epoch, candidate,
+        )  # fmt: skip
+
+
+def take_answer(s: State, peer: Peer, down: bool, leader_id: str, epoch: int) -> None:
+    """What another sentinel says of our common primary."""
+    peer.last_answer_ms = s.now
+    peer.says_down = down
+    if leader_id != ANYBODY:
+        if peer.leader_epoch != epoch:
+            s.note("warning", f"{peer.name} voted for {leader_id} {epoch}")
+        peer.leader, peer.leader_epoch = leader_id, epoch

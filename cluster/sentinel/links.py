@@ -1,0 +1,95 @@
+"""The connections of a sentinel to servers and to other sentinels: commands out, replies in, in order."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import hiredis
+import trio
+
+from cluster.protocol.replies import request
+from cluster.sentinel.events import Connected, Disconnected, ErrorReply, Event, Received, Value
+
+READ_BYTES = 64 * 1024
+CONNECT_SECONDS = 5
+"""An attempt to connect may take that long; the next one comes a second later."""
+
+Handle = Callable[[Event], None]
+
+
+class Outgoing:
+    """One connection, as an event's effects see it: what is sent before it is up waits for that."""
+
+    def __init__(self, number: int, handle: Handle) -> None:
+        self.number = number
+        self.scope = trio.CancelScope()
+        self._handle = handle
+        self._closed = False
+        self._unsent = bytearray()
+        self._more = trio.Event()
+
+    def send(self, arguments: tuple[Value, ...]) -> None:
+        self._unsent += request([one if isinstance(one, bytes) else str(one).encode("utf-8", "surrogateescape")
+                                 for one in arguments])  # fmt: skip
+        self._more.set()
+
+    def close(self) -> None:
+        """No event comes any more."""
+        self._closed = True
+        self.scope.cancel()
+
+    async def run(self, ip: str, port: int) -> None:
+        """Connect, and stay until the connection ends."""
+        cause = "Connection closed"
+        with self.scope:
+            try:
+                await self._serve(ip, port)
+            except* trio.TooSlowError:
+                cause = "Connection timed out"
+            except* trio.BrokenResourceError:
+                cause = "Connection reset by peer"
+            except* (OSError, hiredis.HiredisError) as errors:
+                cause = str(errors.exceptions[0])
+        self._tell(Disconnected(self.number, cause))
+
+    async def _serve(self, ip: str, port: int) -> None:
+        with trio.fail_after(CONNECT_SECONDS):
+            stream = await _connect(ip, port)
+        async with stream:
+            self._tell(Connected(self.number, stream.socket.getsockname()[0]))
+            await self._talk(stream)
+
+    def _tell(self, event: Event) -> None:
+        if not self._closed:
+            self._handle(event)
+
+    async def _talk(self, stream: trio.SocketStream) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write, stream)
+            reader = hiredis.Reader(replyError=ErrorReply)
+            while data := await stream.receive_some(READ_BYTES):
+                reader.feed(data)
+                while (reply := reader.gets()) is not False and not self._closed:
+                    self._tell(Received(self.number, reply))
+            nursery.cancel_scope.cancel()
+
+    async def _write(self, stream: trio.SocketStream) -> None:
+        while True:
+            while self._unsent:
+                data, self._unsent = bytes(self._unsent), bytearray()
+                await stream.send_all(data)
+            self._more = trio.Event()
+            await self._more.wait()
+
+
+async def _connect(ip: str, port: int) -> trio.SocketStream:
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    sock = trio.socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await sock.connect((ip, port))
+    except BaseException:
+        sock.close()
+        raise
+    return trio.SocketStream(sock)

@@ -1,0 +1,134 @@
+"""Who is watched: instances come, go, and move to other addresses."""
+
+from __future__ import annotations
+
+from cluster.sentinel.events import RunScript
+from cluster.sentinel.state import NONE, Address, Instance, Link, Peer, Primary, Replica, State
+
+
+def new_link(s: State) -> Link:
+    return Link(last_available_ms=s.now, ping_asked_ms=s.now, last_pong_ms=s.now)
+
+
+def add_primary(s: State, name: str, address: Address, quorum: int) -> Primary:
+    primary = Primary(name, address, new_link(s), quorum, s.periods, s.now)
+    s.primaries[name] = primary
+    return primary
+
+
+def replica_name(ip: str, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+
+
+def add_replica(s: State, primary: Primary, address: Address) -> Replica | None:
+    """None when it is known already."""
+    name = replica_name(s.shown(address), address.port)
+    if name in primary.replicas:
+        return None
+    replica = primary.replicas[name] = Replica(name, address, new_link(s), primary, s.now)
+    return replica
+
+
+def add_peer(s: State, primary: Primary, run_id: str, address: Address) -> Peer:
+    """Another sentinel of `primary`, over the connection that is there for another primary, if there is one."""
+    link = next(
+        (peer.link for other in s.primaries.values() if other is not primary
+         for peer in other.peers.values() if peer.run_id == run_id and peer.address == address),
+        None,
+    )  # fmt: skip
+    peer = Peer(run_id, address, link if link is not None else new_link(s), primary, s.now)
+    peer.run_id = run_id
+    primary.peers[run_id] = peer
+    return peer
+
+
+def forget(s: State, instance: Instance) -> None:
+    """Its connections end, unless another primary's sentinel shares them."""
+    link = instance.link
+    link.owners.remove(instance)
+    if not link.owners:
+        drop_connections(s, link)
+
+
+def drop_connections(s: State, link: Link) -> None:
+    s.close(link.commands)
+    s.close(link.messages)
+    link.commands = link.messages = None
+    link.pending = 0
+    link.broken = True
+    for owner in link.owners:
+        if isinstance(owner, Peer):
+            owner.asked = False
+        elif isinstance(owner, Primary | Replica):
+            owner.info_asked = False
+
+
+def remove_primary(s: State, primary: Primary) -> None:
+    for instance in [*primary.replicas.values(), *primary.peers.values(), primary]:
+        forget(s, instance)
+    del s.primaries[primary.name]
+
+
+def reset(s: State, primary: Primary, *, keep_peers: bool = False) -> None:
+    """Start with a primary from the beginning: its replicas, and its sentinels, have to be found again."""
+    for replica in primary.replicas.values():
+        forget(s, replica)
+    primary.replicas.clear()
+    if not keep_peers:
+        for peer in primary.peers.values():
+            forget(s, peer)
+        primary.peers.clear()
+    link = primary.link
+    drop_connections(s, link)
+    link.ping_asked_ms = link.last_available_ms = link.last_pong_ms = s.now
+    link.last_ping_ms = 0
+    primary.s_down = primary.o_down = primary.failing_over = primary.forced = primary.script_kill_sent = False
+    primary.rebooted_ms = None
+    primary.leader = ""
+    primary.stage = NONE
+    primary.stage_since_ms = 0
+    primary.failover_started_ms = None
+    primary.promoted = None
+    primary.run_id = ""
+    primary.role = "master"
+    primary.role_since_ms = s.now
+    primary.info_at_ms = 0
+
+
+def move(s: State, primary: Primary, address: Address) -> None:
+    """The primary is at `address` from now on; who was known before, the old primary too, is a replica of it."""
+    known = [replica.address for replica in primary.replicas.values()]
+    if primary.address.port:  # the old address is one that somebody can be at
+        known.append(primary.address)
+    reset(s, primary, keep_peers=True)
+    primary.address = address
+    primary.s_down_since_ms = primary.o_down_since_ms = 0
+    for replica_address in known:
+        if replica_address[1:] == address[1:]:
+            continue
+        replica = add_replica(s, primary, replica_address)
+        if replica is not None:
+            s.tell("notice", "+slave", replica)
+    s.persist()
+
+
+def switch(s: State, primary: Primary, address: Address) -> None:
+    """`move`, told to everybody as +switch-master."""
+    before = primary.address
+    s.announce(
+        "warning", "+switch-master",
+        f"{primary.name} {s.shown(before)} {before.port} {s.shown(address)} {address.port}", primary,
+    )  # fmt: skip
+    move(s, primary, address)
+
+
+def tell_scripts(s: State, primary: Primary, role: str, before: Address, after: Address) -> None:
+    """Run client-reconfig-script, if there is one. `role`: leader or observer of the failover."""
+    if primary.client_reconfig_script:
+        s.out.append(RunScript(primary.client_reconfig_script, (
+            primary.name, role, "start", s.shown(before), str(before.port), s.shown(after), str(after.port),
+        )))  # fmt: skip
+
+
+def by_address(s: State, ip: str, port: int) -> Primary | None:
+    return next((primary for primary in s.primaries.values() if s.is_at(primary.address, ip, port)), None)
