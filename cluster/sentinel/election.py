@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from cluster.sentinel.events import Persist
 from cluster.sentinel.state import MAX_DESYNC_MS, NONE, Peer, Primary, State
 from cluster.sentinel.upkeep import renamed
 
@@ -42,7 +43,7 @@ def leader(s: State, primary: Primary, epoch: int) -> str:
     )
     favourite = max(votes, key=lambda candidate: votes[candidate]) if votes else s.my_id
     mine, mine_epoch = vote(s, primary, epoch, favourite)
-    if mine and mine_epoch == epoch and not s.unsaved:
+    if mine and mine_epoch == epoch and Persist() not in s.out:  # else it is on disk when the next tick comes
         votes[mine] += 1
     if not votes:
         return ""

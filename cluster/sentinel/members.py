@@ -81,7 +81,7 @@ def reset(s: State, primary: Primary, *, keep_peers: bool = False) -> None:
     link = primary.link
     drop_connections(s, link)
     link.ping_asked_ms = link.last_available_ms = link.last_pong_ms = s.now
-    link.last_ping_ms = 0
+    link.last_ping_ms = link.last_connect_ms = 0
     primary.s_down = primary.o_down = primary.failing_over = primary.forced = primary.script_kill_sent = False
     primary.rebooted_ms = None
     primary.leader = ""

@@ -1,0 +1,245 @@
+"""What the core promises: votes, epochs, choices, whatever the disk and the others do."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from cluster.sentinel import conf, operators
+from cluster.sentinel.core import SentinelCore
+from cluster.sentinel.election import majority
+from cluster.sentinel.events import Greeted, NotSaved, Persist
+from cluster.sentinel.failover import choose_replica
+from cluster.sentinel.hello import parse_hello
+from cluster.sentinel.members import add_peer, add_primary, add_replica
+from cluster.sentinel.operators import Refused
+from cluster.sentinel.state import Address, Primary, Replica, Settings, State
+from tests.sentinel.parts import HOST, NAME, only_addresses
+from tests.sentinel.world import World, usual
+
+ME, OTHER, THIRD = "a" * 40, "b" * 40, "c" * 40
+
+
+def core_of(primary_quorum: int = 2, peers: int = 2) -> tuple[SentinelCore, Primary]:
+    core = SentinelCore(ME, Settings(), random.Random(1), only_addresses, 1_000_000)
+    primary = add_primary(core.state, NAME, Address(HOST, HOST, 6379), primary_quorum)
+    for number, run_id in enumerate((OTHER, THIRD)[:peers]):
+        add_peer(core.state, primary, run_id, Address(HOST, HOST, 5001 + number))
+    return core, primary
+
+
+# -- votes -------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_who_asks_in_an_epoch_has_the_vote() -> None:
+    core, _ = core_of()
+    assert core.asked_whether_down(1_000_000, HOST, 6379, 1, OTHER)[1:3] == (OTHER, 1)
+    assert core.asked_whether_down(1_000_001, HOST, 6379, 1, THIRD)[1:3] == (OTHER, 1)
+    assert core.asked_whether_down(1_000_002, HOST, 6379, 2, THIRD)[1:3] == (THIRD, 2)
+
+
+def test_a_vote_is_on_disk_before_it_is_told() -> None:
+    core, _ = core_of()
+    *_, effects = core.asked_whether_down(1_000_000, HOST, 6379, 1, OTHER)
+    assert effects[0] == Persist()
+    assert "leader-epoch mymaster 1" in _file(core)
+
+
+def _file(core: SentinelCore) -> str:
+    return conf.rewrite("", list(conf.lines(core.state)))
+
+
+def test_who_only_asks_whether_it_is_down_gets_no_vote_and_changes_nothing() -> None:
+    core, primary = core_of()
+    assert core.asked_whether_down(1_000_000, HOST, 6379, 9, "*") == (False, "", 0, [])
+    assert (core.state.current_epoch, primary.leader_epoch) == (0, 0)
+
+
+def test_a_primary_that_nobody_here_knows_is_not_down_and_has_no_vote() -> None:
+    core, _ = core_of()
+    assert core.asked_whether_down(1_000_000, HOST, 1, 9, OTHER) == (False, "", 0, [])
+
+
+def test_a_vote_that_could_not_be_saved_is_never_told() -> None:
+    core, _ = core_of()
+    core.asked_whether_down(1_000_000, HOST, 6379, 1, OTHER)
+    core.step(1_000_000, NotSaved())
+    assert core.asked_whether_down(1_000_001, HOST, 6379, 1, OTHER)[1] == ""
+    assert core.asked_whether_down(1_000_002, HOST, 6379, 2, THIRD)[1] == ""
+    core.saved()
+    assert core.asked_whether_down(1_000_003, HOST, 6379, 2, THIRD)[1] == THIRD
+
+
+def test_a_full_disk_keeps_a_sentinel_from_leading() -> None:
+    world = usual(quorum=1, sentinels=1)
+    world.sentinels[5000].disk_full = True
+    world.kill(6379)
+    world.run(20)
+    assert world.heard(5000, "+elected-leader") == 0
+    world.sentinels[5000].disk_full = False
+    world.run_until(lambda: world.sentinels[5000].sees != 6379, 30)
+
+
+def test_after_a_restart_no_second_vote_is_given_in_an_epoch() -> None:
+    world = usual()
+    world.kill(6379)
+    world.run_until(lambda: world.heard(5000, "+vote-for-leader") > 0, 20)
+    sentinel = world.sentinels[5000]
+    epoch, leader = sentinel.primary.leader_epoch, sentinel.primary.leader
+    world.kill(5000)
+    world.start(5000)
+    other = next(one for one in (ME, OTHER) if one != leader)
+    assert sentinel.core.asked_whether_down(world.now, HOST, sentinel.primary.address.port, epoch, other)[1] == ""
+
+
+@pytest.mark.parametrize("voters", range(1, 12))
+def test_two_majorities_have_a_voter_in_common(voters: int) -> None:
+    assert 2 * majority(voters) > voters >= majority(voters)
+
+
+# -- the choice of a replica -------------------------------------------------------------------------------------
+
+
+def _with_replicas(*facts: tuple[int, int, str]) -> tuple[State, Primary]:
+    core, primary = core_of()
+    for number, (priority, offset, run_id) in enumerate(facts):
+        replica = add_replica(core.state, primary, Address(HOST, HOST, 6380 + number))
+        assert replica is not None
+        replica.priority, replica.offset, replica.run_id = priority, offset, run_id
+        replica.info_at_ms = core.state.now
+        replica.link.broken = False
+    return core.state, primary
+
+
+def _chosen(*facts: tuple[int, int, str]) -> int | None:
+    state, primary = _with_replicas(*facts)
+    replica = choose_replica(state, primary)
+    return None if replica is None else replica.address.port
+
+
+def test_the_lowest_priority_then_the_highest_offset_then_the_run_id() -> None:
+    assert _chosen((100, 9, "b"), (50, 1, "c"), (100, 8, "a")) == 6381
+    assert _chosen((100, 8, "a"), (100, 9, "b")) == 6381
+    assert _chosen((100, 9, "b"), (100, 9, "A")) == 6381
+    assert _chosen((100, 9, ""), (100, 9, "z")) == 6381
+    assert _chosen((0, 9, "a")) is None
+
+
+def test_who_is_down_cut_off_or_behind_is_not_chosen() -> None:
+    def down(replica: Replica) -> None:
+        replica.s_down = True
+
+    def cut_off(replica: Replica) -> None:
+        replica.link.broken = True
+
+    def silent(replica: Replica) -> None:
+        replica.link.last_available_ms -= 5001
+
+    def stale(replica: Replica) -> None:
+        replica.info_at_ms -= 30_001
+
+    def behind(replica: Replica) -> None:
+        replica.link_down_ms = 300_001
+
+    for spoil in (down, cut_off, silent, stale, behind):
+        state, primary = _with_replicas((100, 1, "a"))
+        assert choose_replica(state, primary) is not None
+        spoil(primary.replicas[f"{HOST}:6380"])
+        assert choose_replica(state, primary) is None, spoil.__name__
+
+
+# -- hellos ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "1,2,3", f"{HOST},0,{OTHER},1,m,{HOST},1,1", f"{HOST},70000,{OTHER},1,m,{HOST},1,1",
+        f"{HOST},1,,1,m,{HOST},1,1", f"{HOST},1,{OTHER},-1,m,{HOST},1,1", f"{HOST},1,{OTHER},1,m,{HOST},x,1",
+        f"{HOST},1,{OTHER},1,m,{HOST},1,1,9", f"{HOST},1,{OTHER},²,m,{HOST},1,1",
+    ],
+)  # fmt: skip
+def test_what_is_no_hello_is_none(text: str) -> None:
+    assert parse_hello(text) is None
+
+
+def _hello(run_id: str, port: int, epoch: int = 0, primary_port: int = 6379, config_epoch: int = 0) -> Greeted:
+    return Greeted(f"{HOST},{port},{run_id},{epoch},{NAME},{HOST},{primary_port},{config_epoch}")
+
+
+def test_a_newer_configuration_is_taken_and_an_older_one_is_not() -> None:
+    core, primary = core_of()
+    core.step(1_000_000, _hello(OTHER, 5001, 3, 6380, 3))
+    assert (primary.address.port, primary.config_epoch, core.state.current_epoch) == (6380, 3, 3)
+    core.step(1_000_000, _hello(OTHER, 5001, 3, 6381, 2))
+    assert primary.address.port == 6380
+    assert [replica.address.port for replica in primary.replicas.values()] == [6379]
+
+
+def test_a_sentinel_that_moved_is_known_once() -> None:
+    core, primary = core_of()
+    core.step(1_000_000, _hello(OTHER, 6001))
+    assert sorted((peer.run_id, peer.address.port) for peer in primary.peers.values()) == [(OTHER, 6001), (THIRD, 5002)]
+
+
+def test_a_new_sentinel_at_an_old_one_s_address_leaves_that_one_nowhere() -> None:
+    core, primary = core_of()
+    core.step(1_000_000, _hello("d" * 40, 5001))
+    assert primary.peers[OTHER].address.port == 0
+    assert primary.peers["d" * 40].address.port == 5001
+
+
+def test_one_connection_serves_all_primaries_that_two_sentinels_watch() -> None:
+    core, primary = core_of()
+    second = add_primary(core.state, "second", Address(HOST, HOST, 7000), 2)
+    core.step(1_000_000, Greeted(f"{HOST},5001,{OTHER},0,second,{HOST},7000,0"))
+    assert second.peers[OTHER].link is primary.peers[OTHER].link
+    core.operate(1_000_000, lambda s: operators.remove(s, NAME))
+    assert len(second.peers[OTHER].link.owners) == 1
+
+
+# -- operators ---------------------------------------------------------------------------------------------------
+
+
+def test_a_quorum_that_cannot_be_reached_is_told() -> None:
+    core, primary = core_of(primary_quorum=3)
+    assert operators.check_quorum(core.state, NAME).startswith("OK 3 usable Sentinels.")
+    primary.peers[OTHER].s_down = True
+    with pytest.raises(Refused, match=r"NOQUORUM 2 usable Sentinels\. Not enough .* to reach the specified quorum"):
+        operators.check_quorum(core.state, NAME)
+    primary.quorum = 1
+    primary.peers[THIRD].s_down = True
+    with pytest.raises(Refused, match=r"NOQUORUM 1 usable Sentinels\. Not enough .* to reach the majority"):
+        operators.check_quorum(core.state, NAME)
+
+
+def test_a_replica_gone_astray_is_brought_back() -> None:
+    world = usual()
+    world.server(9000)
+    world.servers[6380].follow(9000)
+    world.run_until(world_follows(world, 6380, 6379), 60)
+    assert sum(world.heard(port, "+fix-slave-config") for port in world.sentinels) >= 1
+
+
+def world_follows(world: World, port: int, primary: int) -> Callable[[], bool]:
+    return lambda: world.servers[port].follows == primary
+
+
+def test_a_primary_that_says_it_is_a_replica_counts_as_down() -> None:
+    world = usual()
+    world.servers[6379].follow(6380)
+    world.servers[6380].follow(None)
+    world.run_until(lambda: all(one.sees != 6379 for one in world.sentinels.values()), 60)
+
+
+@pytest.mark.parametrize(("failure", "told"), [
+    ("crash-after-election", "+elected-leader"), ("crash-after-promotion", "+promoted-slave"),
+])  # fmt: skip
+def test_crashes_can_be_simulated(failure: str, told: str) -> None:
+    world = usual(sentinels=1, quorum=1)
+    world.sentinels[5000].core.state.failures.add(failure)
+    world.kill(6379)
+    world.run_until(lambda: not world.sentinels[5000].alive, 20)
+    assert world.records[-1][2].startswith(told) or world.records[-2][2].startswith(told)
