@@ -129,7 +129,7 @@ LINES = Section(
         ),
         Directive(
             name="sentinel", kind=Lines(1), default="", adds_up="loading", unlisted=True,
-            missing="Sentinel", about="a line of Sentinel's file",
+            about="a line of Sentinel's file",
         ),
         *(
             Directive(name=name, kind=Text(), default="", unlisted=True, effect=ACCEPTED, about="gone since Redis 7")

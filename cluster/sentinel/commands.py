@@ -158,7 +158,7 @@ def set_(ctx: Context, name: bytes, *options: bytes) -> bytes:
     return replies.OK
 
 
-@command("SENTINEL CONFIG", arity=-4, flags=_ADMIN, group="sentinel", since="6.2.0", summary="Configure Sentinel",
+@command("SENTINEL CONFIG", arity=-3, flags=_ADMIN, group="sentinel", since="6.2.0", summary="Configure Sentinel",
          syntax="SET parameter value|GET parameter")
 def config(ctx: Context, word: bytes, *rest: bytes) -> bytes:
     way = word.lower()
@@ -212,7 +212,7 @@ def info_cache(ctx: Context, *names: bytes) -> bytes:
             ])
             for one in (primary, *primary.replicas.values())
         ])  # fmt: skip
-    return replies.string_map(shown, ctx.resp)
+    return replies.string_map(shown, 2)
 
 
 @command("SENTINEL PENDING-SCRIPTS", arity=2, flags=_ADMIN, group="sentinel", since="2.8.4",
@@ -289,7 +289,7 @@ def info(ctx: Context, *sections: bytes) -> bytes:
         scripts = host_of(ctx).scripts
         fields = views.info(state_of(ctx), scripts.running, len(scripts.jobs))
         parts.append("# Sentinel\r\n" + "".join(f"{name}:{value}\r\n" for name, value in fields))
-    return replies.verbatim("\r\n".join(parts).encode("utf-8", "surrogateescape"), ctx.resp)
+    return replies.text("\r\n".join(parts))
 
 
 @command("ROLE", arity=1, flags={NOSCRIPT, LOADING, STALE, FAST}, group="server", since="2.8.12",

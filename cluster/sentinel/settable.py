@@ -61,7 +61,7 @@ def _failover_timeout(_s: State, primary: Primary, word: str) -> None:
 
 
 def _parallel_syncs(_s: State, primary: Primary, word: str) -> None:
-    primary.parallel_syncs = integer(word)
+    primary.parallel_syncs = positive(word)
 
 
 def _notification_script(_s: State, primary: Primary, word: str) -> None:

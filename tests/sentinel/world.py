@@ -143,11 +143,17 @@ class World:
             self._through(wire, arrive)
 
     def _lose(self, wire: Wire) -> None:
-        if not wire.closed:
-            wire.closed = True
-            wire.owner.wires.pop(wire.number, None)
-            owner = wire.owner
-            self.later(0, lambda: owner.handle(Disconnected(wire.number, "Connection refused")), owner.port)
+        """Its owner hears of it when it has time; until then it may go on to send, in vain."""
+        if wire.closed:
+            return
+        wire.closed = True
+        owner = wire.owner
+
+        def tell() -> None:
+            if owner.wires.pop(wire.number, None) is not None:
+                owner.handle(Disconnected(wire.number, "Connection refused"))
+
+        self.later(0, tell, owner.port)
 
     def send(self, wire: Wire, arguments: tuple[str, ...]) -> None:
         if not wire.up:

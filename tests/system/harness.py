@@ -48,6 +48,9 @@ USUAL: Mapping[str, str] = {
 class Server:
     """One process. `directives` as in redis.conf; `prefix` runs before the program, as `ip netns exec X` does."""
 
+    switches: Sequence[str] = ()
+    """What stands on the command line behind the file."""
+
     def __init__(
         self,
         kind: ServerKind,
@@ -87,7 +90,7 @@ class Server:
         """Start it, again or for the first time, over the data in its directory."""
         conf = self.write_configuration()
         program = _PROGRAMS[self.kind] or (newer_server(),)
-        command = [*tied_to_us(), *self._prefix, *program, str(conf)]
+        command = [*tied_to_us(), *self._prefix, *program, str(conf), *self.switches]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:

@@ -64,7 +64,6 @@ def test_every_directive_is_documented() -> None:
 
 
 READ_WITHOUT_EFFECT = {
-    "sentinel": "the switch of the same name is refused",
     "tls-cluster": "refused",
     "tls-port": "refused",
     "tls-replication": "refused",

@@ -27,14 +27,23 @@ MAY_NOT_IMPORT: Mapping[str, tuple[str, ...]] = {
         "bus", "cluster.commands", "cluster.keyspace", "cluster.network", "cluster.node", "cluster.persistence",
         "cluster.protocol", "cluster.replication", "cluster.server", "cluster.slots",
     ),
+    "cluster.sentinel": (
+        "bus", "cluster.node", "cluster.persistence", "cluster.replication", "cluster.scripting", "cluster.slots",
+    ),
     "cluster": ("cluster.bringup", "scripts", "tests"),
 }  # fmt: skip
 """By the package that imports: what it may not, itself or below. Imports for the type checker do not count."""
 SHARED_RULES = {"cluster.config.checks": "bus.names"}
 """What may be announced is one rule, for the directives as for what comes over the wire."""
 
-PURE = ("bus", "cluster.acl", "cluster.keyspace", "cluster.commands", "cluster.slots", "cluster.protocol")
-SHELLS = {"bus.transport", "bus.links", "bus.listening", "bus.storage"}
+PURE = (
+    "bus", "cluster.acl", "cluster.keyspace", "cluster.commands", "cluster.slots", "cluster.protocol",
+    "cluster.sentinel",
+)  # fmt: skip
+SHELLS = {
+    "bus.transport", "bus.links", "bus.listening", "bus.storage", "cluster.sentinel.links", "cluster.sentinel.names",
+    "cluster.sentinel.process",
+}  # fmt: skip
 """The thin parts of pure packages that do touch the world."""
 
 WORLD = {
