@@ -13,6 +13,7 @@ from cluster.sentinel.state import HELLO_CHANNEL, Address, Instance, Link, Peer,
 
 _FIELDS = 8
 _HIGHEST_PORT = 65535
+_DIGITS = 20
 
 
 class Hello(NamedTuple):
@@ -32,7 +33,7 @@ def parse_hello(text: str) -> Hello | None:
     if len(parts) != _FIELDS:
         return None
     numbers = [parts[1], parts[3], parts[6], parts[7]]
-    if not all(number.isdecimal() and number.isascii() for number in numbers) or not parts[2]:
+    if not parts[2] or not all(one.isdecimal() and one.isascii() and len(one) < _DIGITS for one in numbers):
         return None
     port, epoch, primary_port, config_epoch = map(int, numbers)
     if not (0 < port <= _HIGHEST_PORT and 0 < primary_port <= _HIGHEST_PORT):
@@ -47,7 +48,7 @@ def say_hello(s: State, instance: Instance) -> None:
         settings.announce_ip or instance.link.local_ip, str(settings.announce_port or settings.port), s.my_id,
         str(s.current_epoch), primary.name, s.shown(address), str(address.port), str(primary.config_epoch),
     ))  # fmt: skip
-    name = "PUBLISH" if isinstance(instance, Peer) else primary.renamed.get("publish", "PUBLISH")
+    name = "PUBLISH" if isinstance(instance, Peer) else primary.called("PUBLISH")
     s.send(instance, "publish", name, HELLO_CHANNEL, text)
 
 

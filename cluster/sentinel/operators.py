@@ -122,6 +122,9 @@ def _set_one(s: State, primary: Primary, words: list[str]) -> None:
             settable.set_of_primary(s, primary, name, values[0])
     except BadSetting:
         raise Refused(f"ERR Invalid argument '{values[-1]}' for SENTINEL SET '{option}'") from None
+    if name in ("auth-pass", "auth-user"):
+        for instance in (primary, *primary.replicas.values()):
+            members.drop_connections(s, instance.link)
     shown = ["******"] if name == "auth-pass" else values
     s.tell("warning", "+set", primary, " ".join(("", option, *shown)))
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import format_exc
 
 import trio
 
@@ -97,6 +98,13 @@ class Sentinel:
         """Let the core take an event, and do what it asks for."""
         self.carry_out(self.core.step(now_ms(), event))
 
+    def _hear(self, event: Event) -> None:
+        """The same of what others sent: nothing they say may end the sentinel."""
+        try:
+            self.handle(event)
+        except Exception:  # noqa: BLE001  (whatever it is, it is about that one message)
+            self.log("warning", f"=== BUG: {event} was not understood: {format_exc()}")
+
     def carry_out(self, effects: Sequence[Effect]) -> bool:
         """False when something could not be written to disk."""
         saved = True
@@ -107,7 +115,7 @@ class Sentinel:
                 case Send():
                     self._links[effect.connection].send(effect.arguments)
                 case Connect():
-                    link = self._links[effect.connection] = Outgoing(effect.connection, self.handle)
+                    link = self._links[effect.connection] = Outgoing(effect.connection, self._hear)
                     self._nursery.start_soon(self._run_link, link, effect.ip, effect.port)
                 case Close():
                     self._links.pop(effect.connection).close()

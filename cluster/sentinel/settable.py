@@ -24,7 +24,7 @@ def positive(word: str) -> int:
 
 def integer(word: str) -> int:
     digits = word.removeprefix("-")
-    if not (digits.isdecimal() and digits.isascii()) or int(digits) > _LARGEST:
+    if not (digits.isdecimal() and digits.isascii() and len(digits) <= len(str(_LARGEST))) or int(digits) > _LARGEST:
         raise BadSetting(f"'{word}' is not a number.")
     return int(word)
 
@@ -107,9 +107,10 @@ def set_of_primary(s: State, primary: Primary, option: str, word: str) -> None:
 
 def rename_command(primary: Primary, old: str, new: str) -> None:
     """`old` is called `new` by this primary and its replicas; an empty or the same name takes that back."""
-    primary.renamed.pop(old.lower(), None)
+    for known in [name for name in primary.renamed if name.lower() == old.lower()]:
+        del primary.renamed[known]
     if new and new.lower() != old.lower():
-        primary.renamed[old.lower()] = new
+        primary.renamed[old] = new
 
 
 def differing(s: State, primary: Primary) -> Iterator[tuple[str, str]]:

@@ -197,6 +197,10 @@ class Primary(DataServer):
     def primary(self) -> Primary:
         return self
 
+    def called(self, name: str) -> str:
+        """What a command is called by this primary and its replicas (sentinel rename-command)."""
+        return next((new for old, new in self.renamed.items() if old.lower() == name.lower()), name)
+
     @property
     def current_address(self) -> Address:
         """Where clients are sent: during a failover the promoted replica, as soon as it is known to be a primary."""

@@ -77,10 +77,8 @@ def _login(s: State, instance: Instance) -> tuple[str, str]:
 
 
 def renamed(instance: Instance, name: str) -> str:
-    """What a command is called there (sentinel rename-command)."""
-    if isinstance(instance, Peer):
-        return name
-    return instance.primary.renamed.get(name.lower(), name)
+    """What a command is called there."""
+    return name if isinstance(instance, Peer) else instance.primary.called(name)
 
 
 def ping(s: State, instance: Instance) -> None:

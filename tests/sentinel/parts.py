@@ -71,7 +71,7 @@ class Server:
         self.priority = 100
         self.file_follows = follows  # what it would be after a restart
         self.wires: list[Wire] = []
-        self.rejects_writes = False
+        self.loading = False
 
     @property
     def link_up(self) -> bool:
@@ -106,7 +106,7 @@ class Server:
             return b"QUEUED"
         match name:
             case "PING":
-                return b"PONG"
+                return ErrorReply("LOADING Redis is loading the dataset in memory") if self.loading else b"PONG"
             case "INFO":
                 return self.info().encode()
             case "SUBSCRIBE":

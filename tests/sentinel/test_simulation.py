@@ -16,7 +16,7 @@ BATCHES = 5
 
 
 def seeds(batch: int) -> range:
-    count = int(os.environ.get("CLUSTER_NODE_SEEDS", "60"))
+    count = int(os.environ.get("CLUSTER_NODE_SEEDS", "40"))
     return range(batch * count // BATCHES, (batch + 1) * count // BATCHES)
 
 
