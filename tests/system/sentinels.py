@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cluster.bringup.client import ReplyError, RespClient
@@ -22,9 +22,9 @@ class Sentinel(Server):
 
     switches = ("--sentinel",)
 
-    def __init__(self, kind: ServerKind, directory: Path, port: int, lines: Sequence[str]) -> None:
-        super().__init__(kind, directory, port, {})
-        self._lines = lines
+    def __init__(self, kind: ServerKind, directory: Path, port: int, lines: Sequence[str], password: str = "") -> None:
+        super().__init__(kind, directory, port, {"requirepass": password})
+        self._lines = [f"requirepass {password}", *lines] if password else lines
 
     def write_configuration(self) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -51,27 +51,38 @@ class Sentinel(Server):
 
 
 class Watch:
-    """A primary with two replicas, as in a tutorial, and three sentinels."""
+    """A primary with two replicas, as in a tutorial, and sentinels.
 
-    def __init__(self, harness: Harness, data: ServerKind, sentinels: Sequence[ServerKind], *more: str) -> None:
-        self.harness = harness
+    `more`: lines of the sentinels' files; `directives`: those of the servers; `password`: the sentinels' own.
+    """
+
+    def __init__(
+        self,
+        harness: Harness,
+        data: ServerKind,
+        sentinels: Sequence[ServerKind],
+        *more: str,
+        host: str = "127.0.0.1",
+        directives: Mapping[str, str] | None = None,
+        password: str = "",
+    ) -> None:
         usual = {
             "cluster-enabled": "no", "requirepass": PASSWORD, "masterauth": PASSWORD, "repl-ping-replica-period": "1",
+            **(directives or {}),
         }  # fmt: skip
         self.primary = harness.server(usual, kind=data, start=False)
         follow = {**usual, "replicaof": f"127.0.0.1 {self.primary.port}"}
         self.servers = [self.primary, *(harness.server(follow, kind=data, start=False) for _ in range(2))]
         lines = [
-            f"sentinel monitor {NAME} 127.0.0.1 {self.primary.port} 2",
+            f"sentinel monitor {NAME} {host} {self.primary.port} 2",
             f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}",
             f"sentinel failover-timeout {NAME} 10000",
-            f"sentinel auth-pass {NAME} {PASSWORD}",
-            *more,
+            *(more or (f"sentinel auth-pass {NAME} {PASSWORD}",)),
         ]
         self.sentinels: list[Sentinel] = []
         for kind in sentinels:
             port = harness.free_port()
-            sentinel = Sentinel(kind, harness.directory / str(port), port, lines)
+            sentinel = Sentinel(kind, harness.directory / str(port), port, lines, password)
             harness.adopt(sentinel)
             self.sentinels.append(sentinel)
         everybody = [*self.servers, *self.sentinels]

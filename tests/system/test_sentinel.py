@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.system.harness import Harness, ServerKind
@@ -72,3 +74,38 @@ def test_a_sentinel_goes_on_where_it_stopped(harness: Harness) -> None:
     first.start()
     assert (first.text("SENTINEL", "MYID"), first.primary_port()) == (my_id, new.port)
     assert first.facts()["num-other-sentinels"] == "2"
+
+
+USER = (
+    "watcher on >secret allchannels resetkeys +multi +slaveof +ping +exec +subscribe +config|rewrite +publish +info "
+    "+client|setname +client|kill +script|kill"
+)
+"""The rights that a sentinel needs; in rules commands have their own names."""
+
+
+def test_users_passwords_renamed_commands_host_names_and_scripts(harness: Harness, tmp_path: Path) -> None:
+    notes, moves = tmp_path / "notes", tmp_path / "moves"
+    scripts = {"notification-script": notes, "client-reconfig-script": moves}
+    lines = ["sentinel resolve-hostnames yes", "sentinel announce-hostnames yes"]
+    for option, path in scripts.items():
+        script = tmp_path / f"{option}.sh"
+        script.write_text(f'#!/bin/sh\necho "$@" >> {path}\n')
+        script.chmod(0o755)
+        lines.append(f"sentinel {option} {NAME} {script}")
+    watch = Watch(
+        harness, "ours", ("ours", "redis"), *lines, f"sentinel auth-user {NAME} watcher",
+        f"sentinel auth-pass {NAME} secret", f"sentinel rename-command {NAME} CONFIG hidden", host="localhost",
+        directives={"rename-command": "CONFIG hidden", "user": USER}, password="sentinels",
+    )  # fmt: skip
+    watch.wait_found()
+    ours = watch.sentinels[0]
+    assert ours.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME) == ["localhost", str(watch.primary.port)]
+    watch.primary.kill()
+    new = watch.wait_moved()
+    assert f"sentinel rename-command {NAME} CONFIG hidden" in ours.conf
+    assert "replicaof" not in (new.directory / "node.conf").read_text(), "CONFIG REWRITE was called by its new name"
+    moved = f"start localhost {watch.primary.port} 127.0.0.1 {new.port}"
+    told = [f"{NAME} leader {moved}", f"{NAME} observer {moved}"]
+    wait_until(lambda: sorted(moves.read_text().splitlines()) == told, 20, "both have run the script")
+    assert f"+sdown master {NAME} localhost {watch.primary.port}" in notes.read_text()
+    assert ours.call("SENTINEL", "PENDING-SCRIPTS") == []
