@@ -16,10 +16,12 @@ PLAIN = (
     "functions", "accessLists", "clientSideCaching",
 )  # fmt: skip
 CLUSTER = ("clusterValues", "clusterReplicas", "clusterSubscriptions", "clusterShardSubscriptions")
+SENTINEL = "sentinel"
+"""In test_sentinel.py."""
 
 
 def test_every_job_is_run(node_job: NodeJob) -> None:
-    assert set(node_job(PROGRAM).split()) == {*PLAIN, *CLUSTER}
+    assert set(node_job(PROGRAM).split()) == {*PLAIN, *CLUSTER, SENTINEL}
 
 
 @pytest.mark.parametrize("protocol", [2, 3])

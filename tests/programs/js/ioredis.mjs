@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import Redis from "ioredis";
-import { run, until } from "./jobs.mjs";
+import { portOf, run, until } from "./jobs.mjs";
 
 async function withClient(port, job) {
   const client = new Redis({ port, maxRetriesPerRequest: 3 });
@@ -220,6 +220,26 @@ const jobs = {
       await until(() => heard.size === channels.length);
       assert.deepEqual(heard, new Map(channels.map((channel) => [channel, `to ${channel}`])));
     }),
+
+  // Counts up at the primary that a sentinel names, until that is another one and has taken a write.
+  sentinel: async (port) => {
+    const client = new Redis({
+      sentinels: [{ host: "127.0.0.1", port }],
+      name: "myprimary",
+      password: "123456",
+      maxRetriesPerRequest: null,
+    });
+    try {
+      const first = portOf(await client.info("server"));
+      await until(async () => {
+        await client.incr("io:count");
+        return portOf(await client.info("server")) !== first;
+      });
+      assert.ok((await client.incr("io:count")) > 0);
+    } finally {
+      client.disconnect();
+    }
+  },
 };
 
 await run(jobs);

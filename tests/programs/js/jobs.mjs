@@ -16,3 +16,8 @@ export async function until(condition) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
+
+// The port of whoever answers INFO.
+export function portOf(info) {
+  return Number(/tcp_port:(\d+)/.exec(info)[1]);
+}

@@ -1,8 +1,10 @@
 // Jobs of node-redis, in either protocol, on a plain node and (cluster…) on a cluster: `node PROGRAM JOB PORT PROTOCOL`.
 
 import assert from "node:assert/strict";
-import { BasicClientSideCache, createClient, createClientPool, createCluster, defineScript, RESP_TYPES, WatchError } from "redis";
-import { run, until } from "./jobs.mjs";
+import {
+  BasicClientSideCache, createClient, createClientPool, createCluster, createSentinel, defineScript, RESP_TYPES, WatchError,
+} from "redis";
+import { portOf, run, until } from "./jobs.mjs";
 
 const RESP = Number(process.argv[4] ?? 2);
 
@@ -242,6 +244,27 @@ const jobs = {
       await until(() => heard.size === channels.length);
       assert.deepEqual(heard, new Map(channels.map((channel) => [channel, `to ${channel}`])));
     }),
+
+  // Counts up at the primary that a sentinel names, until that is another one and has taken a write.
+  sentinel: async (port) => {
+    const client = createSentinel({
+      name: "myprimary",
+      sentinelRootNodes: [{ host: "127.0.0.1", port }],
+      nodeClientOptions: { password: "123456" },
+    });
+    client.on("error", () => {});
+    await client.connect();
+    // A command that was on its way when the primary died fails; the next one goes to its successor.
+    const tried = (command) => command.catch(() => undefined);
+    const first = portOf(await client.info("server"));
+    await until(async () => {
+      await tried(client.incr("nr:count"));
+      const info = await tried(client.info("server"));
+      return info !== undefined && portOf(info) !== first;
+    });
+    await until(async () => (await tried(client.incr("nr:count"))) > 0);
+    client.destroy();
+  },
 };
 
 await run(jobs);
