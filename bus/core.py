@@ -287,14 +287,15 @@ class BusCore:
         if reply is not None and s.saving.wanted:
             s.saving.ask(Save.BEFORE_THE_ANSWER)
         how = s.saving.take(s.now)
+        infos = s.infos() if how is not None or s.changed else {}
         if how is not None:
-            out.append(Persist(s.persistent(), durable=how is Save.SYNCED))
+            out.append(Persist(s.persistent(infos), durable=how is Save.SYNCED))
         late = [effect for effect in s.out if isinstance(effect, ResumeWrites | ReleaseClients)]
         out += [effect for effect in s.out if effect not in late] if late else s.out
         if s.changed:
             s.changed = False
             s.version += 1
-            out.append(ViewChanged(s.view()))
+            out.append(ViewChanged(s.view(infos)))
         out += late
         if reply is not None:
             out.append(reply)

@@ -439,8 +439,9 @@ class State:
     def infos(self) -> dict[str, NodeInfo]:
         return {peer.node_id: self.info(peer, self.ranges(peer)) for peer in self.peers.values()}
 
-    def view(self) -> ClusterView:
-        nodes = self.infos()
+    def view(self, infos: dict[str, NodeInfo] | None = None) -> ClusterView:
+        """`infos`: those of now, for a caller who has them."""
+        nodes = self.infos() if infos is None else dict(infos)
         for target, one in self.handshakes.items():
             if target not in nodes:
                 nodes[target] = NodeInfo(
@@ -457,9 +458,9 @@ class State:
             stats_sent=dict(self.stats_sent), stats_received=dict(self.stats_received),
         )
 
-    def persistent(self) -> PersistentState:
+    def persistent(self, infos: dict[str, NodeInfo]) -> PersistentState:
         return PersistentState(
-            my_id=self.me.node_id, nodes=self.infos(), migrating=dict(self.migrating),
+            my_id=self.me.node_id, nodes=infos, migrating=dict(self.migrating),
             importing=dict(self.importing), current_epoch=self.current_epoch,
             last_vote_epoch=self.last_vote_epoch, cluster_id=self.cluster_id,
         )
