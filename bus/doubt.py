@@ -22,8 +22,13 @@ WRITABLE_DELAY_MS = 2_000
 """A primary that comes back waits so long for a word against it, or until everybody it knows has spoken for it."""
 STALL_MS = 250
 """A longer gap between two events means that this process stood still: there is a tick every 100 ms."""
-MIN_HOLD_MS = 500
-MAX_HOLD_MS = 5_000
+MIN_WAIT_MS = 500
+MAX_WAIT_MS = 5_000
+"""Whatever the node timeout is, a wait that follows from it lies between these."""
+
+
+def bounded(wait_ms: int) -> int:
+    return min(max(wait_ms, MIN_WAIT_MS), MAX_WAIT_MS)
 
 
 def stood_still(s: State, gap_ms: int) -> None:
@@ -67,7 +72,7 @@ def begin(s: State) -> None:
     if s.doubt is not None:
         held_until = s.doubt.held_until
     elif s.state_ok:
-        hold_ms = min(max(s.config.node_timeout_ms // 2, MIN_HOLD_MS), MAX_HOLD_MS)
+        hold_ms = bounded(s.config.node_timeout_ms // 2)
         held_until = s.now + hold_ms
         s.out.append(HoldClients(hold_ms))
     else:

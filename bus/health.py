@@ -7,9 +7,6 @@ from bus.events import ClusterStateChanged
 from bus.slots import ALL_SLOTS
 from bus.state import State
 
-MIN_REJOIN_MS = 500
-MAX_REJOIN_MS = 5_000
-
 
 def update(s: State) -> None:
     doubt.settle(s)
@@ -27,8 +24,7 @@ def update(s: State) -> None:
         if s.state_ok:
             return
         if s.me.is_primary and s.minority_at is not None:
-            rejoin = min(max(s.config.node_timeout_ms, MIN_REJOIN_MS), MAX_REJOIN_MS)
-            if s.now - s.minority_at < rejoin:
+            if s.now - s.minority_at < doubt.bounded(s.config.node_timeout_ms):
                 return
     elif not s.state_ok and s.down_reason == reason:
         return

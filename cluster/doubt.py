@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bus.doubt import STALL_MS
+
 if TYPE_CHECKING:
     from cluster.server import Server
 
-STALL_MS = 250
-"""Batches and ticks follow each other more closely, unless the process stood still."""
 _CAUSE = "doubt"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bus import events
-from bus.doubt import MIN_HOLD_MS
+from bus.doubt import MIN_WAIT_MS
 from bus.events import HoldClients, ReleaseClients
 from bus.messages import CONTESTED, Fail, Heartbeat
 from tests.bus.driver import TIMEOUT_MS, Driver, cluster, node_id
@@ -46,7 +46,7 @@ def test_a_stall_that_nobody_can_have_noticed_changes_nothing() -> None:
 def test_clients_wait_while_a_majority_is_asked_and_go_on_when_it_has_answered() -> None:
     driver = serving(heard_before_ms=400)
     stop(driver, TIMEOUT_MS - 300)
-    assert driver.came(HoldClients) == [HoldClients(MIN_HOLD_MS)]
+    assert driver.came(HoldClients) == [HoldClients(MIN_WAIT_MS)]
     assert pings(driver, "b")
     assert pings(driver, "c")
     assert driver.came(ReleaseClients) == []
@@ -126,7 +126,7 @@ def test_after_an_election_it_knows_nothing_of_it_asks_once_more() -> None:
 def test_clients_are_told_that_the_cluster_is_down_when_no_majority_answers() -> None:
     driver = serving()
     stop(driver, 2 * TIMEOUT_MS)
-    driver.tick(MIN_HOLD_MS - 100)
+    driver.tick(MIN_WAIT_MS - 100)
     assert driver.came(ReleaseClients) == []
     driver.tick(100)
     assert driver.came(ReleaseClients) == [ReleaseClients(trusted=False)]
@@ -190,7 +190,7 @@ def test_who_is_said_to_have_failed_asks_before_it_goes_on() -> None:
     driver.clear()
     driver.hear("b", Fail(node_id("a")))
     assert driver.flags("a") == {"myself"}
-    assert driver.came(HoldClients) == [HoldClients(MIN_HOLD_MS)]
+    assert driver.came(HoldClients) == [HoldClients(MIN_WAIT_MS)]
     driver.answer("c", driver.effects)
     assert driver.came(ReleaseClients) == [ReleaseClients(trusted=True)]
     driver.hear("c", Fail(node_id("a")))
