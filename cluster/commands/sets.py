@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import filterfalse
 
 from cluster.commands.context import Context
 from cluster.commands.deadlines import deletion
@@ -22,6 +23,8 @@ SET_REMOVE = Event("s", "srem")
 SET_POP = Event("s", "spop")
 
 _RANDOM = ("nondeterministic_output",)
+_MOVED_SHARE = 5
+"""SPOP takes so many times as many as it leaves: then those that stay are moved to a new set."""
 
 
 def members_reply(members: list[bytes], resp: int) -> bytes:
@@ -138,6 +141,9 @@ def spop(ctx: Context, key: bytes, *options: bytes) -> bytes:
         return members_reply([], ctx.resp) if options else ctx.null
     if not count:
         return members_reply([], ctx.resp)
+    left = len(value) - count
+    if 0 < left * _MOVED_SHARE <= count:
+        return _pop_most(ctx, key, value, left)
     taken = sample(ctx.rng, value, count)
     ctx.changed(key, SET_POP, len(taken))
     if len(taken) == len(value):
@@ -145,10 +151,22 @@ def spop(ctx: Context, key: bytes, *options: bytes) -> bytes:
         value = SetValue()
         ctx.remove_if_empty(key, value)
     else:
-        for member in taken:
-            value.discard(member)
+        value.discard_all(taken)
         ctx.propagate(b"SREM", key, *taken)
     return members_reply(taken, ctx.resp) if options else replies.bulk(taken[0])
+
+
+def _pop_most(ctx: Context, key: bytes, value: SetValue, left: int) -> bytes:
+    """Take all but `left` members: those that stay are drawn, and make a new set, as in redis-server."""
+    staying = sample(ctx.rng, value, left)
+    taken = list(filterfalse(set(staying).__contains__, value))
+    moved = SetValue(staying)
+    moved.was_integers = is_intset(ctx, value)
+    ctx.convert(key, moved)
+    ctx.server.lazy_free.take(value, counted=False)
+    ctx.changed(key, SET_POP, len(taken))
+    ctx.propagate(b"SREM", key, *taken)
+    return members_reply(taken, ctx.resp)
 
 
 @command("SRANDMEMBER", arity=-2, flags={READONLY}, keys=FIRST_READ, group="set", since="1.0.0", tips=_RANDOM,

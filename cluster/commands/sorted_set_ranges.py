@@ -105,18 +105,23 @@ class Range:
         ends = (high, low) if self.descending else (low, high)
         return by_score(*ends) if self.kind == b"BYSCORE" else by_name(*ends)
 
-    def items(self, value: SortedSetValue, stretch: Stretch) -> list[tuple[float, bytes]]:
+    def positions(self, value: SortedSetValue, stretch: Stretch) -> tuple[int, int]:
+        """As `Stretch` gives them, within the limit."""
         first, behind = stretch(value)
         if self.limit is not None:
             offset, count = self.limit
             if offset < 0:
-                return []
+                return 0, 0
             if self.descending:
                 behind -= offset
                 first = first if count < 0 else max(first, behind - count)
             else:
                 first += offset
                 behind = behind if count < 0 else min(behind, first + count)
+        return first, behind
+
+    def items(self, value: SortedSetValue, stretch: Stretch) -> list[tuple[float, bytes]]:
+        first, behind = self.positions(value, stretch)
         return value.stretch(first, behind, descending=self.descending) if first < behind else []
 
 
@@ -215,8 +220,9 @@ def zrangestore(ctx: Context, destination: bytes, source: bytes, low: bytes, hig
     chosen = _parse_range(Range(), options, unified=True, scores=False)
     stretch = chosen.stretch(low, high)
     value = ctx.typed(source, SortedSetValue)
-    items = [] if value is None else chosen.items(value, stretch)
-    return store(ctx, destination, SortedSetValue((member, score) for score, member in items), "zrangestore")
+    first, behind = (0, 0) if value is None else chosen.positions(value, stretch)
+    found = SortedSetValue() if value is None else value.part(first, behind)
+    return store(ctx, destination, found, "zrangestore")
 
 
 def store(ctx: Context, destination: bytes, value: SortedSetValue, event: str) -> bytes:

@@ -61,7 +61,10 @@ class ListValue:
         return list(islice(items, first, behind))
 
     def copy(self) -> ListValue:
-        return ListValue(self.items)
+        other = ListValue()
+        other.items = self.items.copy()
+        other.grown(self.peak_bytes)
+        return other
 
     def take_apart(self) -> Iterator[int]:
         """Let go of the elements bit by bit: how many there were in each bit that is gone."""

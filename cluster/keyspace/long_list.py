@@ -191,6 +191,12 @@ class LongList:
                 at, place = at + 1, 0
         return found
 
+    def copy(self) -> LongList:
+        other = LongList.__new__(LongList)
+        other._chunks = [chunk.copy() for chunk in self._chunks]
+        other._groups, other._length = self._groups[:], self._length
+        return other
+
     def take_apart(self) -> Iterator[int]:
         """Let go of the elements bit by bit: how many there were in each bit that is gone."""
         while self._chunks:

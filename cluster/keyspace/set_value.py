@@ -74,6 +74,14 @@ class SetValue:
         """Whether it was there."""
         return self.members.pop(member, False)
 
+    def discard_all(self, gone: Iterable[bytes]) -> None:
+        members = self.members
+        if isinstance(members, BucketMap):
+            members.remove_all(gone)
+        else:
+            for member in gone:
+                members.pop(member, None)
+
     def elements(self) -> list[bytes]:
         return list(self.members)
 

@@ -136,6 +136,15 @@ class SortedSetValue:
             found.reverse()
         return found
 
+    def part(self, first: int, behind: int) -> SortedSetValue:
+        """A sorted set of its own, of what stands at the positions first … behind - 1."""
+        count = len(self._ranking)
+        if first == 0 and behind == count > SHORT_LIMIT:  # in a fraction of the time
+            whole = SortedSetValue.__new__(SortedSetValue)
+            whole._hold(self._ranking.copy(), max(map(len, self._ranking)))
+            return whole
+        return SortedSetValue([(member, score) for score, member in self._ranking.stretch(first, max(first, behind))])
+
     def remove_stretch(self, first: int, behind: int) -> None:
         """Remove what stands at the positions first … behind - 1."""
         if behind - first == len(self._ranking):

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 64 * 1024
 COMPRESS_ABOVE_BYTES = 20
+_NUMBER_BYTES = 11
+"""A longer text is no number of 32 bits."""
+_JOINED = 64
+"""Elements of one part, unless they are long."""
 _LIST_NODE_BYTES = {-1: 4096, -2: 8192, -3: 16384, -4: 32768, -5: 65536}
 _SAFE_NODE_BYTES = 8192
 _DOUBLE = struct.Struct("<d")
@@ -63,7 +67,7 @@ def length(count: int) -> bytes:
 def string(value: bytes, *, compress: bool = True) -> bytes:
     """A string: as a number where it is one of 32 bits, compressed where that is shorter."""
     size = len(value)
-    if size <= 11 and is_integer(value):
+    if size <= _NUMBER_BYTES and is_integer(value):
         number = int(value)
         if -128 <= number < 128:
             return struct.pack("<Bb", 0xC0, number)
@@ -150,9 +154,19 @@ def _expiring_hash(value: ExpiringHashValue, small: bool, compress: bool) -> Ite
         yield length(wait) + string(field, compress=compress) + string(content, compress=compress)
 
 
-def _strings(values: Iterable[bytes], compress: bool) -> Iterator[bytes]:
-    for value in values:
-        yield string(value, compress=compress)
+def _strings(values: Sequence[bytes], compress: bool) -> Iterator[bytes]:
+    for at in range(0, len(values), _JOINED):
+        some = values[at : at + _JOINED]
+        if sum(map(len, some)) > CHUNK_BYTES:
+            for value in some:
+                yield string(value, compress=compress)
+            continue
+        yield b"".join([
+            b"%c%b" % (size, value)
+            if _NUMBER_BYTES < (size := len(value)) <= COMPRESS_ABOVE_BYTES
+            else string(value, compress=compress)
+            for value in some
+        ])
 
 
 def _list(value: ListValue, config: Configuration, compress: bool) -> Iterator[bytes]:
@@ -195,15 +209,27 @@ def _set(value: SetValue, config: Configuration, compress: bool) -> Iterator[byt
 
 
 def _sorted_set(value: SortedSetValue, config: Configuration, compress: bool) -> Iterator[bytes]:
-    pairs = list(value.items())
+    scored = value.stretch(0, len(value))
     if is_compact_sorted_set(value, config):
-        flat = [part for member, score in pairs for part in (member, _score_text(score))]
+        flat = [part for score, member in scored for part in (member, _score_text(score))]
         yield _typed(rdb.ZSET_LISTPACK, raw_string(encode_listpack(flat), compress=compress))
         return
-    yield _typed(rdb.ZSET_2, length(len(pairs)))
-    pairs.reverse()  # redis-server writes the highest first, which makes its own loading faster
-    for member, score in pairs:
-        yield string(member, compress=compress) + _DOUBLE.pack(score)
+    yield _typed(rdb.ZSET_2, length(len(scored)))
+    pack = _DOUBLE.pack
+    scored.reverse()  # redis-server writes the highest first, which makes its own loading faster
+    for at in range(0, len(scored), _JOINED):
+        some = scored[at : at + _JOINED]
+        if sum([len(member) for _, member in some]) > CHUNK_BYTES:
+            for score, member in some:
+                yield string(member, compress=compress) + pack(score)
+            continue
+        # Most are neither a number nor worth compressing.
+        yield b"".join([
+            b"%c%b%b" % (size, member, pack(score))
+            if _NUMBER_BYTES < (size := len(member)) <= COMPRESS_ABOVE_BYTES
+            else string(member, compress=compress) + pack(score)
+            for score, member in some
+        ])
 
 
 def _score_text(score: float) -> bytes:

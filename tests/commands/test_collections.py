@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from tests.commands.in_process import InProcessNode
 
 
@@ -164,3 +166,48 @@ def test_encodings_follow_the_thresholds(node: InProcessNode) -> None:
     assert shown == [b"intset", b"listpack", b"hashtable", b"skiplist", b"quicklist"]
     node("SADD", "ints", 5, 3, 4)
     assert node("SMEMBERS", "ints") == [b"1", b"2", b"3", b"4", b"5"]
+
+
+@pytest.mark.parametrize("left", [1, 7, 150])
+def test_taking_nearly_all_of_a_set_leaves_the_rest_and_tells_replicas(node: InProcessNode, left: int) -> None:
+    names = {b"m%d" % number for number in range(900)}
+    node("SADD", "s", *names)
+    node.effects.clear()
+    taken = node("SPOP", "s", 900 - left)
+    assert len(taken) == len(set(taken)) == 900 - left
+    rest = set(node("SMEMBERS", "s"))
+    assert (len(rest), rest | set(taken)) == (left, names)
+    assert [(command[0], set(command[2:])) for command in node.effects] == [(b"SREM", set(taken))]
+    node("SADD", "s", "new")
+    assert node("SCARD", "s") == left + 1
+
+
+def test_what_stays_of_a_popped_set_is_encoded_anew(node: InProcessNode) -> None:
+    """As in redis-server since 7.2."""
+    node("SADD", "large", *range(600))
+    node("SADD", "integers", *range(500))
+    for key, count, shown in (("large", 590, b"listpack"), ("integers", 490, b"intset")):
+        node("SPOP", key, count)
+        assert node("OBJECT", "ENCODING", key) == shown
+
+
+def test_a_whole_range_that_is_stored_is_a_set_of_its_own(node: InProcessNode) -> None:
+    node("ZADD", "z", *(part for number in range(300) for part in (number, f"m{number}")))
+    assert node("ZRANGESTORE", "d", "z", 0, -1) == 300
+    assert node("ZRANGE", "d", 0, -1, "WITHSCORES") == node("ZRANGE", "z", 0, -1, "WITHSCORES")
+    node("ZREM", "z", "m0")
+    node("ZADD", "d", 1000, "m1")
+    assert (node("ZSCORE", "d", "m0"), node("ZSCORE", "z", "m1")) == (b"0", b"1")
+    assert (node("ZCARD", "d"), node("ZCARD", "z")) == (300, 299)
+    assert node("ZRANGESTORE", "e", "z", 10, 12) == 3
+    assert node("ZRANGE", "e", 0, -1) == [b"m11", b"m12", b"m13"]
+
+
+def test_the_copy_of_a_long_list_is_a_list_of_its_own(node: InProcessNode) -> None:
+    node("RPUSH", "l", *range(5000))
+    assert node("COPY", "l", "m") == 1
+    node("LPOP", "l", 3)
+    node("LSET", "m", 2500, "x")
+    assert (node("LLEN", "l"), node("LLEN", "m")) == (4997, 5000)
+    assert (node("LINDEX", "l", 2497), node("LINDEX", "m", 2500)) == (b"2500", b"x")
+    assert node("OBJECT", "ENCODING", "m") == b"quicklist"

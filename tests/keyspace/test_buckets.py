@@ -142,3 +142,16 @@ def test_it_goes_bit_by_bit() -> None:
     gone = list(found.take_apart())
     assert sum(gone) == 10_000
     assert max(gone) <= BUCKET_LIMIT + 1
+
+
+def test_many_keys_are_removed_at_once() -> None:
+    rng = Random(5)
+    expected = {b"%d" % number: number for number in range(3_000)}
+    found = BucketMap(expected.items())
+    while expected:
+        gone = rng.sample(sorted(expected), min(700, len(expected)))
+        found.remove_all([*gone, b"never there"])
+        for key in gone:
+            del expected[key]
+        assert_same(found, expected)
+        assert all(key in found for key in expected)
