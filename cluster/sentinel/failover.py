@@ -21,7 +21,7 @@ from cluster.sentinel.state import (
     Replica,
     State,
 )
-from cluster.sentinel.upkeep import renamed
+from cluster.sentinel.upkeep import ask_info, renamed
 
 NEXT_TRY_TIMEOUTS = 2
 """Between two failovers of one primary so many failover-timeouts pass."""
@@ -157,6 +157,7 @@ def _promote(s: State, primary: Primary) -> None:
     send_replicaof(s, replica, None)
     s.tell("notice", "+failover-state-wait-promotion", replica)
     _enter(s, primary, WAIT_PROMOTION)
+    ask_info(s, replica)  # behind the transaction, so it tells of what that has done
 
 
 def send_replicaof(s: State, server: DataServer, address: Address | None) -> None:

@@ -97,13 +97,17 @@ def send_periodic(s: State, instance: Instance) -> None:
     if isinstance(instance, DataServer):
         since = s.now - instance.info_at_ms
         if not instance.info_asked and (not instance.info_at_ms or since > _info_period(s, instance)):
-            instance.info_asked = True
-            s.send(instance, "info", renamed(instance, "INFO"))
+            ask_info(s, instance)
     ping_period = min(instance.down_after_ms, periods.ping_period)
     if s.now - link.last_pong_ms > ping_period and s.now - link.last_ping_ms > ping_period // 2:
         ping(s, instance)
     if s.now - instance.last_hello_sent_ms > periods.publish_period:
         say_hello(s, instance)
+
+
+def ask_info(s: State, server: DataServer) -> None:
+    server.info_asked = True
+    s.send(server, "info", renamed(server, "INFO"))
 
 
 def _info_period(s: State, instance: DataServer) -> int:

@@ -31,12 +31,14 @@ from scripts.benchmark.report import (
     memory_table,
     operations_table,
     persistence_table,
+    sentinel_table,
     show,
     snapshots_table,
     stalls_table,
     throughput_table,
 )
 from scripts.benchmark.resharding import measure_resharding
+from scripts.benchmark.sentinels import measure_sentinels
 from scripts.benchmark.snapshots import WRITERS, measure_snapshots
 from scripts.benchmark.structures import FAMILIES, measure_structures
 from scripts.benchmark.throughput import TESTS, measure
@@ -113,6 +115,10 @@ def _parse() -> argparse.Namespace:
         help=f"of {','.join(CLUSTER_PARTS)}",
     )  # fmt: skip
     group.add_argument("--sizes", type=_numbers, default=list(SIZES), metavar="N,M", help="idle nodes (default: 6,30)")
+    group.add_argument(
+        "--sentinel", dest="what", action="store_const", const=_sentinel,
+        help="instead how long sentinels take to replace a primary that was killed",
+    )  # fmt: skip
     group = parser.add_argument_group("the data")
     group.add_argument(
         "--memory", dest="what", action="store_const", const=_memory, help="bytes of memory for each key instead"
@@ -172,6 +178,11 @@ def _cluster(directory: Path, options: argparse.Namespace, report: Report) -> Re
         "bus": [asdict(row) for row in bus],
     }
     return [cluster_table(gaps, reshard, bus)], figures
+
+
+def _sentinel(directory: Path, options: argparse.Namespace, report: Report) -> Result:
+    rows = measure_sentinels(directory, options.rounds, report)
+    return [sentinel_table(rows)], {"sentinel": [asdict(row) for row in rows]}
 
 
 def _memory(directory: Path, options: argparse.Namespace, report: Report) -> Result:

@@ -12,6 +12,7 @@ from scripts.benchmark.gaps import GapRow
 from scripts.benchmark.memory import MemoryRow
 from scripts.benchmark.persistence import PersistenceRow
 from scripts.benchmark.resharding import ReshardRow
+from scripts.benchmark.sentinels import DOWN_AFTER_MS, SentinelRow
 from scripts.benchmark.servers import KINDS
 from scripts.benchmark.snapshots import SnapshotRow
 from scripts.benchmark.structures import FEW, OperationRow, StallRow
@@ -52,6 +53,15 @@ def cluster_table(gaps: Sequence[GapRow], reshard: ReshardRow | None, bus: Seque
             f"idle node of {row.nodes}, % of a processor", f"{row.ours_cpu_percent:.1f}",
             f"{row.redis_cpu_percent:.1f}", "",
         )  # fmt: skip
+    return table
+
+
+def sentinel_table(rows: Sequence[SentinelRow]) -> Table:
+    table = _table(f"kill -9 of a primary under three sentinels, down-after-milliseconds {DOWN_AFTER_MS}")
+    for heading in ("until", "cluster-node", "redis", "ratio"):
+        table.add_column(heading, justify="left" if heading == "until" else "right")
+    for row in rows:
+        table.add_row(row.what, f"{row.ours_s:.2f} s", f"{row.redis_s:.2f} s", f"{row.ours_s / row.redis_s:.2f} ×")
     return table
 
 

@@ -95,6 +95,12 @@ def _free_base(size: int) -> int:
     raise BringUpError("no free range of ports")
 
 
+def free_ports(count: int) -> list[int]:
+    """Consecutive ports that nobody listens at."""
+    base = _free_base(count)
+    return list(range(base, base + count))
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far, all its threads included."""
     # The name in brackets may hold anything: what follows the last bracket is fields of numbers.

@@ -141,3 +141,13 @@ def test_hello_names_a_sentinel_and_no_role(both: Both, protocol: str) -> None:
     ours, theirs = (re.sub(r"b'[\d.]+'", "<number>", str(one)) for one in both(f"HELLO {protocol}"))
     assert ours == theirs
     assert "sentinel" in ours
+
+
+def test_help_names_every_subcommand(both: Both) -> None:
+    def named(reply: Reply) -> set[str]:
+        assert isinstance(reply.value, tuple)
+        lines = [line.value.decode() for line in reply.value]
+        return {line.split(" ")[0] for line in lines if not line.startswith(" ")}
+
+    ours, theirs = map(named, both("SENTINEL HELP"))
+    assert ours == theirs

@@ -112,10 +112,14 @@ class Watch:
             sentinel.call("SENTINEL", "CKQUORUM", NAME)
         except ReplyError:
             return False
-        replicas = sentinel.call("SENTINEL", "REPLICAS", NAME)
-        assert isinstance(replicas, list)
-        facts = [dict(zip(one[::2], one[1::2], strict=True)) for one in replicas]
-        return all(one["flags"] == "slave" and one["master-link-status"] == "ok" for one in facts)
+        flags = {"REPLICAS": "slave", "SENTINELS": "sentinel"}
+        for which, wanted in flags.items():
+            instances = sentinel.call("SENTINEL", which, NAME)
+            assert isinstance(instances, list)
+            facts = [dict(zip(one[::2], one[1::2], strict=True)) for one in instances]
+            if any(one["flags"] != wanted or one.get("master-link-status", "ok") != "ok" for one in facts):
+                return False
+        return True
 
     def wait_moved(self) -> Server:
         """Until all sentinels send clients to another primary, which is one."""

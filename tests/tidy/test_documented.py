@@ -6,20 +6,26 @@ import ast
 import re
 
 from cluster.commands import all_commands
-from cluster.commands.registry import Command
+from cluster.commands.registry import Command, described_in
 from cluster.config.directives import DIRECTIVES
+from cluster.sentinel import commands as commands_of_a_sentinel
 from tests.tidy.source import PRODUCT_FOLDERS, ROOT, source_files
 
 KNOWN_GROUPS = {
-    "bitmap", "cluster", "connection", "generic", "geo", "hash", "hyperloglog", "list", "pubsub", "scripting", "server",
-    "set", "sorted-set", "stream", "string", "transactions",
+    "bitmap", "cluster", "connection", "generic", "geo", "hash", "hyperloglog", "list", "pubsub", "scripting",
+    "sentinel", "server", "set", "sorted-set", "stream", "string", "transactions",
 }  # fmt: skip
+
+
+def every_command() -> list[Command]:
+    """Those of a node, and those of a sentinel."""
+    return [*all_commands().every(), *described_in(commands_of_a_sentinel)]
 
 
 def test_every_command_says_what_it_is() -> None:
     incomplete = [
         entry.full_name
-        for entry in all_commands().every()
+        for entry in every_command()
         if not (entry.summary and re.fullmatch(r"\d+\.\d+\.\d+", entry.since) and entry.group in KNOWN_GROUPS)
     ]
     assert incomplete == []
@@ -29,7 +35,7 @@ def test_every_command_says_what_it_takes() -> None:
     """COMMAND DOCS shows it, and redis-cli hints at it."""
     silent = [
         entry.full_name
-        for entry in all_commands().every()
+        for entry in every_command()
         if entry.minimum > 1 + entry.full_name.count("|") and entry.handler is not None and not entry.syntax
     ]
     assert silent == []
@@ -46,7 +52,7 @@ def test_no_two_commands_say_the_same() -> None:
 def test_every_command_is_exercised() -> None:
     texts = [file.text.lower() for file in source_files("tests") if "tidy" not in file.name]
     everything = "\n".join(texts)
-    missing = [entry.full_name for entry in all_commands().every() if not _is_typed(entry, everything)]
+    missing = [entry.full_name for entry in every_command() if not _is_typed(entry, everything)]
     assert missing == []
 
 
@@ -87,4 +93,5 @@ def test_directives_have_an_effect_where_the_page_says_so() -> None:
 
 def test_the_readme_shows_the_scripts() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert [name for name in ("bring-up", "test", "check", "bench") if f"scripts/{name}" not in readme] == []
+    scripts = ("bring-up", "test", "check", "bench", "sentinel-demo")
+    assert [name for name in scripts if f"scripts/{name}" not in readme] == []
