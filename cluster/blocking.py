@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -141,7 +142,7 @@ class WaitingRoom:
             if wait.command is not None and server.pause.holds(wait.client, wait.command, WRITE in wait.command.flags):
                 held = True
                 continue
-            self._ask(server, wait, wait.retry, key)
+            server.latency.timed("command-unblocking", partial(self._ask, server, wait, wait.retry, key))
         return not held
 
     def _ask(self, server: Server, wait: Wait, retry: Retry, key: bytes) -> None:

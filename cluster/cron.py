@@ -18,6 +18,7 @@ import trio
 from cluster.keyspace.agenda import NEVER
 from cluster.keyspace.expiry import ExpiryCycle
 from cluster.keyspace.field_expiry import FieldExpiryCycle
+from cluster.latency import EVICTION
 from cluster.process import give_way
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Cron:
         server.waiting.time_out(server.ctx.now_ms)
         if not server.cron_paused:
             self._expire(server.ctx.now_ms)
-            server.memory.work(_slice_is_over())
+            server.latency.timed(EVICTION, lambda: server.memory.work(_slice_is_over()))
         self._free()
         if server.barrier.walk is not None:
             server.persistence.walk_on(_slice_is_over())
@@ -155,7 +156,7 @@ class Cron:
             self._expire(now)
             server.replication.tick(now)
             server.persistence.tick(now)
-            server.memory.work(_slice_is_over())
+            server.latency.timed(EVICTION, lambda: server.memory.work(_slice_is_over()))
             server.tracking.tick()
             self._close_idle(now)
             self._reactor.check_limits()
@@ -176,6 +177,7 @@ class Cron:
             self._field_expiry.run(now, _slice_is_over(), server.expire_fields)
         spent_ns = time.perf_counter_ns() - begun_ns
         server.stats.expiry_ns += spent_ns
+        server.latency.took("expire-cycle", spent_ns)
         self._next_expiry = trio.current_time() + max(EXPIRY_PAUSE_S, spent_ns / 1e9 / EXPIRY_SHARE)
 
     def _close_idle(self, now: int) -> None:

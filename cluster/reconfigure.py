@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from cluster.network.reactor import Reactor
     from cluster.server import Server
 
-_NEVER_NS = 1 << 62
 _CLUSTER_PREFIX = "cluster-"
 
 
@@ -52,11 +51,6 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     config = server.config
     memory = partial(_limit_memory, server, log)
 
-    def slow(_config: Configuration) -> None:
-        limit = config.slowlog_log_slower_than
-        server.slow_ns = limit * 1000 if limit >= 0 else _NEVER_NS
-        server.slow_log.limit(config.slowlog_max_len)
-
     def level(_config: Configuration) -> None:
         log.level = config.loglevel
 
@@ -72,7 +66,6 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
             server.bus.configure()
 
     provide_files(server)
-    slow(config)
     memory(config)
     server.key_events.configure(config)
     config.on_change(["dir"], change_directory)
@@ -83,7 +76,6 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     for name in ("min-replicas-to-write", "min-replicas-max-lag", "replica-read-only"):
         config.on_change([name], lambda _: server.refresh_road())
     config.on_change(["replica-serve-stale-data"], lambda _: server.replication.link_changed())
-    config.on_change(["slowlog-log-slower-than", "slowlog-max-len"], slow)
     config.on_change(["loglevel"], level)
     config.on_change(["proto-max-bulk-len"], bulk_limit)
     config.on_change(["port", "bind"], partial(_listen_anew, reactor))

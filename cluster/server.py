@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from cluster import errors
 from cluster.access import Access
 from cluster.barrier import Barrier
 from cluster.blocking import Retry, Wait, WaitingRoom
+from cluster.command_times import CommandTimes
 from cluster.commands.context import Context
 from cluster.commands.registry import Command, CommandTable
 from cluster.doubt import Doubt
@@ -30,6 +32,7 @@ from cluster.keyspace.hashing import SLOT_COUNT, key_slot
 from cluster.keyspace.lazy_free import LazyFree
 from cluster.keyspace.scan import ScanCache
 from cluster.keyspace.values import Value
+from cluster.latency import EVICTION, LatencyMonitor
 from cluster.lost_slots import LostSlots
 from cluster.network.session import Session
 from cluster.observing import Attacks, SlowLog, monitor_line
@@ -118,6 +121,9 @@ class Server:
         self.tracking = Tracking(self)
         self.key_events = KeyEvents(self)
         self.slow_log = SlowLog()
+        self.latency = LatencyMonitor(self.clock_ms, perf_counter_ns)
+        self.noted_ns = 0  # a command that takes longer is told to `times`
+        self.times = CommandTimes(self)
 
     def _start_flags(self) -> None:
         self.loading = False
@@ -128,7 +134,6 @@ class Server:
         self.is_replica = False
         self.unusual = False
         self.has_followups = False
-        self.slow_ns = 1 << 62
         self.attacks = Attacks()
 
     # -- clients ---------------------------------------------------------------------------------------------
@@ -244,7 +249,7 @@ class Server:
 
     def ensure_memory(self) -> None:
         """Evict where the data does not fit maxmemory; raise OOM when the policy leaves nothing to evict."""
-        if self.memory.is_over and self.may_evict and not self.memory.make_room():
+        if self.memory.is_over and self.may_evict and not self.latency.timed(EVICTION, self.memory.make_room):
             raise CommandError(errors.OOM)
 
     @property
@@ -417,7 +422,7 @@ class Server:
         self.has_followups = False
         self.waiting.serve(self)
         if self.memory.is_over and self.may_evict:
-            self.memory.make_room()
+            self.latency.timed(EVICTION, self.memory.make_room)
             if self.memory.is_over:  # the next commands have to ask
                 self.refresh_road()
 
@@ -463,14 +468,6 @@ class Server:
 
     # -- observing commands ----------------------------------------------------------------------------------
 
-    def note_slow(self, client: Session, command: Command, arguments: list[bytes], elapsed_ns: int) -> None:
-        """An entry of SLOWLOG."""
-        if "skip_slowlog" not in command.flags and not self.pace.is_holding(client):  # it is noted when it is over
-            self.slow_log.note(
-                arguments, client.address, client.name, now_ms=self.ctx.now_ms, elapsed_ns=elapsed_ns,
-                limit=self.config.slowlog_max_len,
-            )  # fmt: skip
-
     def feed_monitors(self, client: Session, command: Command, arguments: list[bytes]) -> None:
         """One line to each MONITOR client."""
         if "admin" not in command.flags:
@@ -481,6 +478,7 @@ class Server:
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT."""
         self.stats.reset()
+        self.times.reset()
         self.ctx.hits = self.ctx.misses = 0
         self.lazy_free.freed_objects = 0
         for one in self.table.every():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from cluster.acl.request import AUTH, CHANNEL, COMMAND, KEY
+from cluster.command_times import shown_percentiles
 from cluster.commands.client_memory import clients_memory
 from cluster.process import cpu_seconds, system_memory_bytes
 from cluster.replication.facts import replication_facts
@@ -244,6 +245,15 @@ def _errorstats(server: Server) -> Fields:
         yield f"errorstat_{code}", f"count={count}"
 
 
+def _latencystats(server: Server) -> Fields:
+    if server.config.latency_tracking:
+        for one in server.table.every():
+            times = server.times.of(one)
+            if times is not None:
+                shown = shown_percentiles(times, server.config.latency_tracking_info_percentiles)
+                yield f"latency_percentiles_usec_{one.full_name}", shown
+
+
 def _cluster(server: Server) -> Fields:
     yield "cluster_enabled", int(server.cluster_enabled)
 
@@ -277,10 +287,11 @@ SECTIONS: dict[str, tuple[str, Callable[[Server], Fields]]] = {
     "modules": ("Modules", _modules),
     "commandstats": ("Commandstats", _commandstats),
     "errorstats": ("Errorstats", _errorstats),
+    "latencystats": ("Latencystats", _latencystats),
     "cluster": ("Cluster", _cluster),
     "keyspace": ("Keyspace", _keyspace),
 }
-DEFAULT = tuple(name for name in SECTIONS if name != "commandstats")
+DEFAULT = tuple(name for name in SECTIONS if name not in ("commandstats", "latencystats"))
 """What INFO without a section shows."""
 
 

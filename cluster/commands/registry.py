@@ -52,9 +52,10 @@ class Command:
     """One command or subcommand. Attributes the session reads for each request come first."""
 
     __slots__ = (
-        "arity", "calls", "categories", "complexity", "deprecated", "failed", "flags", "full_name", "group", "handler",
-        "key_uses", "keys", "maximum", "minimum", "name", "own_effects", "rejected", "road", "since", "spent_ns",
-        "step", "subcommands", "summary", "syntax", "takes_imports", "tips", "varying", "writes",
+        "arity", "calls", "categories", "complexity", "counted_ns", "counts", "deprecated", "failed", "flags",
+        "full_name", "group", "handler", "key_uses", "keys", "maximum", "minimum", "name", "own_effects", "rejected",
+        "road", "since", "spent_ns", "step", "subcommands", "summary", "syntax", "takes_imports", "tips", "varying",
+        "writes",
     )
 
     def __init__(
@@ -99,6 +100,8 @@ class Command:
         self.subcommands: dict[bytes, Command] = {}
         self.calls = 0
         self.spent_ns = 0
+        self.counts: dict[int, int] = {}  # by bucket, and the time they took: those calls that `command_times` counts
+        self.counted_ns = 0
         self.rejected = 0
         self.failed = 0
         self.takes_imports = ASKING in self.flags  # runs in a slot that is on its way here

@@ -152,15 +152,15 @@ OBSERVATION = Section(
         Directive(name="slowlog-max-len", kind=LONG, default="128", about="entries the slow log keeps"),
         Directive(
             name="latency-monitor-threshold", kind=LONG, default="0",
-            missing="LATENCY", about="milliseconds from which LATENCY notes an event",
+            about="milliseconds from which LATENCY notes an event; 0: none",
         ),
         Directive(
-            name="latency-tracking", kind=YesNo(), default="yes", missing="LATENCY",
+            name="latency-tracking", kind=YesNo(), default="yes",
             about="histograms of the time each command takes",
         ),
         Directive(
             name="latency-tracking-info-percentiles", kind=Percentiles(), default="50 99 99.9",
-            missing="LATENCY", about="the percentiles INFO shows of them",
+            about="the percentiles INFO shows of them",
         ),
         Directive(
             name="busy-reply-threshold", alias="lua-time-limit", kind=LONG, default="5000",

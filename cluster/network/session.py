@@ -269,8 +269,8 @@ class Session:
                 started = ended
                 command.calls += 1
                 command.spent_ns += elapsed
-                if elapsed > server.slow_ns:
-                    server.note_slow(self, command, arguments, elapsed)
+                if elapsed > server.noted_ns:
+                    server.times.note(self, command, arguments, elapsed)
         except ProtocolError as error:
             self._break_off(error)
         self.last_used_ms = ctx.now_ms
@@ -318,8 +318,8 @@ class Session:
         elapsed = perf_counter_ns() - started
         command.calls += 1
         command.spent_ns += elapsed
-        if elapsed > self.server.slow_ns:
-            self.server.note_slow(self, command, arguments, elapsed)
+        if elapsed > self.server.noted_ns and not self.server.pace.is_holding(self):  # it is noted when it is over
+            self.server.times.note(self, command, arguments, elapsed)
 
     def failed(self, command: Command | None, error: CommandError, line: Sequence[bytes] = ()) -> bytes:
         """Count an error of a command that was run, and encode it; `line` as the client spelled it."""

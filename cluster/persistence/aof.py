@@ -162,7 +162,7 @@ class AppendOnly:
         self._postponed_ms = 0
         data = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
         try:
-            file.append(data)
+            self._append(file, data)
         except Unwritten as fault:
             self._not_written(fault, data)
             return
@@ -173,6 +173,12 @@ class AppendOnly:
             self._server.log("warning", "AOF write error looks solved, Redis can write again.")
             self._server.refresh_road()
         self._sync_by_policy()
+
+    def _append(self, file: AppendFile, data: bytes) -> None:
+        """Raises Unwritten. The latency monitor is told how long it took, and what else went on."""
+        beside = "pending-fsync" if self._syncing else "active-child" if self._child_is_at_work else "alone"
+        timed = self._server.latency.timed
+        timed(f"aof-write-{beside}", lambda: timed("aof-write", lambda: file.append(data)))
 
     def _is_syncing(self) -> bool:
         """Whether a sync is under way in the thread."""
@@ -206,7 +212,7 @@ class AppendOnly:
     def _sync_now(self) -> None:
         assert self._file is not None
         try:
-            self._file.sync()
+            self._server.latency.timed("aof-fsync-always", self._file.sync)
         except OSError as error:
             self._give_up("Can't persist AOF for fsync error when the AOF fsync policy is 'always': "
                           f"{error.strerror}. Exiting...")

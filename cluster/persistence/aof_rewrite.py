@@ -85,6 +85,7 @@ class Rewrite:
             self._failed()
             return False
         server.stats.last_fork_usec = int((time.monotonic() - started) * 1e6)
+        server.latency.took("fork", server.stats.last_fork_usec * 1000)
         self._started = started
         server.log("notice", f"Background append only file rewriting started by pid {self._child.pid}")
         return True

@@ -292,6 +292,7 @@ class Persistence:
             self.path, lambda: self.chunks_of_child(progress), self._server.log, sync_every=self._sync_every
         )
         self._server.stats.last_fork_usec = int((time.monotonic() - started) * 1e6)
+        self._server.latency.took("fork", self._server.stats.last_fork_usec * 1000)
         self._child, self._child_progress = child, progress
         return child
 

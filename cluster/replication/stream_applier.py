@@ -122,8 +122,8 @@ class StreamApplier:
             started = ended
             command.calls += 1
             command.spent_ns += elapsed
-            if elapsed > server.slow_ns:
-                server.note_slow(session, command, arguments, elapsed)
+            if elapsed > server.noted_ns:
+                server.times.note(session, command, arguments, elapsed)
             if not command.own_effects:
                 entries.append((db, arguments))
             if server.has_followups:

@@ -188,8 +188,8 @@ class Pace:
         if command is not None:
             now_ns = perf_counter_ns()
             command.spent_ns += now_ns - self._left_ns  # the first turn is counted already
-            if now_ns - self._began_ns > server.slow_ns:
-                server.note_slow(client, command, self._arguments, now_ns - self._began_ns)
+            if now_ns - self._began_ns > server.noted_ns:
+                server.times.note(client, command, self._arguments, now_ns - self._began_ns)
         server.start_batch()
         server.refresh_road()
         server.ctx.bind(client)

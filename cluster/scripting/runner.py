@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cluster import errors
 from cluster.errors import CommandError
 from cluster.keyspace.hashing import key_slot
+from cluster.latency import EVICTION
 from cluster.protocol import replies
 from cluster.protocol.doubles import format_double
 from cluster.scripting import bits, conversion
@@ -155,7 +156,9 @@ class Runner:
         flags = script.flags
         client = ctx.client
         memory = server.memory
-        out_of_memory = memory.is_over and server.may_evict and not memory.make_room()
+        out_of_memory = (
+            memory.is_over and server.may_evict and not server.latency.timed(EVICTION, memory.make_room)
+        )
         if flags is not None:
             if NO_CLUSTER in flags and server.cluster_enabled:
                 raise CommandError(ON_CLUSTER)

@@ -231,7 +231,7 @@ def test_the_log_has_a_limit_and_can_be_forgotten(node: InProcessNode) -> None:
 
 
 def test_the_slow_log_holds_no_rules(whole: WholeNode) -> None:
-    whole.server.slow_ns = 0
+    whole.server.times.slow_ns = 0
     whole("ACL", "SETUSER", "u", ">secret")
     whole("ACL", "GETUSER", "u")
     entries = [entry[3] for entry in whole("SLOWLOG", "GET")]

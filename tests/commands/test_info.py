@@ -33,7 +33,9 @@ def titles(node: InProcessNode, *sections: str) -> list[str]:
 def test_sections(whole: WholeNode) -> None:
     assert titles(whole) == DEFAULT
     assert titles(whole, "default") == DEFAULT
-    assert titles(whole, "everything") == titles(whole, "all") == [*DEFAULT[:8], "Commandstats", *DEFAULT[8:]]
+    assert titles(whole, "everything") == titles(whole, "all") == [
+        *DEFAULT[:8], "Commandstats", DEFAULT[8], "Latencystats", *DEFAULT[9:]
+    ]
     assert titles(whole, "KEYSPACE", "cpu", "cpu") == ["CPU", "Keyspace"]
     assert titles(whole, "nonsense") == []
 

@@ -152,10 +152,10 @@ def test_memory_in_words_and_figures(whole: WholeNode) -> None:
 
 def test_the_slow_log(node: InProcessNode) -> None:
     node("CLIENT", "SETNAME", "tester")
-    node.server.slow_ns = 0
+    node.server.times.slow_ns = 0
     node("SET", "a", "1")
     node("GET", "a")
-    node.server.slow_ns = 1 << 62
+    node.server.times.slow_ns = 1 << 62
     assert node("SLOWLOG", "LEN") == 2
     newest, oldest = node("SLOWLOG", "GET")
     assert newest[3:] == [[b"GET", b"a"], b"127.0.0.1:50000", b"tester"]
@@ -168,11 +168,11 @@ def test_the_slow_log(node: InProcessNode) -> None:
 
 
 def test_the_slow_log_abridges(node: InProcessNode) -> None:
-    node.server.slow_ns = 0
+    node.server.times.slow_ns = 0
     node("SET", "a", "x" * 130)
     node("DEL", *range(40))
     node("DEL", *range(31))
-    node.server.slow_ns = 1 << 62
+    node.server.times.slow_ns = 1 << 62
     whole, many, long = (entry[3] for entry in node("SLOWLOG", "GET", 3))
     assert long == [b"SET", b"a", b"x" * 128 + b"... (2 more bytes)"]
     assert many == [b"DEL", *(b"%d" % number for number in range(30)), b"... (10 more arguments)"]
@@ -181,17 +181,17 @@ def test_the_slow_log_abridges(node: InProcessNode) -> None:
 
 def test_the_slow_log_keeps_its_length_and_its_numbers_rise(node: InProcessNode) -> None:
     node("CONFIG", "SET", "slowlog-max-len", "3")
-    node.server.slow_ns = 0
+    node.server.times.slow_ns = 0
     for _ in range(6):
         node("PING")
-    node.server.slow_ns = 1 << 62
+    node.server.times.slow_ns = 1 << 62
     numbers = [entry[0] for entry in node("SLOWLOG", "GET")]
     assert len(numbers) == 3
     assert numbers == sorted(set(numbers), reverse=True)
     node("SLOWLOG", "RESET")
-    node.server.slow_ns = 0
+    node.server.times.slow_ns = 0
     node("PING")
-    node.server.slow_ns = 1 << 62
+    node.server.times.slow_ns = 1 << 62
     assert node("SLOWLOG", "GET", 1)[0][0] > numbers[0]
 
 
@@ -276,9 +276,9 @@ def test_no_password_is_shown(sent: str, shown: str) -> None:
 def test_monitor_and_the_slow_log_hold_no_password(node: InProcessNode) -> None:
     watching = node.connect()
     watching("MONITOR")
-    node.server.slow_ns = 0
+    node.server.times.slow_ns = 0
     node.error("AUTH", "bob", "secret")
-    node.server.slow_ns = 1 << 62
+    node.server.times.slow_ns = 1 << 62
     assert _monitored(watching) == ['"AUTH" "(redacted)" "(redacted)"']
     assert node("SLOWLOG", "GET", 1)[0][3] == [b"AUTH", b"(redacted)", b"(redacted)"]
 

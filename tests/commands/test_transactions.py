@@ -277,7 +277,7 @@ def test_asking_before_multi_holds_for_the_transaction(cluster_node: InProcessNo
 
 def test_exec_and_what_it_runs_are_accounted_for(tmp_path: Path) -> None:
     node = WholeNode(tmp_path)
-    node.server.slow_ns = 0
+    node.server.times.slow_ns = 0
     client = node.connect()
     node("SLOWLOG", "RESET")
     for command in (("MULTI",), ("SET", "a", 1), ("LPUSH", "a", 1), ("EXEC",)):

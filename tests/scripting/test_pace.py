@@ -144,7 +144,7 @@ def test_the_end_of_the_process_ends_it(node: InProcessNode) -> None:
 
 
 def test_all_of_its_time_is_counted_once(node: InProcessNode) -> None:
-    node.server.slow_ns = 1_000_000
+    node.server.times.slow_ns = 1_000_000
     working = start(node, "for i = 1, 3e7 do end return redis.call('set', 'k', 'v')")
     assert node.server.slow_log.entries == [], "it is not known yet how long it takes"
     run_until(node, busy=True)

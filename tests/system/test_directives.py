@@ -8,37 +8,9 @@ import signal
 import pytest
 
 from cluster.bringup.client import ReplyError
-from tests.system.harness import USUAL, Harness, Server, ServerKind
+from tests.system.harness import USUAL, Harness, Server
 
 pytestmark = pytest.mark.system
-
-
-def warnings(server: Server) -> list[str]:
-    return [line.partition(" # ")[2] for line in server.log().splitlines() if "has no effect" in line]
-
-
-@pytest.fixture
-def ours(harness: Harness, server_kind: ServerKind) -> Harness:
-    if server_kind != "ours":
-        pytest.skip("redis-server has all of it")
-    return harness
-
-
-def test_a_start_names_what_will_not_happen(ours: Harness) -> None:
-    server = ours.server({"latency-monitor-threshold": "5", "tracking-table-max-keys": "5"})
-    assert warnings(server) == [
-        "tracking-table-max-keys has no effect yet, for want of client tracking.",
-        "latency-monitor-threshold has no effect yet, for want of LATENCY.",
-    ]
-
-
-def test_a_change_that_will_not_happen_is_taken_and_warned_of(ours: Harness) -> None:
-    server = ours.server()
-    assert server.call("CONFIG", "SET", "latency-monitor-threshold", "5", "maxmemory", "1gb") == "OK"
-    assert warnings(server) == ["latency-monitor-threshold has no effect yet, for want of LATENCY."]
-    assert server.call("CONFIG", "SET", "latency-monitor-threshold", "0") == "OK"
-    assert server.call("CONFIG", "SET", "appendonly", "yes") == "OK"
-    assert len(warnings(server)) == 1
 
 
 @pytest.mark.parametrize(("name", "value"), [("tls-port", "7443"), ("tls-cluster", "yes"), ("tls-replication", "yes")])

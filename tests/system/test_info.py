@@ -26,7 +26,6 @@ LEFT_OUT = {
     "allocator_rss_ratio": _ALLOCATOR,
     "rss_overhead_bytes": _ALLOCATOR,
     "rss_overhead_ratio": _ALLOCATOR,
-    "latency_percentiles_usec_ping": "there is no LATENCY yet",
 }
 """Fields of redis-server 7.0 that this node does not show, and why."""
 
