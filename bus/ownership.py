@@ -250,7 +250,9 @@ def on_update(s: State, message: Update) -> None:
         _set_primary(s, node)
     node.config_epoch = message.config_epoch
     node.digest = b""  # what it last announced is older than this
-    node.claimed, node.claimed_epoch = bits_of(message.slots), message.config_epoch
+    # Of a slot that is on its way there only its own word counts: hearsay may be older than the slot's last way here.
+    on_its_way = bits_of_slots(slot for slot, other in s.migrating.items() if other == node.node_id)
+    node.claimed, node.claimed_epoch = bits_of(message.slots) & ~on_its_way, message.config_epoch
     s.touch()
     claim(s, node)
     _follow_my_primary(s)

@@ -238,6 +238,17 @@ def test_it_is_not_held_against_others_nor_for_ever_nor_once_it_is_on_its_way_ba
         assert driver.owner(slot) == name, (name, wait_ms, opened)
 
 
+def test_a_slot_that_is_on_its_way_is_not_given_up_on_hearsay() -> None:
+    driver = Driver("a", SHARD)
+    slot = A_SLOTS[0][1]
+    assert driver.ask(events.SetSlot(slot, "migrating", node_id("b"))) == "OK"
+    driver.hear("c", Update(node_id("b"), 20, ((slot, B_SLOTS[0][1]),)))
+    assert driver.owner(slot) == "a"
+    assert driver.came(events.DropSlotKeys) == []
+    driver.hear("b", driver.announcement("b", config_epoch=20, slots=((slot, B_SLOTS[0][1]),)))
+    assert driver.owner(slot) == "b", "its own word counts"
+
+
 def test_a_slot_that_two_nodes_hold_to_be_the_others_is_taken_by_one() -> None:
     slot = B_SLOTS[0][0]
     without = ((slot + 1, B_SLOTS[0][1]),)
