@@ -93,9 +93,9 @@ def _complain(text: str) -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bench", description="Measure this node beside redis-server, in turn, in one run; medians are shown.",
-        epilog="The tables come at the end; until then one line says what is being measured. With the defaults that takes "
-               "some five minutes on two processors, and more with --cluster, --structures and --persistence, where it is "
-               "ten and more; --rounds 1 takes a third, --tests, --parts and --families choose.",
+        epilog="The tables come at the end; until then one line says what is being measured. With the defaults that "
+               "takes some five minutes on two processors, and more with --cluster, --structures and --persistence, where "
+               "it is ten and more; --rounds 1 takes a third, --tests, --parts and --families choose.",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of each measurement (default: 3)")
