@@ -94,8 +94,8 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bench", description="Measure this node beside redis-server, in turn, in one run; medians are shown.",
         epilog="The tables come at the end; until then one line says what is being measured. With the defaults that "
-               "takes some five minutes on two processors, and more with --cluster, --structures and --persistence, where "
-               "it is ten and more; --rounds 1 takes a third, --tests, --parts and --families choose.",
+               "takes some five minutes on two processors, and more with --cluster, --structures and --persistence: "
+               "ten and more; --rounds 1 takes a third, --tests, --parts and --families choose.",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of each measurement (default: 3)")
@@ -119,7 +119,11 @@ def _parse() -> argparse.Namespace:
         "--sentinel", dest="what", action="store_const", const=_sentinel,
         help="instead how long sentinels take to replace a primary that was killed",
     )  # fmt: skip
-    group = parser.add_argument_group("the data")
+    _parse_data(parser.add_argument_group("the data"))
+    return parser.parse_args()
+
+
+def _parse_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--memory", dest="what", action="store_const", const=_memory, help="bytes of memory for each key instead"
     )
@@ -146,7 +150,6 @@ def _parse() -> argparse.Namespace:
     group.add_argument(
         "--snapshot-keys", type=_numbers, default=[1_000_000, 5_000_000], metavar="N,M", help="default: 1000000,5000000"
     )
-    return parser.parse_args()
 
 
 def _several(known: tuple[str, ...]) -> Callable[[str], list[str]]:
