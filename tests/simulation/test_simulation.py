@@ -174,7 +174,7 @@ def test_a_slot_that_is_back_before_word_of_it_has_gone_round_stays_where_it_was
     slot = sim.nodes[0].info.slots[0][0]
     lost = LostKeys(slot)
     sim.observers.append(lost)
-    sim.network.max_delay = 90
+    sim.network.max_delay = 150
     source, target = sim.nodes[:2]
     for _ in range(12):
         assert target.ask(events.SetSlot(slot, "importing", source.node_id)) == "OK", sim.tail()
@@ -184,7 +184,7 @@ def test_a_slot_that_is_back_before_word_of_it_has_gone_round_stays_where_it_was
         assert target.ask(events.SetSlot(slot, "node", target.node_id)) == "OK"
         sim.run(sim.rng.randrange(5))
         assert source.ask(events.SetSlot(slot, "node", target.node_id)) == "OK"
-        sim.run(sim.rng.randrange(60, 120))
+        sim.run(sim.rng.randrange(75, 120))
         source, target = target, source
     assert sim.run_until(lambda: not disagreements(sim), 20_000), disagreements(sim)
     assert {node.running.view.owners[slot] for node in sim.nodes} == {source.node_id}
