@@ -158,6 +158,7 @@ class Cron:
             server.persistence.tick(now)
             server.latency.timed(EVICTION, lambda: server.memory.work(_slice_is_over()))
             server.tracking.tick()
+            server.client_eviction.work(_slice_is_over())
             self._close_idle(now)
             self._reactor.check_limits()
             if now - self._last_sample_ms >= SAMPLE_MS:

@@ -17,6 +17,7 @@ from cluster import errors
 from cluster.access import Access
 from cluster.barrier import Barrier
 from cluster.blocking import Retry, Wait, WaitingRoom
+from cluster.client_eviction import ClientEviction
 from cluster.command_times import CommandTimes
 from cluster.commands.context import Context
 from cluster.commands.registry import Command, CommandTable
@@ -124,6 +125,7 @@ class Server:
         self.latency = LatencyMonitor(self.clock_ms, perf_counter_ns)
         self.noted_ns = 0  # a command that takes longer is told to `times`
         self.times = CommandTimes(self)
+        self.client_eviction = ClientEviction(self)
 
     def _start_flags(self) -> None:
         self.loading = False
@@ -155,6 +157,7 @@ class Server:
         self.watching.forget(session)
         self.pubsub.forget(session)
         self.tracking.stop(session)
+        self.client_eviction.forget(session)
         self.monitors.pop(session.id, None)
         self.awake.pop(session, None)
         self.unfinished.pop(session, None)

@@ -77,6 +77,8 @@ def describe(ctx: Context, session: Session, *options: bytes) -> str:
         "resp": session.resp,
         "lib-name": _text(session.library),
         "lib-ver": _text(session.library_version),
+        "tot-net-in": session.total_in,
+        "tot-net-out": session.total_out,
     }
     return " ".join(f"{name}={value}" for name, value in fields.items())
 
@@ -174,17 +176,17 @@ def client_kill(ctx: Context, *options: bytes) -> bytes:
     if len(options) % 2:
         raise SyntaxFault
     skip_me = True
-    conditions: list[Callable[[Session], bool]] = []
+    conditions: dict[bytes, Callable[[Session], bool]] = {}  # of an option that is given twice the last counts
     for word, value in zip(options[::2], options[1::2], strict=True):
         if word.upper() == b"SKIPME":
             if value.lower() not in (b"yes", b"no"):
                 raise SyntaxFault
             skip_me = value.lower() == b"yes"
         else:
-            conditions.append(_condition(ctx, word.upper(), value))
+            conditions[word.upper()] = _condition(ctx, word.upper(), value)
     chosen = [
         one for one in everyone
-        if all(holds(one) for holds in conditions) and not (skip_me and one is ctx.client)
+        if all(holds(one) for holds in conditions.values()) and not (skip_me and one is ctx.client)
     ]
     _kill(ctx, chosen)
     return replies.integer(len(chosen))

@@ -81,8 +81,8 @@ CLIENTS = Section(
             name="proto-max-bulk-len", kind=Memory(MEGABYTE), default="512mb", about="the longest single argument"
         ),
         Directive(
-            name="maxmemory-clients", kind=MemoryOrPercent(), default="0", effect=ACCEPTED,
-            about="clients are not evicted; output and query limits bound each of them",
+            name="maxmemory-clients", kind=MemoryOrPercent(), default="0",
+            about="what clients may hold together before the largest are disconnected; 0: no limit",
         ),
         Directive(
             name="tracking-table-max-keys", kind=Integer(0, 2**63 - 1), default="1000000",

@@ -430,7 +430,9 @@ class Reactor:
             server.stats.output_limit_disconnections += 1
             self._close(connection)
             return
-        if not connection.writing:
+        connection.session.out_bytes = kept
+        server.client_eviction.grown(connection.session)
+        if connection.fd >= 0 and not connection.writing:
             connection.writing = True
             self._epoll.modify(connection.fd, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLOUT)
 

@@ -168,12 +168,13 @@ class Session:
     def _limit_input(self) -> None:
         """Close a client that has sent more than it may without completing a command, or its transaction."""
         kept = self.parser.held_bytes + self.held_bytes
-        if self.transaction is not None:
-            kept += self.transaction.held_bytes
+        kept += self.transaction.held_bytes if self.transaction is not None else 0
         if kept > self.server.config.client_query_buffer_limit:
             self.server.log("warning", f"Closing client that reached max query buffer length: {self.address}")
             self.server.stats.input_limit_disconnections += 1
             self.server.kill(self)
+        elif kept > SHORT_BYTES:
+            self.server.client_eviction.grown(self)
 
     def _run_turn(self, commands: Iterator[list[bytes]]) -> None:
         """Run a pipeline for as long as a turn lasts; what is left then waits for the next batch."""
