@@ -10,9 +10,11 @@ import csv
 import statistics
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.benchmark.listeners import CHANNEL, MESSAGE, listening
 from scripts.benchmark.servers import KINDS, BenchCluster, Kind, cpu_seconds, running_cluster
 
 CONNECTIONS = 50
@@ -36,11 +38,12 @@ TESTS: dict[str, Sequence[str]] = {
     "hset": ("-t", "hset"),
     "zadd": ("-t", "zadd"),
     "eval": ("EVAL", "return redis.call('get', KEYS[1])", "1", "{bench}:__rand_int__"),
+    "publish": ("PUBLISH", CHANNEL, MESSAGE),
 }
 """What follows redis-benchmark's options. Its own mset would span slots; its own lrange_100 fills a list first, which
-would count as processor time of the reads."""
+would count as processor time of the reads. What is published goes to 50 subscribers, who all get all of it."""
 
-SLOWER_BY = {"mset": 4, "lrange_100": 4}
+SLOWER_BY = {"mset": 4, "lrange_100": 4, "publish": 20}
 """Tests whose requests do more: so many times fewer of them."""
 
 
@@ -108,9 +111,13 @@ def _one_round(cluster: BenchCluster, test: str, pipeline: int, count: int, figu
         if test == "rpop":
             for _ in range(0, count, PUSHED_AT_ONCE):
                 client.call("RPUSH", POPPED_KEY, *["xxx"] * PUSHED_AT_ONCE)
-    before = cpu_seconds(pid)
-    figures.per_second.append(redis_benchmark(node.plan.port, test, pipeline, count))
-    figures.cpu_us.append((cpu_seconds(pid) - before) / count * 1e6)
+    with ExitStack() as stack:
+        listeners = stack.enter_context(listening(node.plan.port)) if test == "publish" else None
+        before = cpu_seconds(pid)
+        figures.per_second.append(redis_benchmark(node.plan.port, test, pipeline, count))
+        if listeners is not None:
+            listeners.wait_for(count)
+        figures.cpu_us.append((cpu_seconds(pid) - before) / count * 1e6)
 
 
 def redis_benchmark(port: int, test: str, pipeline: int, count: int) -> float:
