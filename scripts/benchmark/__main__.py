@@ -47,6 +47,10 @@ ROOT = Path(__file__).resolve().parents[2]
 CLUSTER_PARTS = ("gaps", "reshard", "bus")
 NEEDED_PROGRAMS = ("redis-server", "redis-benchmark", "redis-cli", "ss")
 
+_HOW_LONG = """The tables come at the end; until then a line says what is being measured. With the defaults that takes
+some three minutes on two processors, and longer with --cluster, --sentinel, --structures and --persistence; --rounds 1
+takes a third of it, --tests, --parts and --families choose."""
+
 Report = Callable[[str], None]
 Result = tuple[list[Table], dict[str, object]]
 """The tables to show, and the figures for the JSON."""
@@ -91,12 +95,8 @@ def _complain(text: str) -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="bench", description="Measure this node beside redis-server, in turn, in one run; medians are shown.",
-        epilog="The tables come at the end; until then one line says what is being measured. With the defaults that "
-               "takes some five minutes on two processors, and more with --cluster, --structures and --persistence: "
-               "ten and more; --rounds 1 takes a third, --tests, --parts and --families choose.",
-    )
+    about = "Measure this node beside redis-server, in turn, in one run; medians are shown."
+    parser = argparse.ArgumentParser(prog="bench", description=about, epilog=_HOW_LONG)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of each measurement (default: 3)")
     group = parser.add_argument_group("throughput (redis-benchmark -c 50)")
