@@ -135,12 +135,17 @@ def _memory(server: Server) -> Fields:
     ordinary, replicas = clients_memory(server)
     yield "mem_clients_slaves", replicas
     yield "mem_clients_normal", ordinary
-    yield "mem_cluster_links", sum(link.queued_bytes for link in server.bus.links()) if server.bus is not None else 0
+    yield "mem_cluster_links", link_bytes(server)
     yield "mem_aof_buffer", server.persistence.aof.buffered_bytes
     yield "mem_allocator", "pymalloc"
     yield "active_defrag_running", 0
     yield "lazyfree_pending_objects", server.lazy_free.pending_objects
     yield "lazyfreed_objects", server.lazy_free.freed_objects
+
+
+def link_bytes(server: Server) -> int:
+    """What waits to be sent to other nodes."""
+    return sum(link.queued_bytes for link in server.bus.links()) if server.bus is not None else 0
 
 
 def _sized(name: str, size: int) -> Fields:

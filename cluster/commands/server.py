@@ -8,6 +8,7 @@ from cluster.commands import info_sections
 from cluster.commands.client_memory import clients_memory
 from cluster.commands.context import Context
 from cluster.commands.keys import READ, KeySpec
+from cluster.commands.memory_advice import memory_advice
 from cluster.commands.registry import (
     ADMIN,
     ALLOW_BUSY,
@@ -21,7 +22,7 @@ from cluster.commands.registry import (
     container,
 )
 from cluster.errors import CommandError, NotAnInteger, SyntaxFault, wrong_subcommand
-from cluster.keyspace.memory import KEY_OVERHEAD_BYTES, value_bytes
+from cluster.keyspace.memory import KEY_OVERHEAD_BYTES, NOTED_BYTES, value_bytes
 from cluster.keyspace.numbers import parse_integer
 from cluster.protocol import replies
 
@@ -174,7 +175,11 @@ def memory_stats(ctx: Context) -> bytes:
         "replication.backlog": replies.integer(ctx.server.replication.backlog_bytes),
         "clients.slaves": replies.integer(replicas),
         "clients.normal": replies.integer(ordinary),
+        "cluster.links": replies.integer(info_sections.link_bytes(ctx.server)),
         "aof.buffer": replies.integer(ctx.server.persistence.aof.buffered_bytes),
+        "lua.caches": replies.integer(ctx.server.scripts.cached_bytes),
+        "functions.caches": replies.integer(ctx.server.functions.memory_bytes),
+        **_tables(ctx),
         "overhead.total": replies.integer(max(0, used - dataset)),
         "keys.count": replies.integer(keys),
         "keys.bytes-per-key": replies.integer(dataset // keys if keys else 0),
@@ -182,18 +187,26 @@ def memory_stats(ctx: Context) -> bytes:
         "dataset.percentage": replies.double(100 * dataset / max(1, used), ctx.resp),
         "peak.percentage": replies.double(100 * used / max(1, memory.peak_bytes), ctx.resp),
         "fragmentation": replies.double(memory.resident_bytes() / max(1, used), ctx.resp),
+        "fragmentation.bytes": replies.integer(memory.resident_bytes() - used),
     }
     return replies.string_map(fields, ctx.resp)
+
+
+def _tables(ctx: Context) -> dict[str, bytes]:
+    """What keys and deadlines take beside their names and values, by database."""
+    return {
+        f"db.{db.index}": replies.string_map({
+            "overhead.hashtable.main": replies.integer(len(db) * KEY_OVERHEAD_BYTES),
+            "overhead.hashtable.expires": replies.integer(db.volatile_count() * NOTED_BYTES),
+        }, ctx.resp)
+        for db in ctx.server.databases if len(db)
+    }  # fmt: skip
 
 
 @command("MEMORY DOCTOR", arity=2, group="server", since="4.0.0", tips=_EVERYWHERE,
          summary="Says in words how memory is doing.")
 def memory_doctor(ctx: Context) -> bytes:
-    if ctx.server.memory.is_over:
-        advice = "The data does not fit maxmemory: raise it, or choose a maxmemory-policy that evicts."
-    else:
-        advice = "Nothing unusual to report about memory."
-    return replies.verbatim(advice.encode(), ctx.resp)
+    return replies.verbatim(memory_advice(ctx.server).encode(), ctx.resp)
 
 
 @command("MEMORY MALLOC-STATS", arity=2, group="server", since="4.0.0", tips=_EVERYWHERE,

@@ -48,8 +48,8 @@ NETWORK = Section(
             about="who may use DEBUG: no one, all, or local clients",
         ),
         Directive(
-            name="enable-module-command", kind=GUARDED, default="no", immutable=True, effect=ACCEPTED,
-            about="modules cannot be loaded",
+            name="enable-module-command", kind=GUARDED, default="no", immutable=True,
+            about="who may call MODULE; modules cannot be loaded all the same",
         ),
         Directive(
             name="bind-source-addr", kind=Text(), default="",

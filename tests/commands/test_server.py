@@ -145,7 +145,7 @@ def test_memory_in_words_and_figures(whole: WholeNode) -> None:
     figures = flat(whole("MEMORY", "STATS"))
     assert figures[b"keys.count"] == 1
     assert {b"peak.allocated", b"total.allocated", b"dataset.bytes", b"fragmentation"} <= figures.keys()
-    assert whole("MEMORY", "DOCTOR") == b"Nothing unusual to report about memory."
+    assert b"little data" in whole("MEMORY", "DOCTOR")
     assert whole("MEMORY", "PURGE") == b"OK"
     assert whole.purged
 

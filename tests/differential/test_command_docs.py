@@ -18,7 +18,7 @@ NEWER_THAN_7_0 = {
     "client|kill", "client|list", "config|get", "xinfo|stream",  # the same, grouped in a simpler way
     "command|getkeys", "command|getkeysandflags", "debug",  # arguments at all
     "geohash", "geopos", "pfmerge",  # what may be left out
-    "psubscribe",  # not a block of one
+    "psubscribe", "module|loadex",  # not a block of one
     "hscan", "zrank", "zrevrank",  # NOVALUES, WITHSCORE
     "xadd", "xtrim",  # KEEPREF, DELREF, ACKED
 }  # fmt: skip
