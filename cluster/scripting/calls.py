@@ -62,7 +62,7 @@ class Calls:
         client.reads_replica = caller.reads_replica
         client.is_primary_link = caller.is_primary_link
 
-    def __call__(self, *values: bytes | float) -> Any:
+    def run_command(self, *values: bytes | float) -> Any:
         """Run one command. What Lua is handed: see `conversion`."""
         run = self.run
         assert run is not None

@@ -88,6 +88,8 @@ class Pace:
             return job()
         if self._worker is None or self._worker.dead:
             self._worker = greenlet(self._work)
+            self._home = getcurrent()
+            self._worker.switch()
         server = self._server
         threshold_ns = server.config.busy_reply_threshold * 1_000_000
         self.ending = False
@@ -120,15 +122,16 @@ class Pace:
             journal.entries = original
             self._is_running = False
 
-    def _work(self, job: Job) -> None:
-        """The body of the worker: one job after the other."""
+    def _work(self) -> None:
+        """The body of the worker: one job after the other. (A job that it was begun with would stay for good.)"""
+        outcome: bytes | BaseException | None = None
         while True:
-            try:
-                outcome: bytes | BaseException = job()
-            except Exception as failure:  # noqa: BLE001  (raised again where the job was given)
-                outcome = failure
             assert self._home is not None
             job = self._home.switch(outcome)
+            try:
+                outcome = job()
+            except Exception as failure:  # noqa: BLE001  (raised again where the job was given)
+                outcome = failure
 
     def tick(self) -> bool:
         """Called by the script now and then. Whether it is to end."""

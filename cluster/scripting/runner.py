@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from cluster import errors
 from cluster.errors import CommandError
@@ -16,7 +17,7 @@ from cluster.protocol import replies
 from cluster.protocol.doubles import format_double
 from cluster.scripting import bits, conversion
 from cluster.scripting.calls import Calls
-from cluster.scripting.sandbox import BOOLEAN, ENCODED, FAILED, NIL, NUMBER, STRING, Sandbox, digest
+from cluster.scripting.sandbox import BOOLEAN, ENCODED, FAILED, NIL, NUMBER, STRING, Sandbox, digest, weakly
 from cluster.scripting.script import ALLOW_OOM, ALLOW_STALE, NO_CLUSTER, NO_WRITES, Function, Run, Script
 from cluster.version import REDIS_VERSION
 
@@ -71,19 +72,22 @@ class Runner:
         self._calls = calls = Calls(self._server, self)
         parts = [int(part) for part in REDIS_VERSION.split(".")]
         return {
-            "call": calls.__call__, "set": calls.set, "may": calls.may, "tick": self.tick, "log": self._log,
+            "call": weakly(calls.run_command), "set": weakly(calls.set), "may": weakly(calls.may),
+            "tick": weakly(self.tick), "log": weakly(self._log),
             "sha1": self._guarded(digest), "double": self._guarded(format_double),
             "bit": self._guarded(bits.compute), "pack": self._guarded(_pack), "unpack": _unpack,
             "random": dice.share, "seed": dice.seed, "clock": time.process_time, "version": REDIS_VERSION.encode(),
-            "version_number": parts[0] << 16 | parts[1] << 8 | parts[2], "register": self._register,
+            "version_number": parts[0] << 16 | parts[1] << 8 | parts[2], "register": weakly(self._register),
         }
 
     def _guarded(self, function: Callable[..., bytes | int]) -> Callable[..., bytes | int | None]:
         """`function`, but nothing where its result might not fit into Lua's memory: Lua makes an error of that, and
         could not of its own while Python is on the stack."""
+        where = ref(self)
 
         def guarded(*values: Any) -> bytes | int | None:
-            sandbox = self._sandbox
+            runner = where()
+            sandbox = None if runner is None else runner._sandbox
             return function(*values) if sandbox is None or sandbox.has_room(SMALL_BYTES) else None
 
         return guarded

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any
+from weakref import WeakMethod
 
 from lupa import lua51
 
@@ -49,8 +50,21 @@ def digest(source: bytes) -> bytes:
     return sha1(source, usedforsecurity=False).hexdigest().encode()
 
 
+def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """`method`, without keeping its object alive: nobody collects a cycle that leads through Lua."""
+    where = WeakMethod(method)
+
+    def call(*values: Any) -> Any:
+        found = where()
+        assert found is not None
+        return found(*values)
+
+    return call
+
+
 class Sandbox:
-    """`host`: the functions that the Lua side is given, by name. `of_functions`: functions live in it."""
+    """`host`: the functions that the Lua side is given, by name. They must not keep the sandbox alive (`weakly`).
+    `of_functions`: functions live in it."""
 
     def __init__(self, host: Host, *, of_functions: bool = False) -> None:
         self._runtime = lua51.LuaRuntime(
@@ -60,7 +74,7 @@ class Sandbox:
         self._fed: list[bytes] = []
         self._fed_at = 0
         functions = {name.encode(): value for name, value in host.items()}
-        functions[b"take"] = self._take
+        functions[b"take"] = weakly(self._take)
         entry = self._runtime.execute(_source("sandbox"), self._runtime.table_from(functions), name=b"=sandbox")
         for library in (*LIBRARIES, "functions") if of_functions else LIBRARIES:
             entry[b"add"](library.encode(), _source(library))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -326,3 +328,13 @@ def test_an_append_only_file_has_them(tmp_path: Path, preamble: str) -> None:
     assert (names(third), third("FCALL", "w", 0)) == ([b"w"], b"OK")
     assert third("DEBUG", "LOADAOF") == b"OK"
     assert names(third) == [b"w"]
+
+
+def test_a_lua_state_that_is_given_up_is_gone(node: InProcessNode) -> None:
+    """Nobody collects a cycle that leads through Lua: each would stay for good."""
+    assert node("EVAL", "return redis.call('PING')", 0) == b"PONG"
+    state = weakref.ref(node.server.scripts.runner.sandbox)
+    node("SCRIPT", "FLUSH")
+    node("EVAL", "return 1", 0)  # the greenlet remembers what it did last
+    gc.collect()
+    assert state() is None
