@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
 
-from cluster.config.directive import ACCEPTED, Directive
+from cluster.config.directive import Directive
 from cluster.config.directives import SECTIONS
 from cluster.version import REDIS_VERSION, VERSION
 
@@ -49,23 +48,11 @@ def help_text() -> str:
     parts = [_USAGE.format(version=VERSION, redis=REDIS_VERSION)]
     for section in SECTIONS:
         shown = [directive for directive in section.directives if not directive.hidden or _is_ours(directive)]
-        works = [directive for directive in shown if directive.effect != ACCEPTED and not directive.missing]
-        parts.append(f"{section.title}:\n" + "".join(map(_entry, works)))
-        parts += (
-            _fill(f"  {why}: {', '.join(names)}", "    ") for why, names in _without_effect(shown).items()
-        )
+        parts.append(f"{section.title}:\n" + "".join(_entry(directive) for directive in shown if directive.has_effect))
+        idle = [directive.name for directive in shown if not directive.has_effect]
+        if idle:
+            parts.append(_fill(f"  Accepted without effect: {', '.join(idle)}", "    "))
     return "\n".join(parts)
-
-
-def _without_effect(directives: Iterable[Directive]) -> dict[str, list[str]]:
-    """Names by the reason why setting one changes nothing."""
-    found: dict[str, list[str]] = {}
-    for directive in directives:
-        if directive.effect == ACCEPTED:
-            found.setdefault("Accepted without effect", []).append(directive.name)
-        elif directive.missing:
-            found.setdefault(f"No effect yet, for want of {directive.missing}", []).append(directive.name)
-    return found
 
 
 def _is_ours(directive: Directive) -> bool:

@@ -24,7 +24,6 @@ from cluster.acl.users import BadUsersFile
 from cluster.bus_bridge import BusBridge
 from cluster.commands.client_memory import buffers
 from cluster.commands.registry import CommandTable
-from cluster.config.directives import DIRECTIVES
 from cluster.config.store import Configuration
 from cluster.cron import Cron
 from cluster.keyspace.memory import MemoryAccount
@@ -38,10 +37,9 @@ from cluster.persistence.rdb_reader import RdbError
 from cluster.persistence.snapshot import Persistence
 from cluster.process import resident_bytes
 from cluster.reconfigure import (
-    answer_for_what_is_missing,
     follow_configuration,
     keep_encodings,
-    without_effect,
+    refuse_tls,
 )
 from cluster.replication.role import Replication
 from cluster.server import Server
@@ -82,7 +80,7 @@ class Node:
         self.bridge = BusBridge(server, rng) if config.cluster_enabled else None
         follow_configuration(server, self.reactor, log)
         keep_encodings(server)
-        answer_for_what_is_missing(config, log)
+        refuse_tls(config)
         os.register_at_fork(after_in_parent=self._count_fork)
         self._how: frozenset[str] = frozenset()
         self._stop = trio.Event()
@@ -118,8 +116,6 @@ class Node:
         mode = "cluster" if self.config.cluster_enabled else "standalone"
         log("notice", f"Running mode={mode}, port={self.config.port}.")
         log("notice", f"PID: {os.getpid()}.")
-        for line in without_effect(self.config, DIRECTIVES):
-            log("warning", line)
         try:
             self.server.access.start()
             if self.bridge is not None:

@@ -5,11 +5,9 @@ A directive that is simply read when it matters (timeout, hz, client-query-buffe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cluster.config.directive import Directive
 from cluster.config.directives import DIRECTIVES
 from cluster.config.errors import ConfigError
 from cluster.config.files import change_directory, read_users, rewrite_configuration, write_users
@@ -37,13 +35,6 @@ def rename_commands(table: CommandTable, config: Configuration) -> None:
             raise ConfigError("No such command in rename-command", line.place, line.line) from None
         except ValueError:
             raise ConfigError("Target command name already exists", line.place, line.line) from None
-
-
-def without_effect(config: Configuration, directives: Iterable[Directive]) -> Iterator[str]:
-    """A line for the log for each of `directives` that asks for something this node has not got yet."""
-    for directive in directives:
-        if directive.missing and getattr(config, directive.attribute) != directive.initial():
-            yield f"{directive.name} has no effect yet, for want of {directive.missing}."
 
 
 def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
@@ -126,20 +117,14 @@ def keep_encodings(server: Server) -> None:
     config.on_change([name.replace("_", "-") for name in encodings.Picture._fields], changed)
 
 
-def answer_for_what_is_missing(config: Configuration, log: Log) -> None:
-    """Refuse TLS, without which somebody's data would travel in the clear; warn of the rest."""
+def refuse_tls(config: Configuration) -> None:
+    """Without TLS somebody's data would travel in the clear."""
 
-    def tls(_config: Configuration) -> None:
+    def refuse(_config: Configuration) -> None:
         if config.tls_port or config.tls_cluster or config.tls_replication:
             raise BadValue("TLS is not supported")
 
-    def warn(directive: Directive, _config: Configuration) -> None:
-        for line in without_effect(config, [directive]):
-            log("warning", line)
-
-    config.on_change(["tls-port", "tls-cluster", "tls-replication"], tls)
-    for directive in DIRECTIVES:
-        config.on_change([directive.name], partial(warn, directive))
+    config.on_change(["tls-port", "tls-cluster", "tls-replication"], refuse)
 
 
 def _listen_anew(reactor: Reactor, config: Configuration) -> None:

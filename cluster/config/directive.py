@@ -16,8 +16,6 @@ class Directive:
     """`default` is the text a file would have. `about` says in a few words what it does, or why nothing.
 
     - effect: WORKS, or ACCEPTED: known, checked and shown, but without a meaning in this node.
-    - missing: the part of Redis that this node has not got yet and that the directive is about, in words that
-      go with "for want of …"; until it is there the directive has no effect, and setting it is warned of in the log.
     - immutable: CONFIG SET refuses. protected: it does so unless enable-protected-configs lets it.
     - hidden: CONFIG GET finds it by its exact name only. unlisted: CONFIG does not know it at all (lines of a file
       that do something, such as rename-command).
@@ -30,7 +28,6 @@ class Directive:
     about: str
     alias: str = ""
     effect: str = WORKS
-    missing: str = ""
     immutable: bool = False
     protected: bool = False
     hidden: bool = False
@@ -44,7 +41,7 @@ class Directive:
 
     @property
     def has_effect(self) -> bool:
-        return self.effect == WORKS and not self.missing
+        return self.effect == WORKS
 
     def initial(self) -> object:
         """The value a configuration starts with."""

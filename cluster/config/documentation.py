@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from cluster.config.directive import ACCEPTED, Directive
+from cluster.config.directive import Directive
 from cluster.config.directives import SECTIONS
 from cluster.config.values import Choice, Integer, Kind, Memory
 
@@ -17,8 +17,7 @@ _INTRODUCTION = """\
 
 Every directive of redis.conf 7.0 to 7.2 is known, in a file, on the command line, in `cluster.yaml` and to CONFIG.
 Those marked *no effect* are accepted, checked and shown by CONFIG GET, and have no meaning in this node; why is said
-beside them. *No effect yet* are those about a part of Redis that is still missing here; a node that is told one of them
-says so in its log. *At start* means that CONFIG SET refuses the directive, *protected* that it does so unless
+beside them. *At start* means that CONFIG SET refuses the directive, *protected* that it does so unless
 `enable-protected-configs` lets the client; a *hidden* one is shown by CONFIG GET for its exact name only.
 
 Memory sizes are bytes or `64kb`, `64mb`, `1gb` (powers of 1024), `1k`, `1m`, `1g` (powers of 1000).
@@ -57,8 +56,7 @@ def _row(directive: Directive) -> str:
     name = f"`{directive.name}`" + (f" (`{directive.alias}`)" if directive.alias else "")
     default = f"`{directive.default}`" if directive.default else ""
     marks = {
-        "*no effect*": directive.effect == ACCEPTED,
-        f"*no effect yet, for want of {directive.missing}*": bool(directive.missing),
+        "*no effect*": not directive.has_effect,
         "*at start*": directive.immutable,
         "*protected*": directive.protected,
         "*hidden*": directive.hidden,

@@ -86,7 +86,7 @@ def test_directives_have_an_effect_where_the_page_says_so() -> None:
         if isinstance(node, ast.Attribute)
     }
     silent = [entry.name for entry in DIRECTIVES if entry.has_effect and entry.attribute not in read]
-    assert silent == [], "nothing reads these: mark them with effect= or missing="
+    assert silent == [], "nothing reads these: mark them with effect="
     modest = [entry.name for entry in DIRECTIVES if not entry.has_effect and entry.attribute in read]
     assert set(modest) == set(READ_WITHOUT_EFFECT), "these are read: take the mark away"
 
