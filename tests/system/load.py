@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from types import TracebackType
 from typing import Self
@@ -40,29 +41,25 @@ def cluster_client(cluster: Cluster, *, retries: int = 3) -> RedisCluster:
     )
 
 
-class WriteLoad:
-    """`with WriteLoad(cluster) as load:` writes until the block ends."""
+class Load(ABC):
+    """Threads that each do their `_work` with their number until the block ends."""
 
-    def __init__(self, cluster: Cluster, *, threads: int = 2, prefix: str = "load", retries: int = 3) -> None:
-        self._cluster = cluster
-        self._prefix = prefix
-        self._retries = retries
+    def __init__(self, threads: int) -> None:
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._write, args=(number,)) for number in range(threads)]
-        self.acknowledged: dict[str, set[int]] = defaultdict(set)
+        self._threads = [threading.Thread(target=self._work, args=(number,)) for number in range(threads)]
         self.errors: list[Exception] = []
-        self.count = 0
-        """Acknowledged writes so far."""
-        self.longest_gap_s = 0.0
-        """The longest time in which no write at all was acknowledged."""
-        self._last_reply = time.monotonic()
-        self._lock = threading.Lock()
+
+    @abstractmethod
+    def _work(self, thread: int) -> None:
+        """Go on until `_over` is set."""
+
+    def _wait_begun(self) -> None:
+        """Until there is a load."""
 
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
-        self.wait_progress(100, 20)
-        self.longest_gap_s = 0.0  # Making the connections is no gap.
+        self._wait_begun()
         return self
 
     def __exit__(
@@ -71,6 +68,27 @@ class WriteLoad:
         self._over.set()
         for thread in self._threads:
             thread.join(30)
+
+
+class WriteLoad(Load):
+    """`with WriteLoad(cluster) as load:` writes until the block ends."""
+
+    def __init__(self, cluster: Cluster, *, threads: int = 2, prefix: str = "load", retries: int = 3) -> None:
+        super().__init__(threads)
+        self._cluster = cluster
+        self._prefix = prefix
+        self._retries = retries
+        self.acknowledged: dict[str, set[int]] = defaultdict(set)
+        self.count = 0
+        """Acknowledged writes so far."""
+        self.longest_gap_s = 0.0
+        """The longest time in which no write at all was acknowledged."""
+        self._last_reply = time.monotonic()
+        self._lock = threading.Lock()
+
+    def _wait_begun(self) -> None:
+        self.wait_progress(100, 20)
+        self.longest_gap_s = 0.0  # Making the connections is no gap.
 
     def wait_progress(self, writes: int, deadline_s: float) -> None:
         """Until so many more writes were acknowledged."""
@@ -90,7 +108,7 @@ class WriteLoad:
             lambda: f"every list is written to; the last errors were {self.errors[-3:]}",
         )
 
-    def _write(self, thread: int) -> None:
+    def _work(self, thread: int) -> None:
         number = 0
         client = cluster_client(self._cluster, retries=self._retries)
         try:

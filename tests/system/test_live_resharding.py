@@ -5,15 +5,13 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 import pytest
 
 from cluster.bringup.client import ReplyError, RespClient
 from tests.system.clusters import CliFailure, Cluster, redis_cli
 from tests.system.harness import Harness, Server
-from tests.system.load import TROUBLE, WriteLoad, cluster_client
+from tests.system.load import TROUBLE, Load, WriteLoad, cluster_client
 from tests.system.waiting import wait_until
 
 pytestmark = pytest.mark.system
@@ -24,31 +22,19 @@ MOVED_SLOTS = 600
 MOVES = 40
 
 
-class MixedLoad:
+class MixedLoad(Load):
     """Threads that read, write and delete keys of every kind, and remember any error that reaches them."""
 
     def __init__(self, cluster: Cluster, threads: int = 3) -> None:
+        super().__init__(threads)
         self._cluster = cluster
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
-        self.errors: list[Exception] = []
         self.expected: dict[str, str] = {}
         self.rounds = 0
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+    def _wait_begun(self) -> None:
         wait_until(lambda: self.rounds > 50 or self.errors, DEADLINE_S, "the load runs")
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(30)
-
-    def _run(self, thread: int) -> None:
+    def _work(self, thread: int) -> None:
         rng = random.Random(thread)
         client = cluster_client(self._cluster)
         try:
@@ -72,38 +58,24 @@ class MixedLoad:
             client.close()
 
 
-class SlotLoad:
+class SlotLoad(Load):
     """Threads that read, set and delete keys of one slot, each its own, and follow the redirects of `nodes`. What they
     read is what they wrote last, or it is in `anomalies`."""
 
     def __init__(self, nodes: Sequence[Server], tag: str, *, threads: int = 3, keys: int = 10) -> None:
+        super().__init__(threads)
         self._nodes = {node.port: node for node in nodes}
         self._tag = tag
         self._key_count = keys
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
         self.anomalies: list[str] = []
-        self.errors: list[Exception] = []
         self.rounds = 0
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(30)
 
     def wait_rounds(self, count: int) -> None:
         """Until so many more are done."""
         until = self.rounds + count
         wait_until(lambda: self.rounds >= until or self.errors, DEADLINE_S, "the load goes on")
 
-    def _run(self, thread: int) -> None:
+    def _work(self, thread: int) -> None:
         rng = random.Random(thread)
         clients = {port: node.client() for port, node in self._nodes.items()}
         written: dict[str, str | None] = {}
