@@ -53,6 +53,7 @@ class Load(ABC):
     def _work(self, thread: int) -> None:
         """Go on until `_over` is set."""
 
+    @abstractmethod
     def _wait_begun(self) -> None:
         """Until there is a load."""
 

@@ -70,6 +70,9 @@ class SlotLoad(Load):
         self.anomalies: list[str] = []
         self.rounds = 0
 
+    def _wait_begun(self) -> None:
+        self.wait_rounds(1)
+
     def wait_rounds(self, count: int) -> None:
         """Until so many more are done."""
         until = self.rounds + count
