@@ -20,6 +20,7 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import trio
 from greenlet import getcurrent, greenlet
@@ -87,9 +88,9 @@ class Pace:
         if self._is_running:  # a script of a transaction that was begun here
             return job()
         if self._worker is None or self._worker.dead:
-            self._worker = greenlet(self._work)
+            self._worker = greenlet(_work)
             self._home = getcurrent()
-            self._worker.switch()
+            self._worker.switch(ref(self))
         server = self._server
         threshold_ns = server.config.busy_reply_threshold * 1_000_000
         self.ending = False
@@ -121,17 +122,6 @@ class Pace:
         finally:
             journal.entries = original
             self._is_running = False
-
-    def _work(self) -> None:
-        """The body of the worker: one job after the other. (A job that it was begun with would stay for good.)"""
-        outcome: bytes | BaseException | None = None
-        while True:
-            assert self._home is not None
-            job = self._home.switch(outcome)
-            try:
-                outcome = job()
-            except Exception as failure:  # noqa: BLE001  (raised again where the job was given)
-                outcome = failure
 
     def tick(self) -> bool:
         """Called by the script now and then. Whether it is to end."""
@@ -282,3 +272,22 @@ def _reply(outcome: object) -> bytes:
         raise outcome
     assert isinstance(outcome, bytes)
     return outcome
+
+
+def _work(whose: ref[Pace]) -> None:
+    """The body of the worker: one job after the other. While it waits for the next it holds on to nothing, since nobody
+    collects a cycle that leads through a stack."""
+    outcome: bytes | BaseException | None = None
+    while True:
+        pace = whose()
+        assert pace is not None
+        home = pace._home
+        assert home is not None
+        del pace
+        job: Job = home.switch(outcome)
+        outcome = None
+        try:
+            outcome = job()
+        except Exception as failure:  # noqa: BLE001  (raised again where the job was given)
+            outcome = failure
+        del job

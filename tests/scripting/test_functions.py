@@ -335,6 +335,16 @@ def test_a_lua_state_that_is_given_up_is_gone(node: InProcessNode) -> None:
     assert node("EVAL", "return redis.call('PING')", 0) == b"PONG"
     state = weakref.ref(node.server.scripts.runner.sandbox)
     node("SCRIPT", "FLUSH")
-    node("EVAL", "return 1", 0)  # the greenlet remembers what it did last
     gc.collect()
     assert state() is None
+
+
+def test_a_node_that_ran_scripts_and_functions_can_be_collected() -> None:
+    node = InProcessNode()
+    assert node("EVAL", "return redis.call('PING')", 0) == b"PONG"
+    node("FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('f', function() return redis.call('PING') end)")
+    assert node("FCALL", "f", 0) == b"PONG"
+    server = weakref.ref(node.server)
+    del node
+    gc.collect()
+    assert server() is None
