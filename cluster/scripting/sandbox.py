@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any
-from weakref import WeakMethod
+from weakref import ref
 
 from lupa import lua51
 
@@ -50,16 +50,11 @@ def digest(source: bytes) -> bytes:
     return sha1(source, usedforsecurity=False).hexdigest().encode()
 
 
-def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
-    """`method`, without keeping its object alive: nobody collects a cycle that leads through Lua."""
-    where = WeakMethod(method)
-
-    def call(*values: Any) -> Any:
-        found = where()
-        assert found is not None
-        return found(*values)
-
-    return call
+def weakly(method: Any) -> Callable[..., Any]:
+    """The bound `method`, without keeping its object alive: nobody collects a cycle that leads through Lua. (A
+    WeakMethod does the same, and takes twice as long to call.)"""
+    where, function = ref(method.__self__), method.__func__
+    return lambda *values: function(where(), *values)
 
 
 class Sandbox:
