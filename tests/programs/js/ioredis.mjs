@@ -115,6 +115,9 @@ const jobs = {
 
   monitoring: (port) =>
     withClient(port, async (client) => {
+      // ioredis takes a line that comes in one piece with MONITOR's OK for a reply nobody asked for, and dies of it: its
+      // own INFO, which it sends as it connects, must be over.
+      await once(client, "ready");
       const monitor = await client.monitor();
       const seen = new Promise((resolve) => monitor.on("monitor", (_time, args) => args[0] === "set" && resolve(args)));
       await client.set("io:watched", 'a "quoted" word');
