@@ -10,19 +10,18 @@ that names them (`aof_manifest`, `aof_directory`). `aof_rewrite` makes a new bas
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cluster.config.values import BadValue
 from cluster.journal import Divided, ForFile, encode
+from cluster.persistence.aof_buffer import AofBuffer
 from cluster.persistence.aof_commands import annotation
 from cluster.persistence.aof_directory import AofDirectory
 from cluster.persistence.aof_file import AppendFile, Disk, Syncer, Unwritten
 from cluster.persistence.aof_rewrite import Rewrite
 from cluster.persistence.aof_waits import AofWaits
-from cluster.persistence.loading import Loader, Slices
 from cluster.safe_file import make_directory, write_safely
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class AppendOnly:
         self.delayed_syncs = 0
         self._file: AppendFile | None = None
         self._other_bytes = 0  # of the files that nothing is appended to any more
-        self._buffer: list[bytes] = []
+        self._buffer = AofBuffer()
         self._stamped_s = 0
         self._unsynced = False
         self._synced_offset = 0
@@ -72,22 +71,6 @@ class AppendOnly:
         server.config.on_change(["aof-disable-auto-gc"], lambda _config: self.directory.delete_history())
 
     # -- start -----------------------------------------------------------------------------------------------
-
-    def load(self, loader: Loader) -> Slices:
-        """Fill the databases from the files. Raises AofError."""
-        started = time.monotonic()
-        files = self.directory.manifest.to_load
-        sizes = [self.directory.size_of(file.name) for file in files]
-        loader.begin(sum(sizes))
-        try:
-            for file in files:
-                is_base = file is self.directory.manifest.base
-                path = self.directory.path / file.name
-                yield from loader.aof(path, is_base=is_base, is_last=file is files[-1])
-        finally:
-            loader.end()
-        self._server.memory.count_anew()
-        self._server.log("notice", f"DB loaded from append only file: {time.monotonic() - started:.3f} seconds")
 
     def open_at_start(self) -> None:
         """Go on where the files end; where there are none, begin with a base of the data at hand. Raises OSError."""
@@ -122,10 +105,6 @@ class AppendOnly:
         """Bytes of all files, what is still to be written not counted."""
         return self._other_bytes + (self._file.size if self._file is not None else 0)
 
-    @property
-    def buffered_bytes(self) -> int:
-        return sum(map(len, self._buffer))
-
     def feed(self, entries: list[Entry], messages: int, encoded: bytes | None) -> None:
         """A batch's effects, `messages` of them published messages, which no file keeps.
 
@@ -147,20 +126,20 @@ class AppendOnly:
             if now_s > self._stamped_s:
                 self._stamped_s = now_s
                 encoded = annotation(now_s) + encoded
-        self._buffer.append(encoded)
+        self._buffer.add(encoded)
         self.appended += len(encoded)
         self.flush()
 
     def flush(self, *, at_once: bool = False) -> None:
         """Write what is buffered, and sync it as appendfsync says. `at_once`: whatever sync is under way."""
         file = self._file
-        if file is None or not self._buffer:
+        if file is None or not self._buffer or self._buffer.is_held:
             return
         config = self._server.config
         if self._is_syncing() and config.appendfsync == "everysec" and not at_once and self._may_wait():
             return
         self._postponed_ms = 0
-        data = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
+        data = self._buffer.joined()
         try:
             self._append(file, data)
         except Unwritten as fault:
@@ -168,11 +147,14 @@ class AppendOnly:
             return
         self._buffer.clear()
         self._unsynced = True
+        self._can_write_again()
+        self._sync_by_policy()
+
+    def _can_write_again(self) -> None:
         if self._write_error is not None:
             self._write_error = None
             self._server.log("warning", "AOF write error looks solved, Redis can write again.")
             self._server.refresh_road()
-        self._sync_by_policy()
 
     def _append(self, file: AppendFile, data: bytes) -> None:
         """Raises Unwritten. The latency monitor is told how long it took, and what else went on."""
@@ -277,7 +259,7 @@ class AppendOnly:
                                             "to load the AOF the next time it starts.")
         if self._server.config.appendfsync == "always":
             self._give_up("Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...")
-        self._buffer[:] = [data[fault.kept :]]
+        self._buffer.keep_rest(data, fault.kept)
         is_new = self._write_error is None
         self._write_error = fault.error
         if is_new:
@@ -287,6 +269,10 @@ class AppendOnly:
         """What was promised to be on disk is not, and clients must not hear that it is."""
         self._server.log("warning", why)
         self._server.shell.exit(1)
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._buffer.size
 
     @property
     def refusal(self) -> str | None:
@@ -320,15 +306,15 @@ class AppendOnly:
     # -- files -----------------------------------------------------------------------------------------------
 
     def begin_increment(self) -> None:
-        """Have writes go to a new file from here on. Raises OSError, and then they go where they went."""
-        if self._buffer:
-            self.flush(at_once=True)
-            if self._buffer:
-                raise self._write_error or OSError("what came before is not written yet")
-        directory = self.directory
+        """Have writes go to a new file from here on; those that a full disk did not take wait for the new base, which
+        may need less of it. Raises OSError, and then they go where they went."""
+        self.flush(at_once=True)
+        if self._buffer.begins_within and self.state != WAITING:  # another file cannot hold the rest of a command
+            raise self._write_error or OSError("what came before is written in part")
+        directory, manifest = self.directory, None
         if self.state == WAITING:
+            self._buffer.clear()  # the base that is to be made has all of it
             path = directory.temporary_increment
-            manifest = None
         else:
             manifest, increment = directory.manifest.with_increment(directory.prefix)
             path = directory.path / increment.name
@@ -346,6 +332,10 @@ class AppendOnly:
                 raise
         self._leave_file()
         self._file, self.is_open = fresh, True
+        if self._buffer:
+            self._buffer.hold()
+        else:
+            self._can_write_again()
         self.selected = -1
         self._stamped_s = 0
 
@@ -363,7 +353,8 @@ class AppendOnly:
         if file is None:
             return
         self._other_bytes += file.size
-        appended, offset = self.appended, self._server.replication.offset
+        appended = self.appended - self._buffer.size
+        offset = self._synced_offset if self._buffer else self._server.replication.offset
 
         def finish() -> None:
             try:
@@ -380,6 +371,16 @@ class AppendOnly:
         self.base_bytes = self.size
         if self.state == WAITING:
             self.state = ON
+        if self._buffer.is_held:
+            self._buffer.release(written_elsewhere=True)
+            if not self._buffer:
+                self._can_write_again()
+                self._note_sync(None, self.appended, self._server.replication.offset)
+        self.flush()
+
+    def not_rewritten(self) -> None:
+        """There is no new base."""
+        self._buffer.release(written_elsewhere=False)
 
     # -- on and off ------------------------------------------------------------------------------------------
 
@@ -418,6 +419,7 @@ class AppendOnly:
         """Finish the file. What has been promised so far is on disk then."""
         if self._server.ctx.allows_blocking:
             self._server.flush_journal()
+        self.not_rewritten()
         self.flush(at_once=True)
         self.rewrite.stop()
         self.rewrite.scheduled = False
@@ -441,7 +443,7 @@ class AppendOnly:
         except OSError as error:
             self._server.log("warning", f"Fail to fsync the AOF file: {error.strerror}")
         else:
-            self.synced = self.appended - self.buffered_bytes
+            self.synced = self.appended - self._buffer.size
         self._unsynced = False
         self.syncer.do(file.close)
 
@@ -485,13 +487,13 @@ class AppendOnly:
         yield "aof_enabled", int(self.state != OFF)
         yield from self.rewrite.info()
         yield "aof_last_write_status", "ok" if self.refusal is None else "err"
-        yield "aof_last_cow_size", 0
+        yield "aof_last_cow_size", self.rewrite.last_own_bytes
         yield "module_fork_in_progress", 0
         yield "module_fork_last_cow_size", 0
         if self.state != OFF:
             yield "aof_current_size", self.size
             yield "aof_base_size", self.base_bytes
             yield "aof_pending_rewrite", int(self.rewrite.scheduled)
-            yield "aof_buffer_length", self.buffered_bytes
+            yield "aof_buffer_length", self._buffer.size
             yield "aof_pending_bio_fsync", int(self._syncing)
             yield "aof_delayed_fsync", self.delayed_syncs

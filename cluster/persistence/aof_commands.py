@@ -18,6 +18,7 @@ from cluster.keyspace.stream import StreamValue
 from cluster.keyspace.stream_group import ConsumerGroup
 from cluster.keyspace.stream_id import id_text
 from cluster.keyspace.values import Value
+from cluster.persistence.rdb_writer import Watcher
 from cluster.protocol.doubles import format_double
 from cluster.protocol.replies import request
 
@@ -27,7 +28,10 @@ Command = list[bytes]
 
 
 def write_commands(
-    databases: Sequence[Database], functions: Iterable[bytes] = (), timestamp: int | None = None
+    databases: Sequence[Database],
+    functions: Iterable[bytes] = (),
+    timestamp: int | None = None,
+    watcher: Watcher | None = None,
 ) -> Iterator[bytes]:
     """The whole, in chunks of about CHUNK_BYTES.
 
@@ -35,7 +39,7 @@ def write_commands(
     """
     gathered: list[bytes] = [] if timestamp is None else [annotation(timestamp)]
     size = 0
-    for command in chain(([b"FUNCTION", b"LOAD", code] for code in functions), _dataset(databases)):
+    for command in chain(([b"FUNCTION", b"LOAD", code] for code in functions), _dataset(databases, watcher)):
         encoded = request(command)
         gathered.append(encoded)
         size += len(encoded)
@@ -50,10 +54,14 @@ def annotation(timestamp: int) -> bytes:
     return b"#TS:%d\r\n" % timestamp
 
 
-def _dataset(databases: Sequence[Database]) -> Iterator[Command]:
+def _dataset(databases: Sequence[Database], watcher: Watcher | None) -> Iterator[Command]:
+    written = 0
     for db in databases:
         selected = False
         for key, value, deadline_ms in db.items():
+            if watcher is not None and not written % watcher.every:
+                watcher.tell(written)
+            written += 1
             if not selected:
                 selected = True
                 yield [b"SELECT", b"%d" % db.index]

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from cluster.persistence.aof_commands import write_commands
 from cluster.persistence.child import SnapshotChild
+from cluster.persistence.progress import Progress
+from cluster.persistence.rdb_writer import Watcher
 from cluster.safe_file import make_directory
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ LONGEST_PAUSE_MINUTES = 60
 
 
 class Rewrite:
-    """`scheduled`: as soon as it can be. `base_bytes`: the size after the last."""
+    """`scheduled`: as soon as it can be. `last_own_bytes`: what the last child had for itself, of copied memory."""
 
     def __init__(self, server: Server, aof: AppendOnly) -> None:
         self._server = server
@@ -35,6 +37,8 @@ class Rewrite:
         self.scheduled = False
         self.failures = 0
         self._child: SnapshotChild | None = None
+        self._progress = Progress()
+        self.last_own_bytes = 0
         self._suffix = ""
         self._started = 0.0
         self._count = 0
@@ -52,13 +56,16 @@ class Rewrite:
         """What a base is to be: a snapshot (rdb) or commands (aof)."""
         return "rdb" if self._server.config.aof_use_rdb_preamble else "aof"
 
-    def chunks(self, suffix: str) -> Iterator[bytes]:
+    def chunks(self, suffix: str, watcher: Watcher | None = None) -> Iterator[bytes]:
         """The base, as the data stand now."""
         server = self._server
         if suffix == "rdb":
-            return server.persistence.chunks(server.databases, is_aof_base=True)
+            return server.persistence.chunks(server.databases, is_aof_base=True, watcher=watcher)
         stamp = server.clock_ms() // 1000 if server.config.aof_timestamp_enabled else None
-        return write_commands(server.databases, server.functions.codes, stamp)
+        return write_commands(server.databases, server.functions.codes, stamp, watcher)
+
+    def _chunks_of_child(self, progress: Progress) -> Iterator[bytes]:
+        return self._server.persistence.watched(progress, lambda watcher: self.chunks(self._suffix, watcher))
 
     # -- begin and end ---------------------------------------------------------------------------------------
 
@@ -76,9 +83,10 @@ class Rewrite:
             server.log("warning", f"Can't open the append-only file for a rewrite: {error.strerror or error}")
             self._failed()
             return False
+        progress = server.persistence.follow_child()
         try:
             self._child = SnapshotChild(
-                self._path, lambda: self.chunks(self._suffix), server.log, scratch="temp-rewriteaof-{pid}.aof"
+                self._path, lambda: self._chunks_of_child(progress), server.log, scratch="temp-rewriteaof-{pid}.aof"
             )
         except OSError as error:
             server.log("warning", f"Can't rewrite append only file in background: fork: {error.strerror}")
@@ -86,7 +94,7 @@ class Rewrite:
             return False
         server.stats.last_fork_usec = int((time.monotonic() - started) * 1e6)
         server.latency.took("fork", server.stats.last_fork_usec * 1000)
-        self._started = started
+        self._started, self._progress = started, progress
         server.log("notice", f"Background append only file rewriting started by pid {self._child.pid}")
         return True
 
@@ -100,10 +108,16 @@ class Rewrite:
         if child is not None:
             self._server.log("notice", f"Killing running AOF rewrite child: {child.pid}")
             child.stop()
+            self._child_is_gone()
             self._path.unlink(missing_ok=True)
+
+    def _child_is_gone(self) -> None:
+        self.last_own_bytes = self._progress.peak_bytes
+        self._progress.clear()
 
     def _ended(self, child: SnapshotChild) -> None:
         self._child = None
+        self._child_is_gone()
         self._last_seconds = int(time.monotonic() - self._started)
         log = self._server.log
         if child.exit_code == 0:
@@ -128,6 +142,7 @@ class Rewrite:
     def _failed(self) -> None:
         self._last_ok = False
         self.failures += 1
+        self._aof.not_rewritten()
         if self._aof.state == "waiting":  # there is no file without it
             self.scheduled = True
 

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from cluster.persistence.aof_directory import RDB_MAGIC, AofError
+from cluster.persistence.aof_directory import RDB_MAGIC, AofDirectory, AofError
 from cluster.persistence.aof_reader import AofFormatError, AofReader, scan
 from cluster.persistence.aof_replay import Replay, UnknownCommand
 from cluster.persistence.rdb_reader import RdbError, load_rdb
@@ -128,6 +128,20 @@ class Loader:
         server.journal.entries += gone
 
     # -- append-only files -----------------------------------------------------------------------------------
+
+    def append_only(self, directory: AofDirectory) -> Slices:
+        """Fill the databases from the files that the manifest names. Raises AofError."""
+        started = time.monotonic()
+        files = directory.manifest.to_load
+        self.begin(sum([directory.size_of(file.name) for file in files]))
+        try:
+            for file in files:
+                is_base = file is directory.manifest.base
+                yield from self.aof(directory.path / file.name, is_base=is_base, is_last=file is files[-1])
+        finally:
+            self.end()
+        self._server.memory.count_anew()
+        self._server.log("notice", f"DB loaded from append only file: {time.monotonic() - started:.3f} seconds")
 
     def aof(self, path: Path, *, is_base: bool, is_last: bool) -> Slices:
         """Run what the file holds. Raises AofError; a torn end is cut off if it may be, and it is the last file."""

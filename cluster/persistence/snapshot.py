@@ -110,7 +110,7 @@ class Persistence:
         if server.config.appendonly:
             aof.directory.read()
             if aof.directory.manifest.to_load:
-                yield from aof.load(self.loader)
+                yield from self.loader.append_only(aof.directory)
                 # With keys it is what clients were promised; one without keys may have been begun a moment ago.
                 self.loaded_age_ms = 0 if any(any(db.spaces) for db in server.databases) else None
             else:  # it was turned on in the configuration only: what there is of data is in the snapshot
@@ -171,7 +171,7 @@ class Persistence:
         server.flush(server.databases)
         server.functions.flush()
         try:
-            for _ in self.aof.load(self.loader):
+            for _ in self.loader.append_only(self.aof.directory):
                 pass
         except AofError as error:
             server.log("warning", str(error))
@@ -189,8 +189,13 @@ class Persistence:
         self.last_own_bytes = progress.peak_bytes
         progress.clear()
 
-    def chunks_of_child(self, progress: Progress, *, is_aof_base: bool = False) -> Iterator[bytes]:
+    def chunks_of_child(self, progress: Progress) -> Iterator[bytes]:
         """All data, as `chunks`; in a child, whose progress its parent sees."""
+        return self.watched(progress, lambda watcher: self.chunks(self._server.databases, watcher=watcher))
+
+    def watched(self, progress: Progress, chunks: Callable[[Watcher], Iterator[bytes]]) -> Iterator[bytes]:
+        """What a child writes of all data, which tells `progress` how far it is, and takes its time (by
+        rdb-key-save-delay)."""
         databases, delay_us = self._server.databases, self._server.config.rdb_key_save_delay
 
         def rest(keys: int) -> None:
@@ -198,8 +203,7 @@ class Persistence:
             time.sleep(max(1, delay_us) / 1e6)
 
         progress.begin(sum(map(len, databases)))
-        watcher = Watcher(max(1, -delay_us), rest) if delay_us else Watcher(KEYS_PER_LOOK, progress.look)
-        yield from self.chunks(databases, is_aof_base=is_aof_base, watcher=watcher)
+        yield from chunks(Watcher(max(1, -delay_us), rest) if delay_us else Watcher(KEYS_PER_LOOK, progress.look))
         progress.measure()
 
     def chunks(

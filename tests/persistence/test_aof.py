@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.commands.whole import WholeNode
-from tests.persistence.aof_node import Node, again, digest
+from tests.persistence.aof_node import NO_SPACE, Node, again, digest
 
 IO_ERROR = OSError(errno.EIO, "Input/output error")
 REFUSED = "MISCONF Errors writing to the AOF file: No space left on device"
@@ -198,11 +200,81 @@ def test_turned_off_the_disk_is_nobodys_business(tmp_path: Path) -> None:
     assert node("SET", "a", 2) == b"OK"
 
 
-def test_no_rewrite_begins_before_what_came_earlier_is_written(tmp_path: Path) -> None:
+def rewrite_ended(node: Node) -> None:
+    deadline = time.monotonic() + 20
+    while node.aof.rewrite.is_running:
+        assert time.monotonic() < deadline
+        node.tick_aof(100)
+
+
+def test_a_rewrite_helps_where_the_disk_is_full_and_does_nothing_twice(tmp_path: Path) -> None:
     node = Node(tmp_path)
-    node.disk.write_error = IO_ERROR
-    node("INCR", "a")
-    assert node.error("BGREWRITEAOF").startswith("ERR Can't execute an AOF background rewriting.")
+    node("INCR", "n")
+    node.disk.room = 10
+    node("RPUSH", "l", "first")
+    assert node.error("INCR", "n") == REFUSED
+    assert node("BGREWRITEAOF") == b"Background append only file rewriting started"
+    node.disk.room = 1 << 30  # so much has the new base freed …
+    node.tick_aof(100)
+    assert node.error("INCR", "n") == REFUSED, "it is not over"
+    node.aof.feed([(0, [b"RPUSH", b"l", b"later"])], 0, None)  # … and this comes from a primary meanwhile
+    rewrite_ended(node)
+    assert "AOF write error looks solved, Redis can write again." in node.warned()
+    assert node.info()["aof_last_write_status"] == node.info()["aof_last_bgrewrite_status"] == "ok"
+    assert node("INCR", "n") == 2
+    other = again(node, tmp_path)
+    assert other("LRANGE", "l", 0, -1) == [b"first", b"later"]
+    assert other("GET", "n") == b"2"
+
+
+def test_a_rewrite_that_holds_all_that_was_to_be_written_ends_the_refusal(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.disk.write_error = NO_SPACE
+    node("INCR", "n")
+    assert node.error("INCR", "n") == REFUSED
+    node("BGREWRITEAOF")
+    rewrite_ended(node)
+    node.disk.write_error = None
+    assert node.aof.synced == node.aof.appended, "the base is on disk"
+    assert int(node.info()["aof_last_cow_size"]) > 10_000
+    assert node("INCR", "n") == 2
+    assert again(node, tmp_path)("GET", "n") == b"2"
+
+
+def test_a_rewrite_of_a_full_disk_that_fails_loses_nothing(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.disk.write_error = NO_SPACE
+    node("INCR", "n")
+    node("BGREWRITEAOF")
+    child = node.aof.rewrite._child
+    assert child is not None
+    os.kill(child.pid, signal.SIGKILL)
+    rewrite_ended(node)
+    assert node.info()["aof_last_bgrewrite_status"] == "err"
+    assert node.error("INCR", "n") == REFUSED
     node.disk.write_error = None
     node.tick_aof(100)
+    assert node("INCR", "n") == 2
+    assert again(node, tmp_path)("GET", "n") == b"2"
+
+
+def test_turned_off_amid_such_a_rewrite_it_keeps_what_was_acknowledged(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.disk.write_error = NO_SPACE
+    node("INCR", "n")
+    node("BGREWRITEAOF")
+    node.disk.write_error = None
+    node("CONFIG", "SET", "appendonly", "no")
+    assert again(node, tmp_path)("GET", "n") == b"1"
+
+
+def test_no_rewrite_begins_behind_half_a_command(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.disk.room, node.disk.truncate_error = 10, IO_ERROR
+    node("INCR", "a")
+    assert node.error("BGREWRITEAOF").startswith("ERR Can't execute an AOF background rewriting.")
+    node.disk.room = 1 << 30
+    node.tick_aof(100)
+    assert node("BGREWRITEAOF") == b"Background append only file rewriting started"
+    rewrite_ended(node)
     assert again(node, tmp_path)("GET", "a") == b"1"
