@@ -38,7 +38,13 @@ class ReplicaLink:
     to be its; None: never."""
 
     def __init__(
-        self, server: Server, replication: Replication, host: str, port: int, in_step_ms: int | None = None
+        self,
+        server: Server,
+        replication: Replication,
+        host: str,
+        port: int,
+        in_step_ms: int | None = None,
+        down_since_ms: int | None = None,
     ) -> None:
         self._server = server
         self._replication = replication
@@ -48,7 +54,7 @@ class ReplicaLink:
         self.state = "connect"
         self.heard_ms = server.clock_ms()
         self.in_step_ms = in_step_ms
-        self.down_since_ms: int | None = None  # never: it was not up yet
+        self.down_since_ms = down_since_ms  # None: no link to any primary was up yet
         self.sync_total = -1  # bytes of the snapshot under way; -1: not known
         self.sync_read = 0
         self.is_loading = False

@@ -291,8 +291,9 @@ class Replication:
         if self.link is not None and (self.link.host, self.link.port) == (host, port):
             return
         self._server.log("notice", f"Connecting to MASTER {host}:{port}")
-        in_step_ms: int | None = None
+        in_step_ms = down_since_ms = None
         if self.link is not None:
+            down_since_ms = self._server.clock_ms() if self.link.up else self.link.down_since_ms
             in_step_ms = self.link.in_step_ms if same_data else None
             self.link.stop()
         else:
@@ -302,7 +303,7 @@ class Replication:
                 # Nothing was written under our own id: whoever continues the earlier history continues ours.
                 self.replid, self.second_replid = self.second_replid, self.replid
                 self.disconnect_replicas()
-        self.link = ReplicaLink(self._server, self, host, port, in_step_ms)
+        self.link = ReplicaLink(self._server, self, host, port, in_step_ms, down_since_ms)
         self._role_changed()
 
     def _release_waiting(self) -> None:

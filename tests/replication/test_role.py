@@ -312,6 +312,24 @@ def test_data_are_of_no_age_until_the_link_to_their_primary_was_up(node: InProce
     assert role.data_age_ms(node.now_ms) is None
 
 
+def test_info_says_since_when_there_is_no_link_whichever_primary_is_meant_now(node: InProcessNode) -> None:
+    def down_since() -> int:
+        lines = node("INFO", "replication").decode().splitlines()
+        return int(dict(line.split(":", 1) for line in lines if ":" in line)["master_link_down_since_seconds"])
+
+    replication = node.server.replication
+    node("REPLICAOF", "127.0.0.1", 1)
+    assert down_since() == -1, "none was up yet"
+    replication.link.up = True  # type: ignore[union-attr]
+    node("REPLICAOF", "127.0.0.1", 2)
+    node.advance(3000)
+    node("REPLICAOF", "127.0.0.1", 3)
+    assert down_since() == 3
+    node("REPLICAOF", "NO", "ONE")
+    node("REPLICAOF", "127.0.0.1", 1)
+    assert down_since() == -1
+
+
 def test_a_replica_that_falls_hopelessly_behind_in_its_full_sync_is_let_go_and_the_log_says_why(
     node: InProcessNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
