@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster.replication.full_sync import SIGN_OF_LIFE_MS, FullSync, is_small, send_at_once
+from cluster.replication.vain_syncs import VainSyncs
 
 if TYPE_CHECKING:
     from cluster.replication.replicas import Replica
@@ -25,9 +26,23 @@ class FullSyncs:
         self._running: list[FullSync] = []
         self._begun: list[FullSync] = []
         self._said_ms = 0
+        self._paused: list[tuple[int, Replica]] = []
+        self.vain = VainSyncs()
 
     def join(self, replica: Replica) -> None:
         """A replica needs everything."""
+        pause_ms = self.vain.pause_ms(replica.name)
+        if not pause_ms or replica.is_old or replica.rdb_only:
+            self._join(replica)
+            return
+        self._server.log(
+            "warning", f"Replica {replica.name} has ended the connection {self.vain.of(replica.name)} times in a row "
+            "without acknowledging the snapshot that it was sent: it may not be able to load it (deadlines of hash "
+            f"fields need a server of version 7.4), its own log says why. The next is sent in {pause_ms // 1000} s"
+        )
+        self._paused.append((self._server.ctx.now_ms + pause_ms, replica))
+
+    def _join(self, replica: Replica) -> None:
         server = self._server
         config = server.config
         if not replica.wants_keys or is_small(server):
@@ -81,11 +96,17 @@ class FullSyncs:
     def tick(self, now_ms: int) -> None:
         self._running = [one for one in self._running if not one.is_over]
         self._waiting = [one for one in self._waiting if not one.session.closing]
-        if self._waiting:
+        due = [replica for due_ms, replica in self._paused if due_ms <= now_ms]
+        self._paused = [one for one in self._paused if one[0] > now_ms and not one[1].session.closing]
+        for replica in due:
+            if not replica.session.closing:
+                self._join(replica)
+        if self._waiting or self._paused:
             if now_ms - self._said_ms >= SIGN_OF_LIFE_MS:
                 self._said_ms = now_ms
-                for replica in self._waiting:
+                for replica in (*self._waiting, *(one for _, one in self._paused)):
                     replica.session.send(b"\n")
+        if self._waiting:
             self._look(now_ms)
 
     def _look(self, now_ms: int) -> None:

@@ -171,7 +171,7 @@ class Replication:
             server.stats.partial_syncs_ok += 1
             answer = f"+CONTINUE {self.replid}\r\n" if "psync2" in replica.capabilities else "+CONTINUE\r\n"
             session.send(answer.encode() + missing)
-            replica.online = True
+            replica.online = replica.has_snapshot = True
             server.log("notice", f"Partial resynchronization request from {replica.name} accepted. Sending "
                                  f"{len(missing)} bytes of backlog starting from offset {offset}.")
         else:
@@ -197,6 +197,8 @@ class Replication:
     def replica_gone(self, session: Session) -> None:
         replica = self.replicas.pop(session, None)
         if replica is not None:
+            if not (replica.has_snapshot or replica.is_old or replica.rdb_only or replica.is_waiting):
+                self._full_syncs.vain.count(replica.name, self._server.ctx.now_ms)
             replica.gone()
             self._server.log("notice", f"Connection with replica {session.address} lost.")
         if not self.replicas:
@@ -208,6 +210,8 @@ class Replication:
         if replica is None:
             return
         if offset >= replica.snapshot_offset or replica.is_old:
+            if not replica.has_snapshot:
+                self._full_syncs.vain.forget(replica.name)
             replica.has_snapshot = True
         replica.acknowledged = max(replica.acknowledged, offset)
         replica.acknowledged_ms = self._server.ctx.now_ms

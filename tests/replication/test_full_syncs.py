@@ -134,3 +134,25 @@ def test_a_fork_that_fails_lets_the_replicas_go_and_leaves_nothing_open(
     assert hung_up == [replica.session]
     assert len(os.listdir("/proc/self/fd")) == len(before)
     assert any("can't fork" in text for _, text in node.logged)
+
+
+def test_a_replica_that_cannot_load_its_snapshot_is_slowed_down_and_the_log_says_why(node: InProcessNode) -> None:
+    def comes_again() -> tuple[Client, Replica]:
+        client = node.connect()
+        client("REPLCONF", "listening-port", 7001)
+        client.raw("PSYNC", "?", -1)
+        return client, node.server.replication.replicas[client.session]
+
+    for _ in range(3):
+        client, replica = comes_again()
+        assert replica.online
+        node.server.disconnect(client.session)
+    client, replica = comes_again()
+    assert replica.state == "wait_bgsave"
+    assert any("without acknowledging the snapshot" in text for _, text in node.logged)
+    node.advance(1000)
+    node.server.replication.tick(node.now_ms)
+    assert replica.online
+    client.raw("REPLCONF", "ACK", node.server.replication.offset)
+    node.server.disconnect(client.session)
+    assert comes_again()[1].online, "it has loaded one"
