@@ -83,7 +83,7 @@ class BusCore:
         s.changed = True
         primary = s.primary_of(s.me)
         if primary is not None:
-            s.out.append(FollowNode(primary.node_id, primary.ip, primary.port))
+            s.out.append(FollowNode(primary.node_id, primary.ip, primary.port, tls_port=primary.tls_port))
         return self._finish(None)
 
     @property
@@ -264,7 +264,7 @@ class BusCore:
             config.announce_ip or me.ip,
             config.announce_port or config.port,
             config.announce_bus_port or config.bus_port,
-            config.announce_tls_port,
+            config.announce_tls_port or config.tls_port,
             config.announce_hostname,
             config.announce_human_name,
             config.replica_no_failover,

@@ -30,6 +30,7 @@ class BusConfig:
     announce_hostname: str = ""
     announce_human_name: str = ""
     port: int = 6379
+    tls_port: int = 0
     bus_port: int = 16379
 
 
@@ -276,6 +277,7 @@ class FollowNode:
     ip: str
     port: int
     same_data: bool = False
+    tls_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

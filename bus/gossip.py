@@ -317,7 +317,7 @@ def _move(s: State, peer: Peer, ip: str, port: int, bus_port: int) -> None:
     peer.retry_at = 0
     s.touch()
     if s.me.primary_id == peer.node_id:
-        s.out.append(FollowNode(peer.node_id, ip, port, same_data=True))
+        s.out.append(FollowNode(peer.node_id, ip, port, same_data=True, tls_port=peer.tls_port))
 
 
 def on_announcement(s: State, link_id: LinkId, node_id: str, message: Announcement) -> None:
@@ -345,8 +345,11 @@ def on_announcement(s: State, link_id: LinkId, node_id: str, message: Announceme
         _move(s, peer, ip, message.port, message.bus_port)
     described = (message.tls_port, message.hostname, message.human_name, message.nofailover)
     if described != (peer.tls_port, peer.hostname, peer.human_name, peer.nofailover):
+        moved = peer.tls_port != message.tls_port
         peer.tls_port, peer.hostname, peer.human_name, peer.nofailover = described
         s.touch()
+        if moved and s.me.primary_id == node_id:
+            s.out.append(FollowNode(node_id, peer.ip, peer.port, same_data=True, tls_port=peer.tls_port))
     ownership.on_announcement(s, peer, message)
     peer.digest = announcement_digest(message)
 

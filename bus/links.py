@@ -14,6 +14,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import trio
 
@@ -40,11 +41,31 @@ class Identity:
     secret: bytes
 
 
+class SecureStream(Protocol):
+    """A TCP stream under TLS: `seal` gives what to write to the one below."""
+
+    transport_stream: trio.SocketStream
+
+    @property
+    def socket(self) -> trio.socket.SocketType: ...
+
+    def seal(self, data: bytes) -> bytes: ...
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes: ...
+
+
+Stream = SecureStream | trio.SocketStream
+
+
+def _as_it_is(data: bytes) -> bytes:
+    return data
+
+
 class Link:
     """`target` is the core's name for an outbound link, None for an inbound one. `node_id` is known once greeted; until
     then `peer` is what there is to call it by: the address, and the port where we are the one who called."""
 
-    def __init__(self, link_id: int, stream: trio.SocketStream, target: str | None, created_ms: int) -> None:
+    def __init__(self, link_id: int, stream: Stream, target: str | None, created_ms: int) -> None:
         self.link_id = link_id
         self.target = target
         self.created_ms = created_ms
@@ -56,10 +77,16 @@ class Link:
         self.heard = False  # a byte of the peer
         self.up = False  # the core knows of it
         self.scope = trio.CancelScope()
-        self.address = _host(stream, remote=True)
-        self.local_address = _host(stream, remote=False)
+        self.address = host_of(stream, remote=True)
+        self.local_address = host_of(stream, remote=False)
         self.peer = _called(stream) if self.outbound else self.address
         self._stream = stream
+        self._out: trio.SocketStream
+        self._cover: Callable[[bytes], bytes]
+        if isinstance(stream, trio.SocketStream):
+            self._out, self._cover = stream, _as_it_is
+        else:
+            self._out, self._cover = stream.transport_stream, stream.seal
         self._reader = FrameReader()
         self._seal = Seal()
         self._joiner = Joiner()
@@ -68,7 +95,7 @@ class Link:
         self._begun = b""  # frames that are being written
         self._idle = False  # the writer has nothing to do
         self._wake = trio.Event()
-        _set_options(stream)
+        _set_options(self._out)
 
     @property
     def outbound(self) -> bool:
@@ -85,13 +112,13 @@ class Link:
             initiator=self.outbound, node_id=identity.node_id, cluster_id=identity.cluster_id,
             secret=identity.secret, nonce=secrets.token_bytes(NONCE_BYTES),
         )
-        await self._stream.send_all(pack(handshake.hello))
+        await self._out.send_all(self._cover(pack(handshake.hello)))
         while not handshake.done:
             body = await self._one_frame()
             if body is None:
                 return False
             for answer in handshake.receive(body):
-                await self._stream.send_all(pack(answer))
+                await self._out.send_all(self._cover(pack(answer)))
         self.node_id = handshake.peer_id
         self.cluster_id = handshake.peer_cluster_id
         self._seal = handshake.seal
@@ -135,7 +162,7 @@ class Link:
             while True:
                 self._begun = self._begun or self._next()
                 if self._begun:
-                    await self._stream.send_all(self._begun)
+                    await self._out.send_all(self._begun)
                     self._begun = b""
                 elif self.closing:
                     break
@@ -149,7 +176,7 @@ class Link:
         scope.cancel()
 
     def _next(self) -> bytes:
-        """Frames to be written now: all urgent ones, or some of the others."""
+        """What is to be written now: all urgent frames, or some of the others."""
         frames: list[bytes] = []
         while self._urgent:
             body = self._urgent.popleft()
@@ -161,7 +188,7 @@ class Link:
             size += self._size(body)
             frames += self._framed(body)
         self.later_bytes -= size
-        return b"".join(frames)
+        return self._cover(b"".join(frames)) if frames else b""
 
     def _framed(self, body: bytes) -> tuple[bytes, bytes]:
         sealed = self._seal.seal(body)
@@ -227,7 +254,7 @@ def _set_options(stream: trio.SocketStream) -> None:
         return  # the peer has hung up already; reading will tell
 
 
-def _called(stream: trio.SocketStream) -> str:
+def _called(stream: Stream) -> str:
     try:
         host, port, *_ = stream.socket.getpeername()
     except OSError:
@@ -235,7 +262,7 @@ def _called(stream: trio.SocketStream) -> str:
     return f"{host}:{port}"
 
 
-def _host(stream: trio.SocketStream, *, remote: bool) -> str:
+def host_of(stream: Stream, *, remote: bool) -> str:
     try:
         name = stream.socket.getpeername() if remote else stream.socket.getsockname()
     except OSError:

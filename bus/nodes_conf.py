@@ -29,9 +29,12 @@ class NodesConfError(Exception):
 # -- writing -----------------------------------------------------------------------------------------------------
 
 
-def render_node(view: ClusterView | PersistentState, node: NodeInfo, *, auxiliary: bool = False) -> str:
-    """The line of one node, with its line end. `auxiliary`: with the fields only nodes.conf has."""
-    address = f"{node.ip}:{node.port}@{node.bus_port}"
+def render_node(
+    view: ClusterView | PersistentState, node: NodeInfo, *, auxiliary: bool = False, tls: bool = False
+) -> str:
+    """The line of one node, with its line end. `auxiliary`: with the fields only nodes.conf has. `tls`: for a client
+    that speaks it."""
+    address = f"{node.ip}:{node.port if auxiliary else node.port_for(tls=tls)}@{node.bus_port}"
     if node.hostname or auxiliary:
         address += f",{node.hostname}"
     if auxiliary:
@@ -79,9 +82,9 @@ def _flags(node: NodeInfo) -> str:
     return ",".join(shown) or "noflags"
 
 
-def render_nodes(view: ClusterView | PersistentState) -> str:
-    """CLUSTER NODES."""
-    return "".join(render_node(view, node) for node in view.nodes.values())
+def render_nodes(view: ClusterView | PersistentState, *, tls: bool = False) -> str:
+    """CLUSTER NODES, for a client that speaks TLS, or does not."""
+    return "".join(render_node(view, node, tls=tls) for node in view.nodes.values())
 
 
 def render_state(state: PersistentState) -> str:

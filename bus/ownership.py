@@ -173,7 +173,7 @@ def follow(s: State, primary: Peer) -> None:
     if s.manual is not None:
         end_manual(s)
     s.touch(Save.SYNCED, announce=True)
-    s.out.append(FollowNode(primary.node_id, primary.ip, primary.port, same_data))
+    s.out.append(FollowNode(primary.node_id, primary.ip, primary.port, same_data, primary.tls_port))
 
 
 def end_manual(s: State) -> None:

@@ -12,7 +12,7 @@ import socket
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import clock_gettime_ns, time_ns
 
@@ -21,7 +21,7 @@ import trio
 from bus import events
 from bus.core import BusCore
 from bus.frames import MESSAGE_LIMIT_BYTES, FrameError, decode, encode
-from bus.links import Identity, Link
+from bus.links import Identity, Link, Stream, host_of
 from bus.listening import BusListenError, open_listener
 from bus.messages import Announcement, Message, Messages
 from bus.state import kind_name
@@ -83,6 +83,7 @@ class BusTransport:
         connect_seconds: Callable[[], float] = lambda: 15.0,
         queue_limit: Callable[[], int] = lambda: 0,
         cluster_id: Callable[[], str] = lambda: "",
+        secure: Callable[[trio.SocketStream, bool], Awaitable[Stream]] | None = None,
     ) -> None:
         self._core = core
         self._persist = persist
@@ -92,6 +93,7 @@ class BusTransport:
         self._connect_seconds = connect_seconds
         self._queue_limit = queue_limit
         self._cluster_id = cluster_id
+        self._secure = secure
         self._links: dict[int, Link] = {}
         self._next_id = 1
         self._strangers = 0
@@ -233,7 +235,11 @@ class BusTransport:
             self._nursery.start_soon(self._serve_stranger, stream)
 
     async def _serve_stranger(self, stream: trio.SocketStream) -> None:
-        await self._live(self._new_link(stream, None), HANDSHAKE_SECONDS)
+        covered = await self._cover(stream, inbound=True)
+        if covered is None:
+            self._strangers -= 1
+            return
+        await self._live(self._new_link(covered, None), HANDSHAKE_SECONDS)
 
     async def _connect(self, effect: events.Connect) -> None:
         """One attempt, from the connection to the link's end.
@@ -247,12 +253,33 @@ class BusTransport:
             if not isinstance(stream, trio.SocketStream):
                 reason = stream
                 break
-            link = self._new_link(stream, effect.target)
+            covered = await self._cover(stream, inbound=False)
+            if covered is None:
+                continue
+            link = self._new_link(covered, effect.target)
             reason = await self._live(link, min(HANDSHAKE_SECONDS, self._connect_seconds()))
             if reason != "closed" or link.heard:
                 break
         if reason is not None:
             self.post(events.LinkDown(None, reason, effect.target))
+
+    async def _cover(self, stream: trio.SocketStream, *, inbound: bool) -> Stream | None:
+        """The stream as the frames go over it (TLS); None when there is no agreement on that, which is told once."""
+        if self._secure is None:
+            return stream
+        peer = host_of(stream, remote=True)
+        cause = "the handshake takes too long"
+        with trio.move_on_after(HANDSHAKE_SECONDS):
+            try:
+                return await self._secure(stream, inbound)
+            except trio.BrokenResourceError:
+                cause = "the connection was closed"
+            except OSError as error:
+                cause = error.strerror or str(error)
+        stream.socket.close()
+        self.rejected += 1
+        self._complain(peer, f"Closing cluster link with {peer}: no TLS with it: {cause}")
+        return None
 
     async def _dial(self, effect: events.Connect) -> trio.SocketStream | events.DownReason:
         family = socket.AF_INET6 if ":" in effect.ip else socket.AF_INET
@@ -279,7 +306,7 @@ class BusTransport:
 
     # -- one link ----------------------------------------------------------------------------------------------
 
-    def _new_link(self, stream: trio.SocketStream, target: str | None) -> Link:
+    def _new_link(self, stream: Stream, target: str | None) -> Link:
         link = Link(self._next_id, stream, target, time_ns() // 1_000_000)
         self._next_id += 1
         return link

@@ -38,6 +38,10 @@ class NodeInfo:
     repl_offset: int = 0
     slots: Ranges = ()
 
+    def port_for(self, *, tls: bool) -> int:
+        """Where a client connects that speaks TLS, or does not; the other port where it has no such one."""
+        return (self.tls_port or self.port) if tls else (self.port or self.tls_port)
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:

@@ -27,13 +27,13 @@ from bus.transport import BusTransport, LinkFacts, StateNotSaved
 from bus.view import ClusterView, PersistentState
 from cluster.errors import CommandError
 from cluster.keyspace.hashing import key_slot
+from cluster.network.tls_stream import Stream, secured
 from cluster.replication.role import NO_ID
 
 if TYPE_CHECKING:
     from cluster.interest import Interest
     from cluster.server import Server
 
-BUS_PORT_INCREMENT = 10_000
 HIGHEST_PORT = 65_535
 OFFSET_PERIOD_SECONDS = 0.1
 """How often the bus is told the replication offset."""
@@ -76,7 +76,8 @@ def bus_config(server: Server) -> BusConfig:
         announce_hostname=config.cluster_announce_hostname,
         announce_human_name=config.cluster_announce_human_name,
         port=config.port,
-        bus_port=config.cluster_port or config.port + BUS_PORT_INCREMENT,
+        tls_port=config.tls_port,
+        bus_port=config.bus_port,
     )
 
 
@@ -131,6 +132,8 @@ class BusBridge:
         self._reported: tuple[int, bool, int | None] | None = None
         self._unreported = 0
         self._following: str | None = None
+        self._primary: events.FollowNode | None = None
+        self._bus_port = 0
         self._leaving = False
         self._loading = False
         self._held: list[events.Effect] = []  # until the data are there
@@ -163,7 +166,9 @@ class BusBridge:
             connect_seconds=lambda: max(0.2, server.config.cluster_node_timeout * CONNECT_TIMEOUTS / 1000),
             queue_limit=lambda: server.config.cluster_link_sendbuf_limit,
             cluster_id=lambda: self._core.view.cluster_id,
+            secure=self._secure,
         )
+        self._bus_port = config.bus_port
         self._transport.begin()
         self._loading = True
 
@@ -187,7 +192,7 @@ class BusBridge:
     async def listen(self) -> None:
         """Take the bus port. Raises BusListenError."""
         config = self._server.config
-        await self._transport.listen(config.bind, config.cluster_port or config.port + BUS_PORT_INCREMENT)
+        await self._transport.listen(config.bind, config.bus_port)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:
@@ -282,11 +287,13 @@ class BusBridge:
         self._file.close()
 
     def configure(self) -> None:
-        """A cluster- directive changed."""
-        config = bus_config(self._server)
+        """A cluster- directive changed, or a port. The bus stays where it listens."""
+        config = replace(bus_config(self._server), bus_port=self._bus_port)
         if self._leaving:
             config = replace(config, replica_no_failover=True)
         self._transport.post(events.ConfigChanged(config))
+        if self._primary is not None:
+            self._follow(self._primary)
 
     def leave(self, leaving: bool) -> None:
         """This node is about to end (or not, after all): it takes nobody's place any more. When a whole cluster is
@@ -383,6 +390,18 @@ class BusBridge:
             return
         self._do(effect)
 
+    def _follow(self, primary: events.FollowNode) -> None:
+        """Replicate from the port that goes with tls-replication."""
+        port = primary.tls_port if self._server.config.tls_replication else primary.port
+        self._server.replication.follow(primary.ip, port or primary.port, same_data=primary.same_data)
+
+    async def _secure(self, stream: trio.SocketStream, inbound: bool) -> Stream:
+        """What the bus's frames go over: TLS where tls-cluster says so, with certificates on both sides."""
+        if not self._server.config.tls_cluster:
+            return stream
+        contexts = self._server.tls.contexts
+        return await secured(stream, contexts.nodes if inbound else contexts.outgoing, server_side=inbound)
+
     def _do_late(self, effect: events.Effect) -> None:
         if isinstance(effect, events.DropSlotKeys):
             self._drop_still_lost(effect.slots)
@@ -399,10 +418,11 @@ class BusBridge:
                     self._following = effect.node_id
                     server.is_replica = True
                     server.lost_slots.forget()
-                server.replication.follow(effect.ip, effect.port, same_data=effect.same_data)
+                self._primary = effect
+                self._follow(effect)
                 server.refresh_road()
             case events.BecomePrimary():
-                self._following = None
+                self._following = self._primary = None
                 server.is_replica = False
                 server.replication.become_primary()
                 server.refresh_road()

@@ -39,10 +39,10 @@ from cluster.process import resident_bytes
 from cluster.reconfigure import (
     follow_configuration,
     keep_encodings,
-    refuse_tls,
 )
 from cluster.replication.role import Replication
 from cluster.server import Server
+from cluster.tls import TlsError
 from cluster.version import VERSION
 
 PASSES_BETWEEN_SLICES = 6
@@ -80,7 +80,6 @@ class Node:
         self.bridge = BusBridge(server, rng) if config.cluster_enabled else None
         follow_configuration(server, self.reactor, log)
         keep_encodings(server)
-        refuse_tls(config)
         os.register_at_fork(after_in_parent=self._count_fork)
         self._how: frozenset[str] = frozenset()
         self._stop = trio.Event()
@@ -118,6 +117,7 @@ class Node:
         log("notice", f"PID: {os.getpid()}.")
         try:
             self.server.access.start()
+            self.server.tls.load()
             if self.bridge is not None:
                 self.bridge.load()
             for listener in open_listeners(self.config):
@@ -125,6 +125,9 @@ class Node:
             if self.bridge is not None:
                 await self.bridge.listen()
             self._take_role()
+        except TlsError as error:
+            log("warning", f"Failed to configure TLS: {error}")
+            return 1
         except (ListenError, BusListenError, StorageError, BadUsersFile, OSError) as error:
             log("warning", str(error))
             return 1

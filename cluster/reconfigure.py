@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cluster import tls
 from cluster.config.directives import DIRECTIVES
 from cluster.config.errors import ConfigError
 from cluster.config.files import change_directory, read_users, rewrite_configuration, write_users
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from cluster.server import Server
 
 _CLUSTER_PREFIX = "cluster-"
+_OF_PORTS = ("port", "tls-port", "tls-cluster", "tls-replication")
+"""What else the other nodes of a cluster are told, or where to find a primary."""
 
 
 def rename_commands(table: CommandTable, config: Configuration) -> None:
@@ -69,9 +72,11 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     config.on_change(["replica-serve-stale-data"], lambda _: server.replication.link_changed())
     config.on_change(["loglevel"], level)
     config.on_change(["proto-max-bulk-len"], bulk_limit)
-    config.on_change(["port", "bind"], partial(_listen_anew, reactor))
+    config.on_change(["port", "tls-port", "bind"], partial(_listen_anew, reactor))
     config.on_change(["repl-backlog-size"], backlog)
-    config.on_change([one.name for one in DIRECTIVES if one.name.startswith(_CLUSTER_PREFIX)], cluster)
+    config.on_change([*(one.name for one in DIRECTIVES if one.name.startswith(_CLUSTER_PREFIX)), *_OF_PORTS], cluster)
+    # Last, for nothing that can still be refused may follow: files that were good may be no more.
+    config.on_change(tls.DIRECTIVES, partial(_renew_tls, server))
 
 
 def follow_rights(server: Server) -> None:
@@ -117,14 +122,13 @@ def keep_encodings(server: Server) -> None:
     config.on_change([name.replace("_", "-") for name in encodings.Picture._fields], changed)
 
 
-def refuse_tls(config: Configuration) -> None:
-    """Without TLS somebody's data would travel in the clear."""
-
-    def refuse(_config: Configuration) -> None:
-        if config.tls_port or config.tls_cluster or config.tls_replication:
-            raise BadValue("TLS is not supported")
-
-    config.on_change(["tls-port", "tls-cluster", "tls-replication"], refuse)
+def _renew_tls(server: Server, _config: Configuration) -> None:
+    """Take the certificates for those who connect from now on; or refuse the change."""
+    try:
+        server.tls.load()
+    except tls.TlsError as error:
+        server.log("warning", str(error))
+        raise BadValue("Unable to update TLS configuration. Check server logs.") from None
 
 
 def _listen_anew(reactor: Reactor, config: Configuration) -> None:
@@ -135,7 +139,7 @@ def _listen_anew(reactor: Reactor, config: Configuration) -> None:
     try:
         listeners = open_listeners(config, unix=False)
     except ListenError as error:
-        again = [listen_tcp(host, port, config.tcp_backlog) for host, port in before]
+        again = [listen_tcp(host, port, config.tcp_backlog, tls=tls) for host, port, tls in before]
         reactor.replace_listeners([one for one in again if one is not None])
         raise BadValue(f"Unable to listen on this port or address ({error})") from None
     reactor.replace_listeners(listeners)

@@ -43,6 +43,7 @@ from cluster.scripting.parts import scripting_of
 from cluster.shell import Shell
 from cluster.slots.router import SERVED, Router
 from cluster.stats import Stats
+from cluster.tls import Tls
 from cluster.tracking import Tracking
 from cluster.under_way import UnderWay
 from cluster.watching import Watching
@@ -95,7 +96,7 @@ class Server:
         self.monitors: dict[int, Session] = {}
         self._start_flags()
         self._start_observing()
-        self.access = Access(self)
+        self.access, self.tls = Access(self), Tls(config, log)
         self.awake: dict[Session, None] = {}
         self.unfinished: dict[Session, None] = {}
         self._next_client_id = 0

@@ -6,6 +6,7 @@ The node does without redis-py at run time, and so does this.
 from __future__ import annotations
 
 import socket
+import ssl
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -21,10 +22,12 @@ class ReplyError(Exception):
 
 
 class RespClient:
-    """One connection. Raises OSError when there is none or it breaks, TimeoutError included."""
+    """One connection, under TLS where there is a context for that. Raises OSError when it cannot be had or breaks,
+    TimeoutError included."""
 
     def __init__(
-        self, host: str, port: int, *, password: str = "", timeout_s: float = 5.0, encoding: str | None = "utf-8"
+        self, host: str, port: int, *, password: str = "", timeout_s: float = 5.0, encoding: str | None = "utf-8",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.host = host
         self.port = port
@@ -35,6 +38,12 @@ class RespClient:
         )
         self._socket = socket.create_connection((host, port), timeout=timeout_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            try:
+                self._socket = tls.wrap_socket(self._socket)
+            except BaseException:
+                self.close()
+                raise
         if password:
             try:
                 self.call("AUTH", password)

@@ -66,6 +66,11 @@ def view_of(ctx: Context) -> ClusterView:
     return bus_of(ctx).view
 
 
+def _by_tls(ctx: Context) -> bool:
+    """Whether the client speaks TLS: then it is told the ports at which the nodes do."""
+    return "tls" in ctx.client.client_flags
+
+
 def known_node(view: ClusterView, node_id: bytes) -> NodeInfo:
     """The node of that full id; raises ERR Unknown node."""
     name = node_id.decode("utf-8", "surrogateescape")
@@ -125,7 +130,7 @@ def getkeysinslot(ctx: Context, slot: bytes, count: bytes) -> bytes:
 @command("CLUSTER NODES", arity=2, flags={STALE}, group="cluster", since="3.0.0", tips=_VARIES,
          summary="Shows every known node, a line each.", complexity="O(N) in the number of cluster nodes")
 def nodes(ctx: Context) -> bytes:
-    return replies.verbatim(render_nodes(view_of(ctx)).encode(), ctx.resp)
+    return replies.verbatim(render_nodes(view_of(ctx), tls=_by_tls(ctx)).encode(), ctx.resp)
 
 
 @command("CLUSTER REPLICAS", arity=3, flags={ADMIN, STALE}, group="cluster", since="5.0.0", tips=_VARIES,
@@ -138,7 +143,8 @@ def replicas(ctx: Context, node_id: bytes) -> bytes:
     primary = known_node(view, node_id)
     if primary.role != "primary":
         raise CommandError("ERR The specified node is not a master")
-    lines = [render_node(view, node) for node in view.nodes.values() if node.primary_id == primary.node_id]
+    following = _replicas_by_primary(view).get(primary.node_id, ())
+    lines = [render_node(view, node, tls=_by_tls(ctx)) for node in following]
     return replies.array([replies.text(line.rstrip("\n")) for line in lines])
 
 
@@ -233,7 +239,7 @@ def _slots_node(ctx: Context, node: NodeInfo) -> bytes:
         metadata["hostname"] = replies.text(node.hostname)
     return replies.array([
         _endpoint(ctx, node),
-        replies.integer(node.port),
+        replies.integer(node.port_for(tls=_by_tls(ctx))),
         replies.text(node.node_id),
         replies.string_map(metadata, ctx.resp),
     ])

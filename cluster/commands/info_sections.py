@@ -58,7 +58,7 @@ def _server(server: Server) -> Fields:
     yield "process_id", server.shell.process_id
     yield "process_supervised", "no"
     yield "run_id", server.run_id
-    yield "tcp_port", config.port
+    yield "tcp_port", config.port or config.tls_port
     yield "server_time_usec", server.clock_ms() * 1000
     yield "uptime_in_seconds", up
     yield "uptime_in_days", up // 86400
@@ -74,11 +74,13 @@ def _server(server: Server) -> Fields:
 def _listeners(config: Configuration) -> Fields:
     """Where clients connect, as redis-server 7.2 shows it; a name ends in the number among those there are."""
     places = []
+    addresses = "".join(f",bind={address}" for address in config.bind)
     if config.port:
-        addresses = "".join(f",bind={address}" for address in config.bind)
         places.append(f"name=tcp{addresses},port={config.port}")
     if config.unixsocket:
         places.append(f"name=unix,bind={config.unixsocket}")
+    if config.tls_port:
+        places.append(f"name=tls{addresses},port={config.tls_port}")
     for number, place in enumerate(places):
         yield f"listener{number}", place
 

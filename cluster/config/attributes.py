@@ -44,22 +44,22 @@ class Attributes:
     tls_cluster: bool
     tls_replication: bool
     tls_auth_clients: str
-    tls_prefer_server_ciphers: bool
-    tls_session_caching: bool
-    tls_session_cache_size: int
-    tls_session_cache_timeout: int
     tls_cert_file: str
     tls_key_file: str
     tls_key_file_pass: str
     tls_client_cert_file: str
     tls_client_key_file: str
     tls_client_key_file_pass: str
-    tls_dh_params_file: str
     tls_ca_cert_file: str
     tls_ca_cert_dir: str
     tls_protocols: str
     tls_ciphers: str
     tls_ciphersuites: str
+    tls_prefer_server_ciphers: bool
+    tls_dh_params_file: str
+    tls_session_caching: bool
+    tls_session_cache_size: int
+    tls_session_cache_timeout: int
 
     # Process and log
     daemonize: bool

@@ -19,6 +19,7 @@ class Directive:
     - immutable: CONFIG SET refuses. protected: it does so unless enable-protected-configs lets it.
     - hidden: CONFIG GET finds it by its exact name only. unlisted: CONFIG does not know it at all (lines of a file
       that do something, such as rename-command).
+    - volatile: it names a file, whose content may be another: CONFIG SET is followed where the name stays the same.
     - adds_up: 'loading' where repeated lines of a file add to each other, 'always' where CONFIG SET changes a part.
     """
 
@@ -32,6 +33,7 @@ class Directive:
     protected: bool = False
     hidden: bool = False
     unlisted: bool = False
+    volatile: bool = False
     adds_up: str = ""
 
     @property

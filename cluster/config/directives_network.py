@@ -11,7 +11,6 @@ PORT = Integer(0, 65535)
 GUARDED = Choice(("no", "yes", "local"))
 MEGABYTE = 1024 * 1024
 
-_NO_TLS = "TLS is not there: a tls-port, or TLS for the bus or for replication, is refused"
 _NO_THREADS = "one thread serves the clients"
 _NO_CPU_LISTS = "the operating system places the process"
 
@@ -91,32 +90,54 @@ CLIENTS = Section(
         Directive(name="max-new-connections-per-cycle", kind=Integer(1, 1000), default="10", hidden=True,
                   effect=ACCEPTED, about="all that wait are accepted"),
         Directive(name="max-new-tls-connections-per-cycle", kind=Integer(1, 1000), default="1", hidden=True,
-                  effect=ACCEPTED, about=_NO_TLS),
+                  about="so many handshakes of TLS go on before other clients have their turn"),
     ],
 )  # fmt: skip
 
 TLS = Section(
     "TLS",
     [
-        Directive(name="tls-port", kind=PORT, default="0", effect=ACCEPTED, about=_NO_TLS),
-        Directive(name="tls-cluster", kind=YesNo(), default="no", effect=ACCEPTED, about=_NO_TLS),
-        Directive(name="tls-replication", kind=YesNo(), default="no", effect=ACCEPTED, about=_NO_TLS),
+        Directive(name="tls-port", kind=PORT, default="0", about="the port for clients that speak TLS; 0 is none"),
         Directive(
-            name="tls-auth-clients", kind=Choice(("no", "yes", "optional")), default="yes", effect=ACCEPTED,
-            about=_NO_TLS,
+            name="tls-cluster", kind=YesNo(), default="no",
+            about="the bus speaks TLS, nodes show each other their certificates, and MIGRATE speaks it to them",
         ),
-        Directive(name="tls-prefer-server-ciphers", kind=YesNo(), default="no", effect=ACCEPTED, about=_NO_TLS),
-        Directive(name="tls-session-caching", kind=YesNo(), default="yes", effect=ACCEPTED, about=_NO_TLS),
-        Directive(name="tls-session-cache-size", kind=Integer(), default="20480", effect=ACCEPTED, about=_NO_TLS),
-        Directive(name="tls-session-cache-timeout", kind=Integer(), default="300", effect=ACCEPTED, about=_NO_TLS),
-        *(
-            Directive(name=f"tls-{name}", kind=Text(), default="", effect=ACCEPTED, about=_NO_TLS)
-            for name in (
-                "cert-file", "key-file", "key-file-pass", "client-cert-file", "client-key-file",
-                "client-key-file-pass", "dh-params-file", "ca-cert-file", "ca-cert-dir", "protocols", "ciphers",
-                "ciphersuites",
-            )
+        Directive(
+            name="tls-replication", kind=YesNo(), default="no",
+            about="the connection to the primary is TLS; so are those of a sentinel",
         ),
+        Directive(
+            name="tls-auth-clients", kind=Choice(("no", "yes", "optional")), default="yes",
+            about="whether clients have to show a certificate, or may",
+        ),
+        Directive(name="tls-cert-file", kind=Text(), default="", volatile=True,
+                  about="this node's certificate, and those between it and the authority's (PEM)"),
+        Directive(name="tls-key-file", kind=Text(), default="", volatile=True, about="its private key (PEM)"),
+        Directive(name="tls-key-file-pass", kind=Text(), default="", about="what the key is encrypted with"),
+        Directive(name="tls-client-cert-file", kind=Text(), default="", volatile=True,
+                  about="a certificate of its own where this node is the client; else it shows tls-cert-file"),
+        Directive(name="tls-client-key-file", kind=Text(), default="", volatile=True, about="its private key"),
+        Directive(name="tls-client-key-file-pass", kind=Text(), default="", about="what that is encrypted with"),
+        Directive(name="tls-ca-cert-file", kind=Text(), default="", volatile=True,
+                  about="the certificates of the authorities that others' certificates come from (PEM)"),
+        Directive(name="tls-ca-cert-dir", kind=Text(), default="", volatile=True,
+                  about="a directory of these, named by their hashes"),
+        Directive(name="tls-protocols", kind=Text(), default="",
+                  about="of TLSv1 TLSv1.1 TLSv1.2 TLSv1.3 those that are spoken; empty is TLSv1.2 and TLSv1.3"),
+        Directive(name="tls-ciphers", kind=Text(), default="",
+                  about="ciphers for TLSv1.2 and below, by OpenSSL's names"),
+        Directive(name="tls-ciphersuites", kind=Text(), default="", effect=ACCEPTED,
+                  about="Python's ssl leaves those of TLSv1.3 to OpenSSL"),
+        Directive(name="tls-prefer-server-ciphers", kind=YesNo(), default="no",
+                  about="the order of tls-ciphers decides, not that of the client"),
+        Directive(name="tls-dh-params-file", kind=Text(), default="", volatile=True,
+                  about="parameters for DHE ciphers, which are not offered without"),
+        Directive(name="tls-session-caching", kind=YesNo(), default="yes",
+                  about="clients are given tickets by which they can go on with a session"),
+        Directive(name="tls-session-cache-size", kind=Integer(), default="20480", effect=ACCEPTED,
+                  about="Python's ssl leaves that to OpenSSL; tickets are kept by the clients"),
+        Directive(name="tls-session-cache-timeout", kind=Integer(), default="300", effect=ACCEPTED,
+                  about="Python's ssl leaves that to OpenSSL"),
     ],
 )  # fmt: skip
 

@@ -18,6 +18,7 @@ from cluster.config.errors import ConfigError, RewriteError
 from cluster.config.values import BadValue
 
 BUS_PORT_OFFSET = 10000
+HIGHEST_PORT = 65535
 _USERS_TWICE = (
     "Configuring users here and an aclfile as well is invalid. This setup is very likely to lead to configuration "
     "errors and security holes: please define either an ACL file, or declare users directly in the configuration"
@@ -72,23 +73,37 @@ class Configuration(Attributes):
         """Whether the values go together. Raises ConfigError."""
         if self.cluster_enabled and self.replicaof is not None:
             raise self.error("replicaof", "replicaof directive not allowed in cluster mode")
-        if self.cluster_enabled and not self.cluster_port and self.port + BUS_PORT_OFFSET > 65535:
+        if self.cluster_enabled and self.bus_port > HIGHEST_PORT:
             raise self.error(
-                "port",
+                "tls-port" if self.main_port == self.tls_port else "port",
                 f"Redis port number too high: the bus of a cluster node is at port + {BUS_PORT_OFFSET}, so the port "
-                f"must be {65535 - BUS_PORT_OFFSET} or less (it is {self.port}), or cluster-port must be set",
+                f"must be {HIGHEST_PORT - BUS_PORT_OFFSET} or less (it is {self.main_port}), or cluster-port must be "
+                "set",
             )
-        if not self.port and not self.unixsocket:
+        if not self.port and not self.tls_port and not self.unixsocket:
             raise self.error("port", "configured to not listen anywhere: port is 0 and there is no unixsocket")
+        if self.port and self.port == self.tls_port:
+            raise self.error("tls-port", f"{self.port} is the port, too: they cannot be the same")
         if self.aclfile and self.user:
             raise self.error("aclfile", _USERS_TWICE)
         for line in self.lines("loadmodule"):
             raise ConfigError("Can't load module: modules are not supported", line.place, line.line)
         if self.cluster_secret and self.cluster_secret_file:
             raise self.error("cluster-secret", "cluster-secret and cluster-secret-file are both set: use one of them")
-        for name in ("tls-port", "tls-cluster", "tls-replication"):
-            if getattr(self, BY_NAME[name].attribute):
-                raise self.error(name, "TLS is not supported: tls-port, tls-cluster, tls-replication must stay off")
+
+    @property
+    def main_port(self) -> int:
+        """Of the two ports for clients the one that the bus's follows from."""
+        return (self.tls_port or self.port) if self.tls_cluster else (self.port or self.tls_port)
+
+    @property
+    def bus_port(self) -> int:
+        return self.cluster_port or self.main_port + BUS_PORT_OFFSET
+
+    @property
+    def announced_to_primary(self) -> int:
+        """The port at which other nodes of the shard, and sentinels, are to look for this one."""
+        return self.tls_port if self.tls_replication and self.tls_port else self.port
 
     def error(self, name: str, cause: str) -> ConfigError:
         """A ConfigError that names the place where this directive was set last."""
@@ -138,7 +153,7 @@ class Configuration(Attributes):
         return directive.kind.show(getattr(self, directive.attribute))
 
     def set(self, pairs: Sequence[tuple[str, str]], *, protected_allowed: bool = False) -> list[str]:
-        """CONFIG SET: all of the pairs or, with ConfigSetError, none. Returns the names whose value changed.
+        """CONFIG SET: all of the pairs or, with ConfigSetError, none. Returns the names of what changed.
 
         `protected_allowed`: enable-protected-configs lets this client.
         """
@@ -150,7 +165,7 @@ class Configuration(Attributes):
             changed = [
                 directive.name
                 for directive in dict.fromkeys(directives)
-                if getattr(self, directive.attribute) != before[directive.attribute]
+                if directive.volatile or getattr(self, directive.attribute) != before[directive.attribute]
             ]
             self._apply(changed, pairs, applied)
         except ConfigSetError:

@@ -1,4 +1,4 @@
-"""The listening sockets of a node: bind, port, tcp-backlog, unixsocket."""
+"""The listening sockets of a node: bind, port, tls-port, tcp-backlog, unixsocket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from cluster.config.store import Configuration
@@ -16,27 +16,50 @@ class ListenError(Exception):
     """No socket to listen on; the message is the log line tools wait for."""
 
 
-def open_listeners(config: Configuration, *, unix: bool = True) -> list[socket.socket]:
-    """Sockets that are bound and listen. An address with '-' before it may be missing on this host."""
-    listeners: list[socket.socket] = []
+class Listener(NamedTuple):
+    """A socket that is bound and listens. `tls`: who connects there is to speak TLS."""
+
+    sock: socket.socket
+    tls: bool = False
+
+    @property
+    def is_unix(self) -> bool:
+        return self.sock.family == socket.AF_UNIX
+
+
+def open_listeners(config: Configuration, *, unix: bool = True) -> list[Listener]:
+    """All listeners that the configuration asks for. An address with '-' before it may be missing on this host."""
+    listeners: list[Listener] = []
     try:
-        if config.port:
-            for address in config.bind:
-                found = listen_tcp(address, config.port, config.tcp_backlog)
-                if found is not None:
-                    listeners.append(found)
-            if not listeners:
-                raise ListenError(f"Failed listening on port {config.port} (tcp), aborting.")
+        for port, tls in ((config.port, False), (config.tls_port, True)):
+            if port:
+                listeners += _listen_everywhere(config, port, tls=tls)
         if config.unixsocket and unix:
-            listeners.append(_listen_unix(config.unixsocket, config.unixsocketperm, config.tcp_backlog))
+            listeners.append(Listener(_listen_unix(config.unixsocket, config.unixsocketperm, config.tcp_backlog)))
     except BaseException:
         for listener in listeners:
-            listener.close()
+            listener.sock.close()
         raise
     return listeners
 
 
-def listen_tcp(address: str, port: int, backlog: int) -> socket.socket | None:
+def _listen_everywhere(config: Configuration, port: int, *, tls: bool) -> list[Listener]:
+    listeners: list[Listener] = []
+    try:
+        for address in config.bind:
+            found = listen_tcp(address, port, config.tcp_backlog, tls=tls)
+            if found is not None:
+                listeners.append(found)
+    except BaseException:
+        for listener in listeners:
+            listener.sock.close()
+        raise
+    if not listeners:
+        raise ListenError(f"Failed listening on port {port} ({'tls' if tls else 'tcp'}), aborting.")
+    return listeners
+
+
+def listen_tcp(address: str, port: int, backlog: int, *, tls: bool = False) -> Listener | None:
     """A listening socket, or None for an optional address this host does not have."""
     optional = address.startswith("-")
     host = address.removeprefix("-")
@@ -61,9 +84,9 @@ def listen_tcp(address: str, port: int, backlog: int) -> socket.socket | None:
             return None
         raise ListenError(
             f"Could not create server TCP listening socket {host or '*'}:{port}: bind: {error.strerror}. "
-            f"Failed listening on port {port} (tcp), aborting."
+            f"Failed listening on port {port} ({'tls' if tls else 'tcp'}), aborting."
         ) from None
-    return sock
+    return Listener(sock, tls)
 
 
 def _listen_unix(path: str, permissions: int, backlog: int) -> socket.socket:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import hiredis
 import trio
 
+from cluster.network.tls_stream import Stream, secured
 from cluster.protocol import replies
 from cluster.slots.migration import Migration
 from cluster.stats import Stats
@@ -38,7 +40,7 @@ class Failed(Exception):
 
 @dataclass(slots=True)
 class Connection:
-    stream: trio.SocketStream
+    stream: Stream
     reader: hiredis.Reader
     db: int = 0
     used_at: float = field(default_factory=trio.current_time)
@@ -82,8 +84,9 @@ class Connection:
 class Connections:
     """Those that are kept for the next MIGRATE."""
 
-    def __init__(self, stats: Stats) -> None:
+    def __init__(self, stats: Stats, secured_by: Callable[[], ssl.SSLContext | None]) -> None:
         self._stats = stats
+        self._secured_by = secured_by
         self._cached: dict[_Name, Connection] = {}
 
     async def take(self, migration: Migration) -> Connection:
@@ -94,10 +97,12 @@ class Connections:
         _check_address(migration)
         try:
             with trio.fail_after(migration.timeout_seconds):
-                stream = await trio.open_tcp_stream(migration.host, migration.port)
+                plain = await trio.open_tcp_stream(migration.host, migration.port)
+                context = self._secured_by()
+                stream = plain if context is None else await secured(plain, context)
         except _UNCONNECTABLE:
             raise Failed(CONNECTING) from None
-        except (OSError, OverflowError):
+        except (OSError, OverflowError, trio.BrokenResourceError):
             raise Failed(WRITING) from None
         return Connection(stream, hiredis.Reader())
 
@@ -133,11 +138,13 @@ class Connections:
 class ConnectionNow:
     """One over which everything else waits, to be used in a `with`."""
 
-    def __init__(self, migration: Migration) -> None:
+    def __init__(self, migration: Migration, context: ssl.SSLContext | None) -> None:
         _check_address(migration)
         self._reader = hiredis.Reader()
         try:
             self._socket = socket.create_connection((migration.host, migration.port), migration.timeout_seconds)
+            if context is not None:
+                self._socket = context.wrap_socket(self._socket)
         except _UNCONNECTABLE:
             raise Failed(CONNECTING) from None
         except (OSError, OverflowError):

@@ -22,6 +22,7 @@ node's, nothing more is said of its keys: they are that node's own.
 from __future__ import annotations
 
 import math
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from time import perf_counter_ns
@@ -101,8 +102,12 @@ class Migrator:
         self._server = server
         self._under_way = server.under_way
         self._send, self._receive = trio.open_memory_channel[tuple[Wait, "Database", Migration]](1 << 20)
-        self._connections = Connections(server.stats)
+        self._connections = Connections(server.stats, self._tls)
         self._ended = trio.Event()  # the next migration that ends sets it, and leaves a new one
+
+    def _tls(self) -> ssl.SSLContext | None:
+        """What the other nodes of the cluster are connected to by."""
+        return self._server.tls.contexts.outgoing if self._server.config.tls_cluster else None
 
     def submit(self, client: Session, migration: Migration) -> None:
         """Park `client` until the migration is through."""
@@ -324,7 +329,7 @@ class Migrator:
         for one in outcome.batch:
             self._look(db, migration, one)
             parts += self._restore(one, [self._payload(one)], migration)
-        with ConnectionNow(migration) as connection:
+        with ConnectionNow(migration, self._tls()) as connection:
             connection.send(parts)
             connection.answer_prelude(prelude)
             for one in outcome.batch:

@@ -16,17 +16,20 @@ import os
 import select
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import islice
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 import trio
 
 from cluster import errors
+from cluster.network.connection import Connection
+from cluster.network.greeter import Greeter
 from cluster.network.limits import cut_off_text, output_limit
+from cluster.network.listeners import Listener
+from cluster.network.tls_connection import TlsConnection
 from cluster.network.trio_needs import TrioNeeds
+from cluster.network.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from cluster.network.session import Session
@@ -39,29 +42,9 @@ SLICE_NS = 1_000_000
 LINGER_S = 0.002
 """How long the reactor waits for the next request before it does so by way of trio, which costs more."""
 ACCEPTS_PER_EVENT = 64
-BUFFERS_PER_SEND = 64
 SENT_PER_TURN_BYTES = 1024 * 1024
 """How much of what is kept for one client is sent before the others have a turn."""
 _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
-
-
-class Connection:
-    """One client's socket and what could not be sent yet."""
-
-    __slots__ = (
-        "fd", "over_soft_since_ms", "pending", "pending_bytes", "recv", "send", "session", "sock", "writing",
-    )
-
-    def __init__(self, sock: socket.socket, session: Session) -> None:
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.recv = sock.recv
-        self.send = sock.send
-        self.session = session
-        self.pending: deque[bytes | memoryview] = deque()
-        self.pending_bytes = 0
-        self.writing = False
-        self.over_soft_since_ms: int | None = None
 
 
 class Reactor:
@@ -69,7 +52,8 @@ class Reactor:
         self._server = server
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
-        self._listeners: dict[int, socket.socket] = {}
+        self._listeners: dict[int, Listener] = {}
+        self._greeter = Greeter(server, self._epoll, self._welcome)
         self._withheld: dict[Connection, None] = {}
         self._watched: dict[int, Callable[[], None]] = {}
         self._serving = False
@@ -84,23 +68,24 @@ class Reactor:
         server.shell.let_go = self._let_go
         server.shell.end_batch = lambda: self.finish_batch([])
 
-    def listen(self, listener: socket.socket) -> None:
+    def listen(self, listener: Listener) -> None:
         """Serve clients of `listener` (bound, listening) from now on."""
-        listener.setblocking(False)
-        self._listeners[listener.fileno()] = listener
-        self._epoll.register(listener.fileno(), select.EPOLLIN)
+        sock = listener.sock
+        sock.setblocking(False)
+        self._listeners[sock.fileno()] = listener
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
 
-    def tcp_addresses(self) -> list[tuple[str, int]]:
-        """Where TCP clients are accepted."""
-        names = [one.getsockname() for one in self._listeners.values() if one.family != socket.AF_UNIX]
-        return [(name[0], name[1]) for name in names]
+    def tcp_addresses(self) -> list[tuple[str, int, bool]]:
+        """Where TCP clients are accepted, and whether they are to speak TLS."""
+        every = [(one.sock.getsockname(), one.tls) for one in self._listeners.values() if not one.is_unix]
+        return [(name[0], name[1], tls) for name, tls in every]
 
-    def replace_listeners(self, listeners: list[socket.socket]) -> None:
+    def replace_listeners(self, listeners: list[Listener]) -> None:
         """Take these TCP listeners instead of those there are; a Unix socket stays."""
         for fd, listener in list(self._listeners.items()):
-            if listener.family != socket.AF_UNIX:
+            if not listener.is_unix:
                 self._epoll.unregister(fd)
-                listener.close()
+                listener.sock.close()
                 del self._listeners[fd]
         for listener in listeners:
             self.listen(listener)
@@ -109,7 +94,7 @@ class Reactor:
         """Close all listening sockets."""
         for fd, listener in self._listeners.items():
             self._epoll.unregister(fd)
-            listener.close()
+            listener.sock.close()
         self._listeners.clear()
 
     async def run(self) -> None:
@@ -204,6 +189,8 @@ class Reactor:
         """What is readable beside clients; and that is the end of the batch."""
         for fd in fds:
             self._serve_other(fd)
+        if fds and self._greeter:
+            self._greeter.serve(fds)
         self._serving = False
         if self._server.awake:
             self._wake()
@@ -271,6 +258,7 @@ class Reactor:
 
     def close(self) -> None:
         self.unlisten()
+        self._greeter.close()
         for connection in list(self._connections.values()):
             self._close(connection)
         if self._wake_fd >= 0:
@@ -302,29 +290,31 @@ class Reactor:
         if self._watched.pop(fd, None) is not None and not self._epoll.closed:
             self._epoll.unregister(fd)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: Listener) -> None:
         for _ in range(ACCEPTS_PER_EVENT):
             try:
-                sock, peer = listener.accept()
+                sock, peer = listener.sock.accept()
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
                 return
             except OSError as error:
                 self._server.log("warning", f"Accepting client connection: {error.strerror}")
                 return
-            self._admit(sock, peer)
+            sock.setblocking(False)
+            if not listener.tls:
+                self._admit(sock, peer)
+            elif len(self._server.clients) + len(self._greeter) < self._server.config.maxclients:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._greeter.begin(sock, peer)
+            else:
+                self._server.stats.rejected_connections += 1
+                sock.close()  # there is no way yet to tell it why
 
-    def _admit(self, sock: socket.socket, peer: object) -> None:
+    def _admit(self, sock: socket.socket, peer: object, tunnel: Tunnel | None = None) -> Connection | None:
         server = self._server
-        sock.setblocking(False)
         refusal = self._refusal(sock, peer)
         if refusal is not None:
-            server.stats.rejected_connections += 1
-            try:
-                sock.send(b"-" + refusal.encode() + b"\r\n")
-            except OSError as error:
-                server.log("verbose", f"Could not refuse a client: {error.strerror}")
-            sock.close()
-            return
+            self._refuse(sock, b"-" + refusal.encode() + b"\r\n", tunnel)
+            return None
         if sock.family == socket.AF_UNIX:
             address = local = f"{server.config.unixsocket}:0"
         else:
@@ -334,10 +324,38 @@ class Reactor:
         session = server.connect(address=address, local_address=local)
         if sock.family == socket.AF_UNIX:
             session.client_flags.add("unix")
-        connection = Connection(sock, session)
+        if tunnel is None:
+            connection = Connection(sock, session)
+        else:
+            session.client_flags.add("tls")
+            connection = TlsConnection(sock, session, tunnel, self._keep_writing)
         session.transport = connection
         self._connections[connection.fd] = connection
         self._epoll.register(connection.fd, select.EPOLLIN | select.EPOLLRDHUP)
+        return connection
+
+    def _welcome(self, sock: socket.socket, peer: object, tunnel: Tunnel, early: bytes) -> None:
+        """A client whose handshake is done; `early` is what it has sent since."""
+        connection = self._admit(sock, peer, tunnel)
+        if connection is None or not early:
+            return
+        server = self._server
+        server.start_batch()
+        server.stats.input_bytes += len(early)
+        try:
+            connection.session.receive(early)
+        except Exception:  # noqa: BLE001  (whatever it is, it is that one client's)
+            connection.session.give_up()
+        self.finish_batch([connection])
+
+    def _refuse(self, sock: socket.socket, line: bytes, tunnel: Tunnel | None) -> None:
+        server = self._server
+        server.stats.rejected_connections += 1
+        try:
+            sock.send(line if tunnel is None else tunnel.seal(line) + tunnel.end())
+        except OSError as error:
+            server.log("verbose", f"Could not refuse a client: {error.strerror}")
+        sock.close()
 
     def _refusal(self, sock: socket.socket, peer: object) -> str | None:
         server = self._server
@@ -368,7 +386,7 @@ class Reactor:
             connection.pending_bytes += sum(map(len, out))
             out.clear()
         try:
-            self._send_pending(connection, allowed)
+            connection.flush(allowed, self._server.stats)
         except OSError:
             self._close(connection)
             return
@@ -384,31 +402,10 @@ class Reactor:
 
     def _keep(self, connection: Connection, rest: memoryview) -> None:
         """What a send did not take."""
-        connection.pending.append(rest)
-        connection.pending_bytes = connection.session.out_bytes = len(rest)
-        self._keep_writing(connection)
-
-    def _send_pending(self, connection: Connection, allowed: int) -> None:
-        pending = connection.pending
-        while pending and allowed > 0:
-            batch = list(islice(pending, BUFFERS_PER_SEND))
-            try:
-                sent = connection.sock.sendmsg(batch)
-            except (BlockingIOError, InterruptedError):
-                return
-            self._server.stats.output_bytes += sent
-            self._server.stats.writes += 1
-            connection.session.total_out += sent
-            connection.pending_bytes -= sent
-            allowed -= sent
-            size = sum(map(len, batch))
-            complete = sent == size
-            while pending and sent >= len(pending[0]):
-                sent -= len(pending.popleft())
-            if sent:
-                pending[0] = memoryview(pending[0])[sent:]
-            if not complete:
-                return
+        if connection.fd >= 0:
+            connection.pending.append(rest)
+            connection.pending_bytes += len(rest)
+            self._keep_writing(connection)
 
     def _keep_writing(self, connection: Connection) -> None:
         """Ask for writability, unless the client has reached its output limit."""
@@ -437,7 +434,10 @@ class Reactor:
             self._epoll.modify(connection.fd, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLOUT)
 
     def check_limits(self) -> None:
-        """Close those who have been over their soft limit for too long, though nothing more was sent to them."""
+        """Close those who have been over their soft limit for too long, though nothing more was sent to them, and those
+        who take too long for a handshake."""
+        if self._greeter:
+            self._greeter.check_deadlines(self._server.clock_ms())
         for connection in list(self._over_soft):
             if connection.over_soft_since_ms is None or connection.fd < 0:
                 del self._over_soft[connection]
@@ -450,8 +450,7 @@ class Reactor:
         self._connections.pop(connection.fd, None)
         self._epoll.unregister(connection.fd)
         connection.fd = -1
-        connection.sock.close()
-        connection.pending.clear()
+        connection.hang_up()
         self._server.disconnect(connection.session)
 
     def _wake(self) -> None:

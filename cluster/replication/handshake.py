@@ -34,7 +34,7 @@ async def shake_hands(server: Server, wire: PrimaryWire) -> None:
         answer = await wire.ask(b"AUTH", *login)
         if answer.startswith(b"-"):
             raise LinkError(f"Unable to AUTH to MASTER: {answer.decode('utf-8', 'replace')}")
-    port = config.replica_announce_port or config.port
+    port = config.replica_announce_port or config.announced_to_primary
     await wire.ask(b"REPLCONF", b"listening-port", b"%d" % port)
     if config.replica_announce_ip:
         await wire.ask(b"REPLCONF", b"ip-address", config.replica_announce_ip.encode())

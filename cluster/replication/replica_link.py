@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from cluster.errors import ProtocolError
+from cluster.network.tls_stream import Stream, secured
 from cluster.persistence.rdb_reader import RdbError
 from cluster.replication.handshake import History, shake_hands, synchronize
 from cluster.replication.snapshot_transfer import receive_snapshot, take_over
@@ -124,7 +125,7 @@ class ReplicaLink:
         server = self._server
         self.state = "connecting"
         with trio.move_on_after(server.config.repl_timeout) as patience:
-            stream = await trio.open_tcp_stream(self.host, self.port)
+            stream = await self._connect()
         if patience.cancelled_caught:
             raise LinkError("timeout connecting")
         async with stream:
@@ -138,6 +139,12 @@ class ReplicaLink:
             if history is not None:
                 await self._full_sync(wire, history)
             await self._follow(wire)
+
+    async def _connect(self) -> Stream:
+        stream = await trio.open_tcp_stream(self.host, self.port)
+        if not self._server.config.tls_replication:
+            return stream
+        return await secured(stream, self._server.tls.contexts.outgoing)
 
     async def _full_sync(self, wire: PrimaryWire, history: History) -> None:
         self.state = "sync"
@@ -193,11 +200,11 @@ class ReplicaLink:
         costs more than the writes.
         """
         shell = self._server.shell
-        for at in range(0, len(wire.buffer), READ_BYTES):
-            await self._server.pace.is_over()
-            self.apply(bytes(wire.buffer[at : at + READ_BYTES]))
-            await trio.lowlevel.checkpoint()
-        wire.buffer.clear()
+        while ahead := wire.take_read():
+            for at in range(0, len(ahead), READ_BYTES):
+                await self._server.pace.is_over()
+                self.apply(ahead[at : at + READ_BYTES])
+                await trio.lowlevel.checkpoint()
         fd = wire.stream.socket.fileno()
         ended = trio.Event()
         failures: list[Exception] = []
@@ -207,7 +214,7 @@ class ReplicaLink:
                 shell.unwatch(fd)  # whatever still comes, we follow it no more
                 return
             try:
-                self._read_chunk(fd)
+                self._read_chunk(wire)
             except BlockingIOError:
                 return
             except Exception as failure:  # noqa: BLE001  (raised in the task that waits for it)
@@ -222,8 +229,8 @@ class ReplicaLink:
             shell.unwatch(fd)
         raise failures[0]
 
-    def _read_chunk(self, fd: int) -> None:
-        data = os.read(fd, READ_BYTES)
+    def _read_chunk(self, wire: PrimaryWire) -> None:
+        data = wire.read_now()
         if not data:
             raise LinkError(CLOSED)
         self._server.stats.replication_input_bytes += len(data)

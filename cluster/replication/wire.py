@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import trio
 
+from cluster.network.tls_stream import Stream, TlsStream
 from cluster.protocol import replies
 
 if TYPE_CHECKING:
@@ -27,11 +29,23 @@ class LinkError(Exception):
 class PrimaryWire:
     """One connection to the primary. `buffer` holds what has been read and not been used."""
 
-    def __init__(self, server: Server, link: ReplicaLink, stream: trio.SocketStream) -> None:
+    def __init__(self, server: Server, link: ReplicaLink, stream: Stream) -> None:
         self._server = server
         self._link = link
         self.stream = stream
         self.buffer = bytearray()
+
+    def take_read(self) -> bytes:
+        """All that has been read and not been used."""
+        taken = bytes(self.buffer)
+        self.buffer.clear()
+        return taken + self.stream.take_unread() if isinstance(self.stream, TlsStream) else taken
+
+    def read_now(self) -> bytes:
+        """What has come since; nothing at the end. Raises BlockingIOError, OSError."""
+        if isinstance(self.stream, TlsStream):
+            return self.stream.receive_now()
+        return os.read(self.stream.socket.fileno(), READ_BYTES)
 
     async def send(self, *arguments: bytes) -> None:
         await self.stream.send_all(replies.request(arguments))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 
 import hiredis
 import trio
 
+from cluster.network.tls_stream import Stream, secured
 from cluster.protocol.replies import request
 from cluster.sentinel.events import Connected, Disconnected, ErrorReply, Event, Received, Value
 
@@ -21,10 +23,11 @@ Handle = Callable[[Event], None]
 class Outgoing:
     """One connection, as an event's effects see it: what is sent before it is up waits for that."""
 
-    def __init__(self, number: int, handle: Handle) -> None:
+    def __init__(self, number: int, handle: Handle, secured_by: ssl.SSLContext | None = None) -> None:
         self.number = number
         self.scope = trio.CancelScope()
         self._handle = handle
+        self._secured_by = secured_by
         self._closed = False
         self._unsent = bytearray()
         self._more = trio.Event()
@@ -55,7 +58,8 @@ class Outgoing:
 
     async def _serve(self, ip: str, port: int) -> None:
         with trio.fail_after(CONNECT_SECONDS):
-            stream = await _connect(ip, port)
+            plain = await _connect(ip, port)
+            stream = plain if self._secured_by is None else await secured(plain, self._secured_by)
         async with stream:
             self._tell(Connected(self.number, stream.socket.getsockname()[0]))
             await self._talk(stream)
@@ -64,7 +68,7 @@ class Outgoing:
         if not self._closed:
             self._handle(event)
 
-    async def _talk(self, stream: trio.SocketStream) -> None:
+    async def _talk(self, stream: Stream) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, stream)
             reader = hiredis.Reader(replyError=ErrorReply)
@@ -74,7 +78,7 @@ class Outgoing:
                     self._tell(Received(self.number, reply))
             nursery.cancel_scope.cancel()
 
-    async def _write(self, stream: trio.SocketStream) -> None:
+    async def _write(self, stream: Stream) -> None:
         while True:
             while self._unsent:
                 data, self._unsent = bytes(self._unsent), bytearray()

@@ -6,6 +6,7 @@ import os
 import random
 import secrets
 import signal
+import ssl
 import subprocess
 import time
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ from cluster.sentinel.names import Names
 from cluster.sentinel.scripts import Job, ScriptQueue
 from cluster.sentinel.server import SentinelServer
 from cluster.sentinel.state import Settings
+from cluster.tls import TlsError
 from cluster.version import VERSION
 
 CRASH_STATUS = 99
@@ -72,7 +74,7 @@ class Sentinel:
         self.clock_ms = now_ms
         self._rng = random.Random(secrets.randbits(64))
         self._names = Names()
-        settings = Settings(port=config.port, requirepass=config.requirepass)
+        settings = Settings(port=config.announced_to_primary, requirepass=config.requirepass)
         self.core = SentinelCore(secrets.token_hex(20), settings, self._rng, self._names.resolve, now_ms())
         self._names.enabled = any(line.words[:2] == ("resolve-hostnames", "yes") for line in config.lines("sentinel"))
         conf.read(self.core.state, config.lines("sentinel"))
@@ -115,7 +117,7 @@ class Sentinel:
                 case Send():
                     self._links[effect.connection].send(effect.arguments)
                 case Connect():
-                    link = self._links[effect.connection] = Outgoing(effect.connection, self._hear)
+                    link = self._links[effect.connection] = Outgoing(effect.connection, self._hear, self._tls())
                     self._nursery.start_soon(self._run_link, link, effect.ip, effect.port)
                 case Close():
                     self._links.pop(effect.connection).close()
@@ -143,6 +145,10 @@ class Sentinel:
         at = time.localtime(time.time() + (until_ms - now_ms()) / 1000)
         shown = time.strftime("%a %b %d %H:%M:%S %Y", at)
         self.log("warning", f"Next failover delay: I will not start a failover before {shown}")
+
+    def _tls(self) -> ssl.SSLContext | None:
+        """What connections are made by, to servers as to other sentinels."""
+        return self.server.tls.contexts.outgoing if self.config.tls_replication else None
 
     async def _run_link(self, link: Outgoing, ip: str, port: int) -> None:
         await link.run(ip, port)
@@ -183,9 +189,13 @@ class Sentinel:
             log("warning", fault)
             return 1
         try:
+            self.server.tls.load()
             for listener in open_listeners(self.config):
                 self.reactor.listen(listener)
             self.server.access.start()
+        except TlsError as error:
+            log("warning", f"Failed to configure TLS: {error}")
+            return 1
         except (ListenError, CommandError, ConfigError) as error:
             log("warning", str(error))
             return 1

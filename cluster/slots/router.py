@@ -96,7 +96,7 @@ class Router:
         if myself.role == "replica" and (client.reads_replica or sharded) and not writes and myself.primary_id == owner:
             return
         if owner != me:
-            raise self.redirect("MOVED", slot, view.nodes[owner])
+            raise self.redirect(client, "MOVED", slot, view.nodes[owner])
 
     def check_waiting(self, client: Session, key: bytes, *, reads: bool) -> None:
         """Raise what a client has to be told that waits for `key` and can no longer be served here. While the slot is
@@ -114,7 +114,7 @@ class Router:
             return
         if owner is None:
             raise CommandError(errors.CLUSTERDOWN_UNBOUND)
-        raise self.redirect("MOVED", slot, view.nodes[owner])
+        raise self.redirect(client, "MOVED", slot, view.nodes[owner])
 
     def check_moving(self, client: Session, command: Command, keys: list[bytes]) -> None:
         """Raise what a client has to be told that waits for keys, of which one may have gone with its slot."""
@@ -154,13 +154,14 @@ class Router:
         if target is not None and missing:
             if len(keys) > 1 and missing != len(keys):
                 raise CommandError(errors.TRYAGAIN)
-            raise self.redirect("ASK", slot, view.nodes[target])
+            raise self.redirect(client, "ASK", slot, view.nodes[target])
         if not mine and len(keys) > 1 and missing:
             raise CommandError(errors.TRYAGAIN)
         return True
 
-    def redirect(self, kind: str, slot: int, node: NodeInfo) -> CommandError:
-        """MOVED or ASK to `node`, at the endpoint that cluster-preferred-endpoint-type names."""
+    def redirect(self, client: Session, kind: str, slot: int, node: NodeInfo) -> CommandError:
+        """MOVED or ASK to `node`, at the endpoint that cluster-preferred-endpoint-type names, and at the port where it
+        speaks TLS if the client does."""
         preferred = self._config.cluster_preferred_endpoint_type
         if preferred == "hostname":
             host = node.hostname or "?"
@@ -168,4 +169,5 @@ class Router:
             host = ""
         else:
             host = node.ip
-        return CommandError(f"{kind} {slot} {host}:{node.port}")
+        port = node.port_for(tls="tls" in client.client_flags)
+        return CommandError(f"{kind} {slot} {host}:{port}")

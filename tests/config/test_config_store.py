@@ -129,7 +129,7 @@ def test_protected_directives_open_to_those_who_may() -> None:
         ([("cluster-enabled", "yes"), ("replicaof", "h 1")], "replicaof directive not allowed in cluster mode"),
         ([("cluster-enabled", "yes"), ("port", "60000")], "Redis port number too high"),
         ([("port", "0")], "configured to not listen anywhere"),
-        ([("tls-port", "6380")], "TLS is not supported"),
+        ([("tls-port", "6379")], "they cannot be the same"),
         ([("user", "bob on"), ("aclfile", "x")], "'aclfile x': Configuring users here and an aclfile as well"),
         ([("loadmodule", "/x.so")], "Can't load module: modules are not supported"),
     ],

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster.blocking import FEW_ENDED
-from cluster.network.reactor import Connection
+from cluster.network.connection import Connection
 from cluster.network.session import Session
 from tests.commands.in_process import InProcessNode
 from tests.commands.whole import WholeNode

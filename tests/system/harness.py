@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,8 @@ class Server:
 
     switches: Sequence[str] = ()
     """What stands on the command line behind the file."""
+    tls: ssl.SSLContext | None = None
+    """What its clients connect by, when its port is one for TLS."""
 
     def __init__(
         self,
@@ -101,7 +104,8 @@ class Server:
         self.directory.mkdir(parents=True, exist_ok=True)
         conf = self.directory / "node.conf"
         if not conf.exists():  # Else CONFIG REWRITE may have changed it.
-            given = {"port": str(self.port), "dir": str(self.directory), **self.directives}
+            ports = {"port": str(self.port)} if self.tls is None else {"port": "0", "tls-port": str(self.port)}
+            given = {**ports, "dir": str(self.directory), **self.directives}
             conf.write_text("".join(f"{name} {value or EMPTY}\n" for name, value in given.items()))
         return conf
 
@@ -160,7 +164,8 @@ class Server:
             self.wait_end()
 
     def client(self, timeout_s: float = 10.0) -> RespClient:
-        return RespClient(self.host, self.port, password=self.directives.get("requirepass", ""), timeout_s=timeout_s)
+        password = self.directives.get("requirepass", "")
+        return RespClient(self.host, self.port, password=password, timeout_s=timeout_s, tls=self.tls)
 
     def call(self, *arguments: Argument) -> object:
         """One command over a connection of its own; an error reply is raised as ReplyError."""

@@ -13,15 +13,6 @@ from tests.system.harness import USUAL, Harness, Server
 pytestmark = pytest.mark.system
 
 
-@pytest.mark.parametrize(("name", "value"), [("tls-port", "7443"), ("tls-cluster", "yes"), ("tls-replication", "yes")])
-def test_tls_cannot_be_had_later_either(harness: Harness, name: str, value: str) -> None:
-    server = harness.server()
-    with pytest.raises(ReplyError, match=rf"CONFIG SET failed \(possibly related to argument '{name}'\)"):
-        server.call("CONFIG", "SET", name, value)
-    assert server.call("CONFIG", "SET", "tls-port", "0") == "OK"
-    assert server.call("CONFIG", "GET", name) != [name, value]
-
-
 @pytest.mark.parametrize(
     ("words", "number", "saved"),
     [("save now", signal.SIGINT, True), ("nosave", signal.SIGINT, False), ("save", signal.SIGTERM, True)],
