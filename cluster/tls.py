@@ -74,18 +74,23 @@ class Tls:
         return self._contexts
 
 
-def client_context(config: Configuration) -> ssl.SSLContext:
-    """To connect by. Raises TlsError."""
+def client_context(config: Configuration, directory: Path | None = None) -> ssl.SSLContext:
+    """To connect by; `directory`: that of the node, if it is not the current one. Raises TlsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    _prepare(context, config)
-    own = bool(config.tls_client_cert_file)
-    _show_certificate(
-        context, *(("tls-client-", config.tls_client_cert_file, config.tls_client_key_file,
-                    config.tls_client_key_file_pass)
-                   if own else ("tls-", config.tls_cert_file, config.tls_key_file, config.tls_key_file_pass))
-    )  # fmt: skip
+    _prepare(context, config, directory)
+    if config.tls_client_cert_file:
+        prefix, files = "tls-client-", (config.tls_client_cert_file, config.tls_client_key_file)
+        password = config.tls_client_key_file_pass
+    else:
+        prefix, files, password = "tls-", (config.tls_cert_file, config.tls_key_file), config.tls_key_file_pass
+    cert_file, key_file = (_in(directory, file) for file in files)
+    _show_certificate(context, prefix, cert_file, key_file, password)
     return context
+
+
+def _in(directory: Path | None, file: str) -> str:
+    return str(directory / file) if directory and file else file
 
 
 def _contexts(config: Configuration) -> Contexts:
@@ -117,7 +122,7 @@ def _server_context(config: Configuration, clients_show: ssl.VerifyMode) -> ssl.
     return context
 
 
-def _prepare(context: ssl.SSLContext, config: Configuration) -> None:
+def _prepare(context: ssl.SSLContext, config: Configuration, base: Path | None = None) -> None:
     """What holds for both sides: protocols, ciphers, the authorities."""
     _choose_protocols(context, config.tls_protocols)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
@@ -126,7 +131,7 @@ def _prepare(context: ssl.SSLContext, config: Configuration) -> None:
             context.set_ciphers(config.tls_ciphers)
         except ssl.SSLError:
             raise TlsError(f"Failed to configure ciphers: {config.tls_ciphers}") from None
-    file, directory = config.tls_ca_cert_file, config.tls_ca_cert_dir
+    file, directory = _in(base, config.tls_ca_cert_file), _in(base, config.tls_ca_cert_dir)
     try:
         if file or directory:
             context.load_verify_locations(file or None, directory or None)

@@ -191,6 +191,7 @@ def _what_next(plan: ClusterPlan, nodes: Sequence[NodeProcess], screen: Screen, 
         )
     first = nodes[0]
     login = " --askpass" if first.config.requirepass else ""
+    login += " --tls --cacert FILE --cert FILE --key FILE" if plan.tls else ""
     script = "scripts/bring-up" + ("" if options.config == _DEFAULT_FILE else f" --config {options.config}")
     screen.line(f"The cluster is up. Try:  redis-cli -c -h {first.host} -p {first.plan.port}{login}")
     screen.line(f"                         redis-cli --cluster check {first.host}:{first.plan.port}{login}")

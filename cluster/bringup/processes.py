@@ -26,6 +26,7 @@ from cluster.config.redis_conf import follow_includes, parse_text
 from cluster.config.store import Configuration
 from cluster.config.yaml_config import ClusterPlan, NodePlan, named_settings, usual_settings
 from cluster.safe_file import write_safely
+from cluster.tls import TlsError, client_context
 
 PROGRAM = (sys.executable, "-m", "cluster")
 STOP_DEADLINE_S = 120.0
@@ -76,7 +77,13 @@ class NodeProcess:
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.plan.host, self.plan.host)
 
     def connect(self, timeout_s: float = 5.0) -> RespClient:
-        return RespClient(self.host, self.plan.port, password=self.config.requirepass, timeout_s=timeout_s)
+        """Raises OSError; BringUpError where its certificates cannot be used."""
+        config = self.config
+        try:
+            tls = None if config.port else client_context(config, self.directory)
+        except TlsError as error:
+            raise BringUpError(f"{self.name}: {error}") from None
+        return RespClient(self.host, self.plan.port, password=config.requirepass, timeout_s=timeout_s, tls=tls)
 
     def start(self, program: Sequence[str] = PROGRAM) -> None:
         """Start it, in a session of its own so that a Ctrl-C for us does not reach it. Raises OSError."""

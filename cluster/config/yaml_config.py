@@ -32,7 +32,10 @@ class NodePlan:
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
-    """`password` and `secret` are '' for none, `node_timeout_ms` None; `nodes` is in the order of the file."""
+    """`password` and `secret` are '' for none, `node_timeout_ms` None; `nodes` is in the order of the file.
+
+    `tls`: they speak nothing else, clients and each other.
+    """
 
     name: str
     replicas: int
@@ -43,6 +46,7 @@ class ClusterPlan:
     secret: str
     directives: Sequence[Setting]
     nodes: Sequence[NodePlan]
+    tls: bool = False
 
     @property
     def primaries(self) -> int:
@@ -57,7 +61,7 @@ def parse_cluster_yaml(text: str, path: str) -> ClusterPlan:
     base = PurePath(path).parent
     cluster = root.section("cluster")
     cluster.only(
-        "name", "replicas", "node_timeout_ms", "host", "directory", "password", "secret", "directives"
+        "name", "replicas", "node_timeout_ms", "host", "directory", "password", "secret", "tls", "directives"
     )  # fmt: skip
     host = _host(cluster, "127.0.0.1")
     directory = str(base / cluster.text("directory", "./data"))
@@ -71,6 +75,7 @@ def parse_cluster_yaml(text: str, path: str) -> ClusterPlan:
         directory=directory,
         password=cluster.text("password", ""),
         secret=cluster.text("secret", ""),
+        tls=cluster.truth("tls", default=False),
         directives=directive_settings(cluster.section("directives")),
         nodes=[_node(reader, host, directory, base) for reader in root.entries("nodes")],
     )
@@ -135,7 +140,7 @@ def named_settings(plan: ClusterPlan, node: NodePlan) -> list[Setting]:
     """What cluster.yaml says about a node."""
     settings = [
         Setting("cluster-enabled", ("yes",)),
-        Setting("port", (str(node.port),)),
+        *_ports(plan, node),
         Setting("bind", (node.host,)),
         Setting("dir", (node.directory,)),
     ]
@@ -150,6 +155,16 @@ def named_settings(plan: ClusterPlan, node: NodePlan) -> list[Setting]:
     own = {setting.name for setting in node.directives}
     settings += [setting for setting in plan.directives if setting.name not in own]
     return [*settings, *node.directives]
+
+
+def _ports(plan: ClusterPlan, node: NodePlan) -> list[Setting]:
+    """The port is that for TLS where the cluster speaks nothing else; its certificates are told by directives."""
+    if not plan.tls:
+        return [Setting("port", (str(node.port),))]
+    return [
+        Setting("port", ("0",)), Setting("tls-port", (str(node.port),)), Setting("tls-cluster", ("yes",)),
+        Setting("tls-replication", ("yes",)),
+    ]  # fmt: skip
 
 
 def pick_node(plan: ClusterPlan, *, port: int | None = None, number: int | None = None) -> NodePlan:

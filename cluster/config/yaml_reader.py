@@ -77,6 +77,12 @@ class Reader:
             raise self.error(key, f"must be a text, in quotes if need be, not {shown(value)}")
         return value
 
+    def truth(self, key: str, *, default: bool) -> bool:
+        value = self.values.get(key, default)
+        if not isinstance(value, bool):
+            raise self.error(key, f"must be yes or no, not {shown(value)}")
+        return value
+
     def integer(self, key: str, default: int | None, *, low: int, high: int) -> int:
         """With `default` None the key has to be there."""
         value = self.values.get(key, default)

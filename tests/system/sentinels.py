@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cluster.bringup.client import ReplyError, RespClient
+from tests.certificates import Certificates
 from tests.system.harness import Harness, Server, ServerKind
 from tests.system.waiting import wait_until
 
@@ -30,7 +31,8 @@ class Sentinel(Server):
         self.directory.mkdir(parents=True, exist_ok=True)
         conf = self.directory / "sentinel.conf"
         if not conf.exists():
-            conf.write_text("\n".join([f"port {self.port}", f"dir {self.directory}", *self._lines, ""]))
+            ports = [f"port {self.port}"] if self.tls is None else ["port 0", f"tls-port {self.port}"]
+            conf.write_text("\n".join([*ports, f"dir {self.directory}", *self._lines, ""]))
         return conf
 
     @property
@@ -54,6 +56,7 @@ class Watch:
     """A primary with two replicas, as in a tutorial, and sentinels.
 
     `more`: lines of the sentinels' files; `directives`: those of the servers; `password`: the sentinels' own.
+    `certificates`: all of them speak nothing but TLS.
     """
 
     def __init__(
@@ -65,10 +68,12 @@ class Watch:
         host: str = "127.0.0.1",
         directives: Mapping[str, str] | None = None,
         password: str = "",
+        certificates: Certificates | None = None,
     ) -> None:
+        secure = {} if certificates is None else {**certificates.directives, "tls-replication": "yes"}
         usual = {
             "cluster-enabled": "no", "requirepass": PASSWORD, "masterauth": PASSWORD, "repl-ping-replica-period": "1",
-            **(directives or {}),
+            **(directives or {}), **secure,
         }  # fmt: skip
         self.primary = harness.server(usual, kind=data, start=False)
         follow = {**usual, "replicaof": f"127.0.0.1 {self.primary.port}"}
@@ -78,6 +83,7 @@ class Watch:
             f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}",
             f"sentinel failover-timeout {NAME} 10000",
             *(more or (f"sentinel auth-pass {NAME} {PASSWORD}",)),
+            *(" ".join(line) for line in secure.items()),
         ]
         self.sentinels: list[Sentinel] = []
         for kind in sentinels:
@@ -87,6 +93,7 @@ class Watch:
             self.sentinels.append(sentinel)
         everybody = [*self.servers, *self.sentinels]
         for one in everybody:
+            one.tls = certificates.client if certificates is not None else None
             one.start(wait=False)
         for one in everybody:
             one.wait_answering()

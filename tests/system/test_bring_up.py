@@ -15,6 +15,7 @@ import pytest
 
 from cluster.bringup.client import RespClient
 from cluster.bringup.look import PROBE_TIMEOUT_S
+from tests.certificates import Certificates
 from tests.system.harness import Harness, ServerKind
 from tests.system.waiting import wait_until
 
@@ -330,3 +331,17 @@ def test_an_impossible_number_is_named(site: Site, typed: str, said: str) -> Non
     output = site.run(*typed.split(), status=1)
     assert output.startswith(f"bring-up: {said}")
     assert len(output.splitlines()) == 1
+
+
+def test_a_cluster_that_speaks_nothing_but_tls(harness: Harness, tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path / "certificates")
+    lines = "".join(f"    {name}: {value}\n" for name, value in certificates.directives.items())
+    site = Site(tmp_path, [harness.free_port() for _ in range(2)], f"  tls: yes\n  directives:\n{lines}")
+    site.file.write_text(site.file.read_text().replace("replicas: 1", "replicas: 0"))
+    try:
+        site.run("--detach")
+        assert "primary" in site.run("--status")
+        with RespClient("127.0.0.1", site.ports[0], tls=certificates.client) as client:
+            assert "cluster_state:ok" in client.text("CLUSTER", "INFO")
+    finally:
+        site.run("--stop")

@@ -13,6 +13,7 @@ from cluster.bringup.client import ReplyError, RespClient
 from tests.certificates import Certificates
 from tests.system.clusters import Cluster, redis_cli
 from tests.system.harness import Harness
+from tests.system.sentinels import Watch
 from tests.system.waiting import wait_until
 
 pytestmark = pytest.mark.system
@@ -78,6 +79,15 @@ def test_a_cluster_over_tls(harness: Harness, certificates: Certificates) -> Non
     cluster.wait_whole()
     assert [client.get(f"k{number}") for number in range(100)] == [b"%d" % number for number in range(100)]
     client.close()
+
+
+def test_sentinels_over_tls(harness: Harness, certificates: Certificates) -> None:
+    watch = Watch(harness, "ours", ["ours", "ours", "redis"], certificates=certificates)
+    watch.wait_found()
+    watch.primary.kill()
+    new = watch.wait_moved()
+    watch.primary.start()
+    watch.wait_role(watch.primary, new)
 
 
 def _port_of_redirect(client: RespClient, key: str) -> int:
