@@ -105,7 +105,7 @@ def _without_file(given: list[Setting], read: ReadText) -> StartOptions:
     config = _build([*usual, *given], read)
     own_directory = not config.is_set("dir")
     if own_directory:
-        config.replace("dir", f"./cluster-node-{config.port}")
+        config.replace("dir", f"./cluster-node-{config.main_port}")
     return StartOptions(config=config, create_directory=own_directory)
 
 
