@@ -56,7 +56,7 @@ def tick(s: State) -> None:
     if not election.asked:
         if not manual:
             _update_rank(s, primary, election)
-        if s.now >= election.start_at and (manual or _knows_offsets(s, primary, election)):
+        if s.now >= election.start_at and (manual or _may_go_first(s, primary, election)):
             _ask(s, primary, election, manual)
     elif s.now > election.start_at + _timeout(s):
         s.log("warning", "Failover attempt expired.")
@@ -93,9 +93,14 @@ def _rank(s: State, primary: Peer) -> int:
     )
 
 
-def _knows_offsets(s: State, primary: Peer, election: Election) -> bool:
-    """Whether the other replicas have told how much data they have since the primary failed, or had the time to."""
-    return s.now >= election.scheduled_at + OFFSETS_WAIT_MS or all(
+def _may_go_first(s: State, primary: Peer, election: Election) -> bool:
+    """Whether nobody who has more data is still to be waited for: the others in reach have told how much they have
+    since the primary failed, or had the time to. Where no write may be lost they are waited for however long it takes,
+    and whoever has more goes first, and not only earlier."""
+    strict = s.config.strict_rank
+    if strict and _rank(s, primary):
+        return False
+    return (not strict and s.now >= election.scheduled_at + OFFSETS_WAIT_MS) or all(
         one.heard_us_at >= election.scheduled_at
         for one in s.replicas_of(primary)
         if one is not s.me and one.reachable and not one.nofailover

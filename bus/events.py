@@ -23,6 +23,8 @@ class BusConfig:
     require_full_coverage: bool = True
     replica_no_failover: bool = False
     fast_failover: bool = True
+    strict_rank: bool = False
+    """A replica does not stand for election while one in reach has more data."""
     announce_ip: str = ""
     announce_port: int = 0
     announce_bus_port: int = 0

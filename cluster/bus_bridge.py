@@ -69,6 +69,7 @@ def bus_config(server: Server) -> BusConfig:
         require_full_coverage=config.cluster_require_full_coverage,
         replica_no_failover=config.cluster_replica_no_failover,
         fast_failover=config.cluster_fast_failover,
+        strict_rank=config.cluster_write_acks > 0,
         announce_ip=config.cluster_announce_ip,
         announce_port=config.cluster_announce_port,
         announce_bus_port=config.cluster_announce_bus_port,

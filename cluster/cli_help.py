@@ -56,7 +56,7 @@ def help_text() -> str:
 
 
 def _is_ours(directive: Directive) -> bool:
-    return directive.name in ("cluster-secret", "cluster-secret-file", "cluster-fast-failover")
+    return directive.name in ("cluster-secret", "cluster-secret-file", "cluster-fast-failover", "cluster-write-acks")
 
 
 def _entry(directive: Directive) -> str:

@@ -61,6 +61,7 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
 
     provide_files(server)
     memory(config)
+    server.replication.write_acks.configure()
     server.key_events.configure(config)
     config.on_change(["dir"], change_directory)
     config.on_change(["maxclients"], provide)
@@ -69,6 +70,7 @@ def follow_configuration(server: Server, reactor: Reactor, log: Log) -> None:
     config.on_change(["notify-keyspace-events"], server.key_events.configure)
     for name in ("min-replicas-to-write", "min-replicas-max-lag", "replica-read-only"):
         config.on_change([name], lambda _: server.refresh_road())
+    config.on_change(["cluster-write-acks"], lambda _: server.replication.write_acks.configure())
     config.on_change(["replica-serve-stale-data"], lambda _: server.replication.link_changed())
     config.on_change(["loglevel"], level)
     config.on_change(["proto-max-bulk-len"], bulk_limit)

@@ -134,6 +134,7 @@ class Server:
         self.cron_paused = False  # DEBUG PAUSE-CRON
         self.serves_stale_only = False  # our primary is away and replica-serve-stale-data says no
         self.answers_primary = False
+        self.confirms_writes = False  # cluster-write-acks
         self.is_replica = False
         self.unusual = False
         self.has_followups = False
@@ -214,6 +215,7 @@ class Server:
             or (memory is not None and memory.is_over and self.may_evict)
             or self.serves_stale_only
             or (self.config.min_replicas_to_write and self.config.min_replicas_max_lag)
+            or (self.confirms_writes and self.replication.write_acks.lacks_replicas)
             or (persistence is not None and persistence.refuses_writes)
         )
 
@@ -244,6 +246,8 @@ class Server:
         if writes and needed and self.config.min_replicas_max_lag and not self.is_replica:
             if self.replication.good_replicas(self.ctx.now_ms) < needed:
                 raise CommandError(errors.NOREPLICAS)
+        if writes and self.confirms_writes:
+            self.replication.write_acks.check()
 
     def check_disk(self) -> None:
         """Raise MISCONF while writes are refused because the disk does not take them."""

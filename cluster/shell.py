@@ -34,6 +34,8 @@ class Shell:
     """Let the system gather small sends to this client into larger packets (no TCP_NODELAY)."""
     let_go: Callable[[bool], None] = _nothing
     """Send the replies that were withheld, or (False) hang up on those who wait for them."""
+    drop_unconfirmed: Callable[[int], int] = lambda _before_ms: 0
+    """Hang up on those whose replies have waited for replicas since that time or longer; how many."""
     end_batch: Callable[[], None] = _nothing
     """What was done outside a client's turn is over: journal it, and send what it led to."""
     request_shutdown: Callable[[frozenset[str]], None] = _nothing

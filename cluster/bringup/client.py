@@ -59,6 +59,10 @@ class RespClient:
     ) -> None:
         self.close()
 
+    def fileno(self) -> int:
+        """For select."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         self._socket.close()
 

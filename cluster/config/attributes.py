@@ -227,6 +227,7 @@ class Attributes:
     cluster_secret: str
     cluster_secret_file: str
     cluster_fast_failover: bool
+    cluster_write_acks: int
 
     # Lines of a file that CONFIG does not know
     rename_command: tuple[tuple[str, ...], ...]

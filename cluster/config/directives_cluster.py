@@ -5,7 +5,7 @@ from __future__ import annotations
 from cluster.config.checks import address_check, host_name_check, human_name_check
 from cluster.config.compound import Lines
 from cluster.config.directive import ACCEPTED, Directive, Section
-from cluster.config.values import LONG_MAX, ULONG_MAX, Choice, Integer, Memory, Text, YesNo
+from cluster.config.values import INT_MAX, LONG_MAX, ULONG_MAX, Choice, Integer, Memory, Text, YesNo
 
 PORT = Integer(0, 65535)
 
@@ -89,6 +89,10 @@ CLUSTER = Section(
         Directive(
             name="cluster-fast-failover", kind=YesNo(), default="yes", hidden=True,
             about="a refused connection starts a failover at once (not a directive of Redis)",
+        ),
+        Directive(
+            name="cluster-write-acks", kind=Integer(0, INT_MAX), default="0", hidden=True,
+            about="clients hear of a write after so many replicas have it (not a directive of Redis)",
         ),
     ],
 )  # fmt: skip

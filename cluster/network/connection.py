@@ -20,7 +20,8 @@ class Connection:
     """One client's socket and what could not be sent yet."""
 
     __slots__ = (
-        "fd", "over_soft_since_ms", "pending", "pending_bytes", "recv", "send", "session", "sock", "writing",
+        "fd", "over_soft_since_ms", "pending", "pending_bytes", "recv", "send", "session", "sock", "unconfirmed",
+        "writing",
     )
 
     def __init__(self, sock: socket.socket, session: Session) -> None:
@@ -32,6 +33,7 @@ class Connection:
         self.pending: deque[bytes | memoryview] = deque()
         self.pending_bytes = 0
         self.writing = False
+        self.unconfirmed = 0  # replies that wait for replicas
         self.over_soft_since_ms: int | None = None
 
     def flush(self, allowed: int, stats: Stats) -> None:

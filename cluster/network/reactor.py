@@ -30,6 +30,7 @@ from cluster.network.listeners import Listener
 from cluster.network.tls_connection import TlsConnection
 from cluster.network.trio_needs import TrioNeeds
 from cluster.network.tunnel import Tunnel
+from cluster.network.unconfirmed import Unconfirmed
 
 if TYPE_CHECKING:
     from cluster.network.session import Session
@@ -55,6 +56,7 @@ class Reactor:
         self._listeners: dict[int, Listener] = {}
         self._greeter = Greeter(server, self._epoll, self._welcome)
         self._withheld: dict[Connection, None] = {}
+        self._unconfirmed = Unconfirmed()
         self._watched: dict[int, Callable[[], None]] = {}
         self._serving = False
         self._over_soft: dict[Connection, None] = {}  # who may not stay as far behind as it is
@@ -66,6 +68,7 @@ class Reactor:
         server.shell.hang_up = self.close_session
         server.shell.gather_output = _gather_output
         server.shell.let_go = self._let_go
+        server.shell.drop_unconfirmed = self._drop_unconfirmed
         server.shell.end_batch = lambda: self.finish_batch([])
 
     def listen(self, listener: Listener) -> None:
@@ -212,6 +215,8 @@ class Reactor:
         if self._withheld:
             touched = [connection for connection in touched if connection not in self._withheld]
             woken = [one.session for one in _connections(woken) if one not in self._withheld]
+        if self._server.confirms_writes:
+            self._confirm([*touched, *_connections(woken)])
         sent_bytes = silent = 0
         for connection in touched:
             session = connection.session
@@ -244,12 +249,23 @@ class Reactor:
     def _let_go(self, trusted: bool) -> None:
         """What was withheld goes out; or its receivers are hung up on, so that they do not take it for done."""
         withheld, self._withheld = self._withheld, {}
+        if trusted and self._server.confirms_writes:
+            self._confirm(withheld)
         for connection in withheld:
-            if connection.fd >= 0:
-                if trusted:
-                    self._write(connection)
-                else:
-                    self._close(connection)
+            if trusted:
+                self._write(connection)
+            else:
+                self._close(connection)
+
+    def _confirm(self, connections: Iterable[Connection]) -> None:
+        """Send what enough replicas have by now; what they do not have yet, these are not told."""
+        acks = self._server.replication.write_acks
+        self._unconfirmed.release(acks.confirmed, self._flush)
+        if acks.outstanding:
+            self._unconfirmed.hold(connections, acks.outstanding, self._server.ctx.now_ms)
+
+    def _drop_unconfirmed(self, before_ms: int) -> int:
+        return self._unconfirmed.give_up(before_ms, self._close)
 
     def close_session(self, session: Session) -> None:
         """Close a client's connection at once."""
@@ -377,14 +393,18 @@ class Reactor:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
     def _write(self, connection: Connection, allowed: int = SENT_PER_TURN_BYTES) -> None:
-        session = connection.session
         if connection.fd < 0:
             return
-        out = session.out
+        out = connection.session.out
         if out:
             connection.pending.extend(out)
             connection.pending_bytes += sum(map(len, out))
             out.clear()
+        self._flush(connection, allowed)
+
+    def _flush(self, connection: Connection, allowed: int = SENT_PER_TURN_BYTES) -> None:
+        """Send what is kept; not what the session has to say since."""
+        session = connection.session
         try:
             connection.flush(allowed, self._server.stats)
         except OSError:
@@ -397,7 +417,7 @@ class Reactor:
             connection.over_soft_since_ms = None
             self._epoll.modify(connection.fd, select.EPOLLIN | select.EPOLLRDHUP)
         session.out_bytes = connection.pending_bytes
-        if session.closing and not connection.pending and not session.out:
+        if session.closing and not (connection.pending or session.out or connection.unconfirmed):
             self._close(connection)
 
     def _keep(self, connection: Connection, rest: memoryview) -> None:
@@ -435,9 +455,12 @@ class Reactor:
 
     def check_limits(self) -> None:
         """Close those who have been over their soft limit for too long, though nothing more was sent to them, and those
-        who take too long for a handshake."""
+        who take too long for a handshake, or wait for replicas in vain."""
         if self._greeter:
             self._greeter.check_deadlines(self._server.clock_ms())
+        if self._unconfirmed:
+            self._unconfirmed.release(self._server.replication.write_acks.confirmed, self._flush)
+            self._server.replication.write_acks.tick()
         for connection in list(self._over_soft):
             if connection.over_soft_since_ms is None or connection.fd < 0:
                 del self._over_soft[connection]

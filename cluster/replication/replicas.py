@@ -112,6 +112,7 @@ class Replica:
         self.acknowledged_ms = now_ms
         self.held = held
         self.release()
+        self.session.server.refresh_road()
 
     def release(self) -> None:
         """Send what is held, and hold no more. Raises OSError."""

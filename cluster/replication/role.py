@@ -23,6 +23,7 @@ from cluster.replication.replica_link import ReplicaLink
 from cluster.replication.replicas import Replica
 from cluster.replication.sending import catch_up
 from cluster.replication.waits import ReplicaWaits
+from cluster.replication.write_acks import WriteAcks
 
 if TYPE_CHECKING:
     from cluster.journal import Entry
@@ -54,6 +55,7 @@ class Replication:
         self._changed = trio.Event()
         self._lagging: list[Replica] = []
         self._waits = ReplicaWaits(server, self)
+        self.write_acks = WriteAcks(server)
         self.failover = Failover(server, self)
         self.own_keys = OwnKeys(server)
         self.applies_stream = False  # what is journaled now came from our primary
@@ -78,6 +80,8 @@ class Replication:
         encoded = self._server.journal.encode(entries)
         self.stream(encoded)
         self._written = self.offset
+        if self._server.confirms_writes:
+            self.write_acks.written(self.offset)
         return encoded
 
     def stream(self, data: bytes) -> None:
@@ -217,6 +221,8 @@ class Replication:
         replica.acknowledged_ms = self._server.ctx.now_ms
         if self._waits:
             self._waits.serve()
+        if self._server.confirms_writes:
+            self.write_acks.acknowledged()
         if self.failover.active:
             self.failover.look(self._server.ctx.now_ms)
         if synced_offset > replica.synced_offset:
@@ -312,6 +318,7 @@ class Replication:
 
     def _release_waiting(self) -> None:
         """Nobody can give a replica's clients what they wait for here."""
+        self._server.shell.drop_unconfirmed(self._server.ctx.now_ms)
         waiting = self._server.waiting
         blocked = [wait for waits in waiting.by_key.values() for wait in waits]
         for wait in [*blocked, *self._waits, *self._server.persistence.aof.waits]:
@@ -342,6 +349,7 @@ class Replication:
 
     def _role_changed(self) -> None:
         self._changed.set()
+        self.write_acks.configure()
         self.link_changed()
 
     def link_changed(self) -> None:

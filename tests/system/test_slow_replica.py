@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import socket
 
 import pytest
 
 from tests.system.harness import Harness, ServerKind
 from tests.system.pairs import ALONE, DEADLINE_S
+from tests.system.replica_by_hand import ReplicaByHand
 from tests.system.waiting import wait_until
 
 pytestmark = pytest.mark.system
@@ -19,44 +19,11 @@ WRITES = 400
 """Of that value: more than any socket takes by itself, and many times the limit."""
 
 
-class Reader:
-    """A replica by hand, which reads when it is told to."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
-        self._file = self._socket.makefile("rb")
-        self._socket.sendall(b"REPLCONF capa psync2\r\n")
-        assert self._file.readline() == b"+OK\r\n"
-        self._socket.sendall(b"PSYNC ? -1\r\n")
-        header = self._file.readline()
-        self.offset = int(header.split()[2])
-        found = re.match(rb"\$(\d+)", self._after_empty_lines())
-        assert found is not None
-        self._file.read(int(found[1]))
-
-    def _after_empty_lines(self) -> bytes:
-        while (line := self._file.readline()) == b"\n":
-            pass
-        return line
-
-    def read_to(self, offset: int) -> bytes:
-        data = self._file.read(offset - self.offset)
-        self.offset = offset
-        return data
-
-    def acknowledge(self) -> None:
-        self._socket.sendall(b"REPLCONF ACK %d\r\n" % self.offset)
-
-    def close(self) -> None:
-        self._file.close()
-        self._socket.close()
-
-
 def test_what_it_has_not_read_yet_is_kept_in_a_file(harness: Harness, server_kind: ServerKind) -> None:
     if server_kind != "ours":
         pytest.skip("redis-server cuts it off at its output limit")
     primary = harness.server({**ALONE, "client-output-buffer-limit": f"replica {LIMIT_BYTES} 0 0"})
-    replica = Reader(primary.port)
+    replica = ReplicaByHand(primary.port)
     replica.acknowledge()
     wait_until(
         lambda: "state=online" in primary.info("replication").get("slave0", ""), DEADLINE_S, "the replica is online"
