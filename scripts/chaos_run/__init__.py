@@ -1,0 +1,1 @@
+"""scripts/chaos: a real cluster under load is killed, stopped, restarted, failed over and resharded, then judged."""
