@@ -118,7 +118,8 @@ def _run(nodes: list[NodeProcess], directory: Path, options: argparse.Namespace,
         wait_answering(nodes, report)
         form(options.plan, nodes, report)
         wait_agreed(nodes, report)
-        load = Load(nodes, options.clients, options.rate, options.seed)
+        ways = {node.plan.port: node.connect for node in nodes}
+        load = Load(ways, options.clients, options.rate, options.seed)
         begun = time.monotonic_ns()
         load.start()
         try:
@@ -129,7 +130,7 @@ def _run(nodes: list[NodeProcess], directory: Path, options: argparse.Namespace,
         recorded = load.recorded()
         with (directory / "history.jsonl").open("w") as file:
             file.writelines(to_lines(recorded))
-        recorded += read_all(nodes, recorded)
+        recorded += read_all(ways, recorded)
         judgement = judge(recorded, exposures(events), no_loss=options.no_loss)
     console.print(_table(events, recorded, begun))
     console.print(

@@ -6,11 +6,11 @@ import binascii
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import TypeAlias
 
 from cluster.bringup.client import Argument, ReplyError, RespClient
-from cluster.bringup.processes import NodeProcess
 from scripts.histories.operations import Action, Kind, Operation, Outcome, Value
 
 TIMEOUT_S = 1.0
@@ -22,13 +22,16 @@ WITHOUT_EFFECT = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERD
 """Errors that come before a command is carried out; of any other it is not known."""
 _SLOT_MASK = 0x3FFF
 
+Nodes: TypeAlias = Mapping[int, Callable[[float], RespClient]]
+"""By the port of a node, how to connect to it within so many seconds."""
+
 
 class Client:
     """One client, which does one thing at a time."""
 
-    def __init__(self, number: int, nodes: Sequence[NodeProcess]) -> None:
+    def __init__(self, number: int, nodes: Nodes) -> None:
         self._number = number
-        self._nodes = {node.plan.port: node for node in nodes}
+        self._nodes = nodes
         self._owners: dict[int, int] = {}
         self._connections: dict[int, RespClient] = {}
         self._rng = random.Random(number)
@@ -74,7 +77,7 @@ class Client:
 
     def _connection(self, port: int) -> RespClient:
         if port not in self._connections:
-            self._connections[port] = self._nodes[port].connect(timeout_s=TIMEOUT_S)
+            self._connections[port] = self._nodes[port](TIMEOUT_S)
         return self._connections[port]
 
     def _forget(self, port: int) -> None:
@@ -104,7 +107,7 @@ def _value(kind: Kind, action: Action, reply: object) -> Value:
 class Load:
     """So many clients at once, `rate` operations a second all together, until `stop`."""
 
-    def __init__(self, nodes: Sequence[NodeProcess], clients: int, rate: float, seed: int) -> None:
+    def __init__(self, nodes: Nodes, clients: int, rate: float, seed: int) -> None:
         self._nodes = nodes
         self._pause_s = clients / rate
         self._over = threading.Event()
@@ -147,7 +150,7 @@ class Load:
             client.close()
 
 
-def read_all(nodes: Sequence[NodeProcess], recorded: Sequence[Operation]) -> list[Operation]:
+def read_all(nodes: Nodes, recorded: Sequence[Operation]) -> list[Operation]:
     """A last read of every key. Raises RuntimeError where one is not answered."""
     client = Client(-1, nodes)
     try:
