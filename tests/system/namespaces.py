@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from tests.system.harness import USUAL, Harness, Server
 
 FIRST_PORT = 7000
+_NOBODY = "02:00:00:00:00:fe"
 
 
 def namespaces_are_possible() -> str:
@@ -55,6 +56,7 @@ class Network:
         self._base = f"10.{64 + os.getpid() % 64}.{os.getpid() // 64 % 256}"
         self._bridges = {side: f"cn{self._id}{side}" for side in ("main", "cut", "test")}
         self._namespaces: list[str] = []
+        self._misdirected: list[tuple[NamespacedServer, NamespacedServer]] = []
         for bridge in self._bridges.values():
             _ip("link", "add", bridge, "type", "bridge")
             _ip("link", "set", bridge, "up")
@@ -98,7 +100,30 @@ class Network:
         for server in servers:
             _ip("link", "set", self._outside(server.port - FIRST_PORT, "c"), "master", self._bridges["cut"])
 
+    def mute(self, server: NamespacedServer) -> None:
+        """A cut of one way: what it sends to the other servers is lost, and what they send arrives."""
+        for other in self._others(server):
+            self._misdirect(server, other)
+
+    def deafen(self, server: NamespacedServer) -> None:
+        """A cut of the other way: what the other servers send to it is lost."""
+        for other in self._others(server):
+            self._misdirect(other, server)
+
+    def _others(self, server: NamespacedServer) -> list[NamespacedServer]:
+        return [one for one in self._harness.servers if isinstance(one, NamespacedServer) and one is not server]
+
+    def _misdirect(self, sender: NamespacedServer, receiver: NamespacedServer) -> None:
+        """Frames go out, to an address that no interface has."""
+        words = ("neighbour", "replace", receiver.cluster_host, "lladdr", _NOBODY, "dev", "c0", "nud", "permanent")
+        _ip("-n", self._namespaces[sender.port - FIRST_PORT - 1], *words)
+        self._misdirected.append((sender, receiver))
+
     def heal(self) -> None:
+        for sender, receiver in self._misdirected:
+            name = self._namespaces[sender.port - FIRST_PORT - 1]
+            _ip("-n", name, "neighbour", "del", receiver.cluster_host, "dev", "c0")
+        self._misdirected.clear()
         for number in range(1, len(self._namespaces) + 1):
             _ip("link", "set", self._outside(number, "c"), "master", self._bridges["main"])
 

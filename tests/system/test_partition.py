@@ -15,7 +15,7 @@ from scripts.histories.judgement import judge
 from scripts.histories.operations import Exposure
 from tests.system.clusters import Cluster, redis_cli
 from tests.system.harness import Harness, Server
-from tests.system.namespaces import Network, namespaces_are_possible
+from tests.system.namespaces import NamespacedServer, Network, namespaces_are_possible
 from tests.system.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.network_namespaces]
@@ -100,12 +100,13 @@ def test_the_minority_refuses_and_the_majority_goes_on(cluster: Cluster, network
         wait_until(lambda: client.call("GET", key) == "after", DEADLINE_S, "the old primary has the new data")
 
 
-@pytest.mark.parametrize("case", ["2|4", "1|5", "flapping"])
+@pytest.mark.parametrize("case", ["2|4", "1|5", "flapping", "mute", "deaf"])
 def test_only_what_a_cut_off_primary_acknowledged_within_the_node_timeout_is_lost(
     cluster: Cluster, network: Network, case: str
 ) -> None:
     """Clients reach both sides all the time, and nothing else that any of them was answered may be wrong."""
     lone = cluster.primaries()[0]
+    assert isinstance(lone, NamespacedServer)
     heir = cluster.replicas_of(lone)[0]
     stranger = next(server for server in cluster.servers if server not in (lone, heir, *cluster.primaries()))
     minority = [lone, stranger] if case == "2|4" else [lone]
@@ -120,10 +121,19 @@ def test_only_what_a_cut_off_primary_acknowledged_within_the_node_timeout_is_los
                 _wait_more(load, 20)
                 network.heal()
                 _wait_more(load, 20)
-        network.cut_off(minority)
+        match case:
+            case "mute":
+                network.mute(lone)
+            case "deaf":
+                network.deafen(lone)
+            case _:
+                network.cut_off(minority)
         cut_ns = time.monotonic_ns()
         cluster.wait_promoted(heir, DEADLINE_S)
-        wait_until(lambda: _state(lone) == "fail", DEADLINE_S, f"{lone} knows")
+        # Who still hears the others learns of its heir, and follows it.
+        wait_until(
+            lambda: _state(lone) == "fail" or not cluster.member(lone).is_primary, DEADLINE_S, f"{lone} knows"
+        )
         _wait_more(load)
         network.heal()
         cluster.wait_whole()
