@@ -78,7 +78,7 @@ def _check_term(
     own: Sequence[Operation], exposure: Exposure, here: Sequence[Exposure], no_loss: bool, budget: int
 ) -> Result:
     """What the exposed node answered, and all before, with nothing missing but by what was exposed earlier."""
-    earlier = [other for other in here if other.to_ns < exposure.from_ns]
+    earlier = [other for other in here if other.from_ns < exposure.from_ns]
     # The key may have come to the node just now: what was over before it answered first belongs to it too.
     first = max(exposure.from_ns, min(operation.begun_ns for operation in own if exposure.covers(operation)))
 
