@@ -27,6 +27,9 @@ hypothesis.settings.register_profile("long", deadline=None, max_examples=2000, p
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run simulations, fuzzers and kills longer")
     parser.addoption(
+        "--rewrite-scenarios", action="store_true", help="write what the text scenarios lead to into their files"
+    )
+    parser.addoption(
         "--server", choices=("ours", "redis"), default="ours", help="what the system tests start: our node or redis"
     )
 

@@ -1,12 +1,11 @@
 """Scenarios: what befalls a few servers and sentinels, and all that the sentinels tell of it.
 
-A file holds a script, a line ``----``, and the story that it leads to. The words of a script are `Script`'s methods.
-With SENTINEL_SCENARIOS=write in the environment the stories are written anew, to be read and committed.
+The words of a script are `Script`'s methods; the form of the files is that of tests/text_scenarios.py.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,19 +14,22 @@ import pytest
 from cluster.sentinel import operators
 from tests.sentinel.parts import NAME
 from tests.sentinel.world import World
+from tests.text_scenarios import check_scenario, scenario_files
 
 FOLDER = Path(__file__).parent / "scenarios"
-SEPARATOR = "----\n"
 
 
 class Script:
     def __init__(self) -> None:
         self.world = World(1)
-        self._begin = 0
 
-    def do(self, line: str) -> None:
-        word, *arguments = line.split()
-        getattr(self, word.replace("-", "_"))(*arguments)
+    def play(self, lines: Sequence[str]) -> list[str]:
+        for line in lines:
+            word, *arguments = line.split()
+            getattr(self, word.replace("-", "_"))(*arguments)
+        story = self.world.story().splitlines()
+        self.world.records.clear()
+        return story
 
     def primary(self, port: str) -> None:
         self.world.server(int(port))
@@ -68,15 +70,6 @@ class Script:
         self.world.records.clear()
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
-def test_the_story_is_as_it_was_read(path: Path) -> None:
-    script, _, expected = path.read_text().partition(SEPARATOR)
-    scenario = Script()
-    for line in script.splitlines():
-        if line and not line.startswith("#"):
-            scenario.do(line)
-    story = scenario.world.story() + "\n"
-    if os.environ.get("SENTINEL_SCENARIOS") == "write":
-        path.write_text(script + SEPARATOR + story)
-    else:
-        assert story == expected
+@pytest.mark.parametrize("path", scenario_files(FOLDER))
+def test_the_story_is_as_it_was_read(path: Path, request: pytest.FixtureRequest) -> None:
+    check_scenario(path, Script().play, rewrite=request.config.getoption("--rewrite-scenarios"))

@@ -1,0 +1,260 @@
+"""The world of the scenarios: bus cores under virtual time, in which nothing is left to chance.
+
+Every message takes a millisecond, every node has its own moment of each tenth of a second, and data go from a primary
+to those who follow it with each tick of theirs. So the same script leads to the same story, whatever is drawn elsewhere.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from bus import events
+from bus.core import TICK_MS, BusConfig, BusCore
+from bus.messages import Data
+from bus.view import SLOT_COUNT, NodeInfo, PersistentState
+from tests.scenarios.story import Names, effect_in_words, first_id, in_words
+from tests.simulation.network import Clock, End, Network
+
+NODE_TIMEOUT_MS = 2_000
+WALL_MS = 1_700_000_000_000
+PORT, BUS_PORT = 7000, 17000
+TICK_OFFSET_MS = 7
+"""Between the ticks of one node and the next."""
+CONNECT_TIMEOUT_MS = 1_000
+
+
+class Process:
+    """A node: one core, its disk, and as much of its data as the bus cares for: how many writes it has taken."""
+
+    def __init__(self, world: World, index: int, name: str) -> None:
+        self.world = world
+        self.index = index
+        self.name = name
+        self.ip = f"10.0.0.{index + 1}"
+        self.config = BusConfig(node_timeout_ms=NODE_TIMEOUT_MS, port=PORT, bus_port=BUS_PORT)
+        self.core: BusCore | None = None
+        self.disk: PersistentState | None = None
+        self.synced_disk: PersistentState | None = None
+        self.stopped = False
+        self.powered = True
+        self.ends: dict[int, End] = {}
+        self.following: str | None = None
+        self.offset = 0
+        self.in_step_at: int | None = None
+        self._waiting: list[events.Event] = []
+        self._tick_at = 0
+
+    @property
+    def life(self) -> BusCore | None:
+        return self.core
+
+    @property
+    def running(self) -> BusCore:
+        assert self.core is not None, f"{self.name} is down"
+        return self.core
+
+    @property
+    def node_id(self) -> str:
+        return self.running.my_id
+
+    @property
+    def serves(self) -> bool:
+        """Whether it takes writes."""
+        view = self.running.view
+        return view.state_ok and view.nodes[view.my_id].role == "primary" and bool(view.nodes[view.my_id].slots)
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    def start(self, *, with_data: bool = True) -> None:
+        now = self.world.clock.now
+        state = self.disk or PersistentState("", {})
+        if not state.my_id:
+            node_id = self.world.names.id_of(self.name)
+            info = NodeInfo(node_id, "", PORT, BUS_PORT, shard_id=node_id)
+            state = PersistentState(node_id, {node_id: info})
+        rng = random.Random(f"{self.name} {now}")
+        self.core = BusCore(self.config, rng, state, now, WALL_MS + now, loading=True)
+        self.powered, self.stopped = True, False
+        self.following = self.in_step_at = None
+        self._waiting.clear()
+        if not with_data:
+            self.offset = 0
+        self.carry_out(self.core.start())
+        self.step(events.Loaded(self._data(0 if self.offset else None)))
+        self._tick_by(now - now % TICK_MS + TICK_MS + self.index * TICK_OFFSET_MS)
+
+    def _data(self, age_ms: int | None) -> Data:
+        """All that a shard ever wrote is one history here."""
+        view = self.running.view
+        history = view.nodes[view.my_id].shard_id if self.offset else ""
+        return Data(history, self.offset, age_ms, has_keys=self.offset > 0)
+
+    def end(self, *, power: bool) -> None:
+        """The process dies; with `power` its host, too, which then says nothing more."""
+        self.core = None
+        self.world.network.drop(self, silently=power)
+        if power:
+            self.powered = False
+            self.disk = self.synced_disk
+
+    def resume(self) -> None:
+        self.stopped = False
+        waiting, self._waiting = self._waiting, []
+        for event in [events.Tick(WALL_MS + self.world.clock.now), *waiting]:
+            self.step(event)
+        self._tick_by(self.world.clock.now + TICK_MS)
+
+    def step(self, event: events.Event) -> list[events.Effect]:
+        if self.core is None:
+            return []
+        if self.stopped:
+            if not isinstance(event, events.Tick):
+                self._waiting.append(event)
+            return []
+        effects = self.core.step(self.world.clock.now, event)
+        self.carry_out(effects)
+        due = self.core.next_deadline()
+        if due is not None and due < self._tick_at:
+            self._tick_by(due)
+        return effects
+
+    def ask(self, event: events.OperatorEvent) -> str:
+        (reply,) = [effect for effect in self.step(event) if isinstance(effect, events.Reply)]
+        return reply.error or reply.text
+
+    def _tick_by(self, when: int) -> None:
+        core, self._tick_at = self.core, when
+
+        def tick() -> None:
+            if self.core is not core or self._tick_at != when or self.stopped:
+                return
+            self._tick_at = when + TICK_MS
+            self.step(events.Tick(WALL_MS + when))
+            self._move_data()
+            if self._tick_at == when + TICK_MS:
+                self._tick_by(self._tick_at)
+
+        self.world.clock.at(when, tick)
+
+    def _move_data(self) -> None:
+        if self.following is None:
+            self.step(events.ReplicationOffset(self.offset))
+            return
+        primary, now = self.world.by_id(self.following), self.world.clock.now
+        up = primary is not None and primary.gives_data_to(self)
+        if primary is not None and up:
+            if primary.offset < self.offset:
+                self.world.tell(f"{self.name}: had {self.offset} writes, and is given {primary.offset}")
+            self.offset, self.in_step_at = primary.offset, now
+        age = None if self.in_step_at is None else now - self.in_step_at
+        offset = 0 if age is None else self.offset
+        self.step(events.ReplicationOffset(offset, up, age, self._data(age)))
+
+    def gives_data_to(self, other: Process) -> bool:
+        if self.core is None or self.stopped or self.following is not None:
+            return False
+        return self.core.view.settled and self.world.network.connected(self, other)
+
+    # -- effects ---------------------------------------------------------------------------------------------
+
+    def carry_out(self, effects: list[events.Effect]) -> None:
+        world = self.world
+        world.names.add(self.node_id, self.name)
+        self._tell(effects)
+        for effect in effects:
+            match effect:
+                case events.Persist():
+                    self.disk = effect.state
+                    if effect.durable:
+                        self.synced_disk = effect.state
+                case events.Send():
+                    world.network.send(self, effect.link_id, effect.message)
+                case events.Connect():
+                    world.network.connect(self, effect)
+                case events.CloseLink():
+                    world.network.close(self, effect.link_id)
+                case events.FollowNode():
+                    if effect.node_id != self.following and not effect.same_data:
+                        self.in_step_at = None
+                    self.following = effect.node_id
+                case events.BecomePrimary():
+                    self.following = None
+                case events.FlushData():
+                    self.offset = 0
+                case events.PauseWrites():
+                    world.clock.after(1, lambda: self.step(events.Paused(self.offset)) and None)
+                case _:
+                    pass
+
+    def _tell(self, effects: list[events.Effect]) -> None:
+        """A message that goes to several is told once."""
+        lines: dict[str, list[str]] = {}
+        for effect in effects:
+            if isinstance(effect, events.Send):
+                words = in_words(effect.message)
+                receiver = self.world.network.other_side(self, effect.link_id) if words else None
+                if receiver is not None:
+                    lines.setdefault(words, []).append(self.world.processes_by_index[receiver.index].name)
+            elif words := effect_in_words(effect):
+                lines[words] = []
+        for words, receivers in lines.items():
+            self.world.tell(f"{self.name} → {' '.join(receivers)}: {words}" if receivers else f"{self.name}: {words}")
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.network = Network(self.clock, random.Random(1), CONNECT_TIMEOUT_MS)
+        self.network.max_delay = 1
+        self.names = Names()
+        self.processes: dict[str, Process] = {}
+        self.story: list[str] = []
+        self.since = 0
+        """Times are told from then on."""
+
+    @property
+    def processes_by_index(self) -> list[Process]:
+        return list(self.processes.values())
+
+    def tell(self, text: str) -> None:
+        self.story.append(f"{(self.clock.now - self.since) / 1000:6.2f} {self.names.put_into(text)}")
+
+    def by_id(self, node_id: str) -> Process | None:
+        return next((one for one in self.living() if one.core is not None and one.node_id == node_id), None)
+
+    def living(self) -> list[Process]:
+        return [one for one in self.processes.values() if one.core is not None and not one.stopped]
+
+    def add(self, name: str) -> Process:
+        process = Process(self, len(self.processes), name)
+        self.processes[name] = process
+        self.network.hosts.append(process)
+        return process
+
+    def cluster(self, shards: list[list[str]]) -> None:
+        """Start a cluster that has been there: the first of each shard is its primary, the others its replicas."""
+        infos = {}
+        for number, (primary, *replicas) in enumerate(shards):
+            slots = number * SLOT_COUNT // len(shards), (number + 1) * SLOT_COUNT // len(shards) - 1
+            head = NodeInfo(
+                first_id(primary), self.add(primary).ip, PORT, BUS_PORT, shard_id=first_id(primary),
+                config_epoch=number + 1, slots=(slots,),
+            )
+            infos[head.node_id] = head
+            for name in replicas:
+                infos[first_id(name)] = replace(
+                    head, node_id=first_id(name), ip=self.add(name).ip, role="replica", primary_id=head.node_id,
+                    config_epoch=0, slots=(),
+                )
+        names = [name for shard in shards for name in shard]
+        for name in names:
+            process = self.processes[name]
+            process.disk = process.synced_disk = PersistentState(
+                first_id(name), infos, current_epoch=len(shards), cluster_id=first_id(shards[0][0])
+            )
+            process.start()
+
+    def run_until(self, condition: Callable[[], bool], limit_ms: int) -> bool:
+        return self.clock.run_until(condition, limit_ms, period_ms=TICK_MS)
