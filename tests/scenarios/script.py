@@ -102,7 +102,7 @@ class Script:
         process = self._one(name)
         match rest:
             case ["at", ip]:
-                process.ip = ip
+                self.world.move(process, ip)
             case ["without", "disk"]:
                 process.disk = process.synced_disk = None
         process.start(with_data="without" not in rest)

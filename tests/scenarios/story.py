@@ -40,6 +40,12 @@ class Names:
     def id_of(self, name: str) -> str:
         return next((node_id for node_id, known in self._by_id.items() if known == name), first_id(name))
 
+    def new_id(self, name: str) -> str:
+        """For a node that knows nothing, not even what it was called."""
+        while self.of(node_id := first_id(name)) != "?":
+            name += "'"
+        return node_id
+
     def add(self, node_id: str, name: str) -> str:
         """The name that `node_id` has from now on."""
         while node_id not in self._by_id and name in self._by_id.values():
@@ -55,7 +61,7 @@ class Names:
 
 def first_id(name: str) -> str:
     """Ids go by the order of the names, which decides ties."""
-    return name.encode().hex() * 20
+    return (name.encode().hex() * 20)[:40]
 
 
 def in_words(message: Message) -> str:
@@ -68,7 +74,7 @@ def in_words(message: Message) -> str:
         case Update(node_id, epoch, slots):
             return f"UPDATE {node_id} has {shown(slots)} by epoch {epoch}"
         case VoteRequest(epoch, config_epoch, slots, forced):
-            how = ", the primary lives" if forced else ""
+            how = ", forced" if forced else ""
             return f"vote for me in epoch {epoch} (slots {shown(slots)} of epoch {config_epoch}{how})"
         case Vote(epoch):
             return f"my vote in epoch {epoch}"

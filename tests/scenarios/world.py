@@ -69,11 +69,10 @@ class Process:
 
     def start(self, *, with_data: bool = True) -> None:
         now = self.world.clock.now
-        state = self.disk or PersistentState("", {})
-        if not state.my_id:
-            node_id = self.world.names.id_of(self.name)
-            info = NodeInfo(node_id, "", PORT, BUS_PORT, shard_id=node_id)
-            state = PersistentState(node_id, {node_id: info})
+        state = self.disk
+        if state is None:
+            node_id = self.world.names.new_id(self.name)
+            state = PersistentState(node_id, {node_id: NodeInfo(node_id, "", PORT, BUS_PORT, shard_id=node_id)})
         rng = random.Random(f"{self.name} {now}")
         self.core = BusCore(self.config, rng, state, now, WALL_MS + now, loading=True)
         self.powered, self.stopped = True, False
@@ -232,6 +231,13 @@ class World:
         self.processes[name] = process
         self.network.hosts.append(process)
         return process
+
+    def move(self, process: Process, ip: str) -> None:
+        """To an address that is that process's alone from now on."""
+        for other in self.processes.values():
+            if other.ip == ip:
+                other.ip = ""
+        process.ip = ip
 
     def cluster(self, shards: list[list[str]]) -> None:
         """Start a cluster that has been there: the first of each shard is its primary, the others its replicas."""
