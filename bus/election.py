@@ -190,6 +190,7 @@ def on_vote_request(s: State, sender: Peer, link_id: LinkId, message: VoteReques
     refusal = _refusal(s, sender, message)
     if refusal:
         s.log("notice", f"Failover auth denied to {sender.node_id}: {refusal}")
+        ownership.tell_owners(s, sender, bits_of(message.slots), message.config_epoch)
         return
     primary = s.primary_of(sender)
     assert primary is not None

@@ -21,9 +21,12 @@ FAST_CLEAR_MS = 3_000
 
 def tick(s: State) -> None:
     timeout = s.config.node_timeout_ms
-    for peer in s.others():
+    for peer in list(s.others()):
         if not peer.pfail and not peer.fail and s.now - peer.heard_at > timeout:
-            _suspect(s, peer, "silence")
+            if peer.fresh:
+                gossip.not_taken_in(s, peer)
+            else:
+                _suspect(s, peer, "silence")
         elif peer.pfail:
             check(s, peer)
 

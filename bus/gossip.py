@@ -182,9 +182,7 @@ def link_up(
     s.links[link_id] = Link(node_id, outbound, address, local_address, s.now)
     if node_id in s.peers:
         s.peers[node_id].was_there = True
-    if not s.me.ip and not s.config.announce_ip and local_address:
-        s.me.ip = local_address
-        s.touch()
+    _find_own_address(s, local_address, sure=outbound and target in s.peers)
     if not outbound:
         interest.unsure(s.peers.get(node_id))
         return
@@ -205,6 +203,17 @@ def link_up(
         _close(s, link_id)
         return
     _linked(s, peer, link_id, meet=peer.invited)
+
+
+def _find_own_address(s: State, local_address: str, *, sure: bool) -> None:
+    """Others show this node where its links to them come from. So does this node itself; what nodes.conf says may be
+    from before it moved, until it has its first link to a member (`sure`)."""
+    if not local_address or s.config.announce_ip or (s.me.ip and (s.placed or not sure)):
+        return
+    s.placed = s.placed or sure
+    if s.me.ip != local_address:
+        s.me.ip = local_address
+        s.touch()
 
 
 def _met(s: State, link_id: LinkId, node_id: str, one: Handshake) -> None:
@@ -248,6 +257,13 @@ def _linked(s: State, peer: Peer, link_id: LinkId, *, meet: bool = False) -> Non
     ping(s, peer, want=WANT_ANNOUNCEMENT if not peer.digest else 0)
 
 
+def not_taken_in(s: State, peer: Peer) -> None:
+    """`peer` was met, and has said nothing of itself: it does not want us, or is no more."""
+    s.log("notice", f"Node {peer.node_id} at {peer.ip}:{peer.port} was met and says nothing: leaving it alone.")
+    drop_link(s, peer)
+    s.remove(peer)
+
+
 def _close(s: State, link_id: LinkId) -> None:
     s.links.pop(link_id, None)
     s.out.append(CloseLink(link_id))
@@ -283,7 +299,10 @@ def on_heartbeat(s: State, peer: Peer, link_id: LinkId, message: Heartbeat) -> N
 
 
 def _send_members(s: State, link_id: LinkId) -> None:
-    known = [Member(one.node_id, one.ip, one.port, one.bus_port) for one in s.others() if one.ip and not one.fail]
+    known = [
+        Member(one.node_id, one.ip, one.port, one.bus_port)
+        for one in s.others() if one.ip and not one.fail and not one.fresh
+    ]
     for start in range(0, len(known), MEMBERS_LIMIT):
         s.reply(link_id, Members(tuple(known[start : start + MEMBERS_LIMIT])))
 
@@ -337,6 +356,8 @@ def on_announcement(s: State, link_id: LinkId, node_id: str, message: Announceme
         drop_link(s, peer)
         s.remove(peer)
         return
+    if peer.fresh:
+        s.members_digest = b""
     peer.fresh = peer.invited = False
     _adopt_cluster(s, message.cluster_id)
     peer.offset = message.offset

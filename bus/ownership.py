@@ -205,9 +205,13 @@ def is_behind(s: State, peer: Peer) -> bool:
 
 def _tell_if_behind(s: State, peer: Peer) -> None:
     """`peer` claims slots that others own with a greater epoch: tell it who."""
-    contested = peer.claimed & ~peer.slots
+    tell_owners(s, peer, peer.claimed & ~peer.slots, peer.claimed_epoch)
+
+
+def tell_owners(s: State, peer: Peer, slots: int, epoch: int) -> None:
+    """Tell `peer` whose those of `slots` are that others than it own with a greater epoch than this."""
     for owner in s.peers.values():
-        if owner.slots & contested and owner.config_epoch > peer.claimed_epoch:
+        if owner.slots & slots and owner.config_epoch > epoch:
             s.send(peer, Update(owner.node_id, owner.config_epoch, s.ranges(owner)))
 
 

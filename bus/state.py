@@ -219,6 +219,7 @@ class State:
         self.now = now_ms
         self.wall = 0
         self.started_at = now_ms
+        self.placed = False  # it has seen since then where its links come from
         self.ticked_at = now_ms
         self.stepped_at = now_ms
         self.me = me
@@ -412,7 +413,8 @@ class State:
 
     def my_members_digest(self) -> bytes:
         if not self.members_digest:
-            self.members_digest = _hash("".join(sorted(self.peers)))
+            members = (node_id for node_id, peer in self.peers.items() if not peer.fresh)
+            self.members_digest = _hash("".join(sorted(members)))
         return self.members_digest
 
     # -- showing ---------------------------------------------------------------------------------------------

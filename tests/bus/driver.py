@@ -98,7 +98,7 @@ class Driver:
         number = int(name, 16)
         ours, theirs = 2 * number + 100, 2 * number + 101
         self.links[name] = ours, theirs
-        ip, my_ip = self.ip(name), "10.0.0.99"
+        ip, my_ip = self.ip(name), self.view.nodes[self.core.my_id].ip or "10.0.0.99"
         self.step(events.LinkUp(theirs, node_id(name), ip, False, "", my_ip))
         self.step(events.LinkUp(ours, node_id(name), ip, True, node_id(name), my_ip))
 

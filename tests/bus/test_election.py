@@ -131,6 +131,16 @@ def test_no_vote_for_whom_the_slots_have_moved_on() -> None:
     assert driver.sent(Vote) == []
 
 
+def test_who_asks_for_slots_that_have_moved_on_is_told_whose_they_are() -> None:
+    """It may have no link to their owner itself, and would ask again in epoch after epoch."""
+    driver = voter()
+    (first, _), (_, last) = B_SLOTS[0], driver.nodes["c"].slots[0]
+    driver.hear("c", driver.announcement("c", config_epoch=9, slots=((first, last),)))
+    driver.hear("d", request(10))
+    assert driver.sent(Vote) == []
+    assert driver.sent(Update, "d") == [Update(node_id("c"), 9, ((first, last),))]
+
+
 def test_no_vote_for_a_primary_or_a_stranger_s_replica() -> None:
     driver = voter()
     driver.hear("c", request(4))

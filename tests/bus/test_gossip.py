@@ -143,6 +143,24 @@ def test_the_invited_node_of_another_cluster_is_refused_by_who_invited_it_too() 
     assert driver.owner(0) == "a"
 
 
+def test_who_was_met_and_says_nothing_is_spoken_of_to_nobody_and_left_alone() -> None:
+    """It may have refused us; the others of the cluster must not take it for a member that failed."""
+    driver = Driver()
+    driver.ask(events.Meet("10.0.0.50", PORT, BUS_PORT))
+    (connect,) = driver.came(events.Connect)
+    driver.links["f"] = STRANGER_LINK, STRANGER_LINK
+    driver.hear("b", replace(driver.heartbeat("b"), want=WANT_MEMBERS))
+    before = driver.sent(Members)[-1]
+    digest = driver.sent(Heartbeat)[-1].members
+    driver.step(events.LinkUp(STRANGER_LINK, node_id("f"), "10.0.0.50", True, connect.target, "10.0.0.1"))
+    assert driver.knows("f")
+    driver.hear("b", replace(driver.heartbeat("b"), want=WANT_MEMBERS))
+    assert driver.sent(Members)[-1] == before
+    assert driver.sent(Heartbeat)[-1].members == digest
+    driver.tick(TIMEOUT_MS + 200, alive="bc")
+    assert not driver.knows("f")
+
+
 def test_clusters_without_a_slot_in_common_may_join_and_go_by_the_smaller_id() -> None:
     driver = Driver()
     stranger(driver, driver.announcement("f", meet=True, cluster_id=OTHER_CLUSTER, slots=()))
@@ -307,6 +325,17 @@ def test_a_node_learns_its_own_address_from_its_links() -> None:
     nodes["a"] = replace(nodes["a"], ip="")
     driver = Driver(nodes=nodes)
     assert driver.node("a").ip == "10.0.0.99"
+
+
+def test_a_node_that_moved_shows_itself_where_its_links_come_from() -> None:
+    """nodes.conf says where it was. Where it has several addresses, the first one stays."""
+    driver = Driver(linked=False)
+    driver.step(events.LinkUp(900, node_id("b"), driver.ip("b"), False, "", "10.0.0.66"))
+    assert driver.node("a").ip == driver.ip("a"), "where others reach it may be a forwarder"
+    driver.step(events.LinkUp(901, node_id("b"), driver.ip("b"), True, node_id("b"), "10.0.0.77"))
+    assert driver.node("a").ip == "10.0.0.77"
+    driver.step(events.LinkUp(902, node_id("c"), driver.ip("c"), True, node_id("c"), "10.0.0.88"))
+    assert driver.node("a").ip == "10.0.0.77"
 
 
 def test_an_announced_address_is_not_overruled_by_the_link() -> None:

@@ -123,7 +123,8 @@ def views_in_words(views: Mapping[str, ClusterView], names: Names, addresses: bo
     """As CLUSTER NODES shows them; nodes that see the same together."""
     seen: dict[tuple[str, ...], list[str]] = {}
     for name, view in views.items():
-        lines = sorted(_node(view, one, names, addresses) for one in view.nodes.values() if "handshake" not in one.flags)
+        known = [one for one in view.nodes.values() if "handshake" not in one.flags]
+        lines = sorted(_node(view, one, names, addresses) for one in known)
         if not view.state_ok:
             lines.insert(0, f"cluster_state:fail ({view.down_reason})")
         seen.setdefault(tuple(lines), []).append(name)

@@ -1,7 +1,7 @@
 """The world of the scenarios: bus cores under virtual time, in which nothing is left to chance.
 
 Every message takes a millisecond, every node has its own moment of each tenth of a second, and data go from a primary
-to those who follow it with each tick of theirs. So the same script leads to the same story, whatever is drawn elsewhere.
+to those who follow it with each tick of theirs. So a script leads to the same story, whatever is drawn elsewhere.
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ class Process:
             self.step(event)
         self._tick_by(self.world.clock.now + TICK_MS)
 
-    def step(self, event: events.Event) -> list[events.Effect]:
+    def step(self, event: events.Event) -> None:
+        self._step(event)
+
+    def _step(self, event: events.Event) -> list[events.Effect]:
         if self.core is None:
             return []
         if self.stopped:
@@ -120,7 +123,7 @@ class Process:
         return effects
 
     def ask(self, event: events.OperatorEvent) -> str:
-        (reply,) = [effect for effect in self.step(event) if isinstance(effect, events.Reply)]
+        (reply,) = [effect for effect in self._step(event) if isinstance(effect, events.Reply)]
         return reply.error or reply.text
 
     def _tick_by(self, when: int) -> None:
@@ -183,7 +186,7 @@ class Process:
                 case events.FlushData():
                     self.offset = 0
                 case events.PauseWrites():
-                    world.clock.after(1, lambda: self.step(events.Paused(self.offset)) and None)
+                    world.clock.after(1, lambda: self.step(events.Paused(self.offset)))
                 case _:
                     pass
 
