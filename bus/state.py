@@ -216,12 +216,9 @@ class State:
     def __init__(self, config: BusConfig, rng: random.Random, me: Peer, now_ms: int) -> None:
         self.config = config
         self.rng = rng
-        self.now = now_ms
+        self.now = self.started_at = self.ticked_at = self.stepped_at = now_ms
         self.wall = 0
-        self.started_at = now_ms
         self.placed = False  # it has seen since then where its links come from
-        self.ticked_at = now_ms
-        self.stepped_at = now_ms
         self.me = me
         self.peers: dict[str, Peer] = {me.node_id: me}
         self.owners: list[str | None] = [None] * SLOT_COUNT
