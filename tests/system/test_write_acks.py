@@ -120,7 +120,7 @@ def test_who_waits_in_vain_is_hung_up_on(primary: Server, writer: RespClient) ->
         writer.send("CONFIG", "SET", "cluster-node-timeout", "100")
         with pytest.raises(ConnectionError):
             writer.receive()
-    assert "have not confirmed" in primary.log()
+    wait_until(lambda: "have not confirmed" in primary.log(), DEADLINE_S, "the log says why")
 
 
 def test_when_it_is_turned_off_nobody_waits_any_more(primary: Server, writer: RespClient) -> None:
