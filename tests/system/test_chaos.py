@@ -33,7 +33,11 @@ def _listens(port: int) -> bool:
 
 def _start(port: int, *words: str) -> subprocess.Popen[str]:
     command = [*tied_to_us(), sys.executable, "-m", "scripts.chaos_run", "--port", str(port), *words]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored here, which is inherited
+    try:
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_short_run_comes_to_a_verdict(harness: Harness) -> None:
