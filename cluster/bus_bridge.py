@@ -1,20 +1,25 @@
 """Between the node and its bus: events in, effects out, and nothing shared but immutable views.
 
 The bridge builds the core and its transport from the configuration, turns what happens in the node into events
-(an operator's command, the replication offset, a pause that took hold), and carries out the effects that concern
-the node: a new view for the router, 'become primary', 'follow that node', 'pause the writes', 'drop the keys of
-these slots'.
+(an operator's command, the replication offset), and hands on the effects that concern the node (bus_effects.py).
+
+The core and its transport live in a thread of their own (bus_thread.py). Events are posted to it, or, where a
+client waits for the outcome, asked. The effects come back through one queue, in the core's order, whoever made them
+arise, and are carried out between two batches of commands, and before the answer of an operator's.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
@@ -25,13 +30,15 @@ from bus.nodes_conf import NodesConfError, parse_state, render_state, with_epoch
 from bus.storage import StateFile, StorageError
 from bus.transport import BusTransport, LinkFacts, StateNotSaved
 from bus.view import ClusterView, PersistentState
+from cluster.bus_effects import BusEffects
+from cluster.bus_thread import BusGone, BusThread
 from cluster.errors import CommandError
 from cluster.keyspace.hashing import key_slot
 from cluster.network.tls_stream import Stream, secured
 from cluster.replication.role import NO_ID
 
 if TYPE_CHECKING:
-    from cluster.interest import Interest
+    from cluster.interest import Interest, Outgoing
     from cluster.server import Server
 
 HIGHEST_PORT = 65_535
@@ -43,19 +50,16 @@ URGENT_PERIOD_SECONDS = 0.005
 """The same while a manual failover waits for this replica's last bytes."""
 FILE_PERIOD_SECONDS = 0.1
 """How far nodes.conf may be behind its lock's file, which has every state at once."""
-HOLD_MARGIN_MS = 1_000
-"""The bus ends a hold itself; the pause's own end is for the case that it does not."""
 SETTLE_SECONDS = 0.005
 """How far the way of a subscription from node to node may be longer than by its client to the one who publishes."""
 SETTLE_PASSES = 2
 """In so many passes of trio every link that had something to read has been read."""
+PROBE_SECONDS = 0.5
+"""How often the bus asks whether the node is getting on."""
 CONNECT_TIMEOUTS = 0.5
 """An attempt to connect may take that many node timeouts."""
-_ABOUT_DATA = (
-    events.FollowNode, events.BecomePrimary, events.PauseWrites, events.ResumeWrites, events.DropSlotKeys,
-    events.FlushData,
-)  # fmt: skip
-"""What waits for a script that is half-way, and for the data to be loaded."""
+BUS_GONE = "ERR The cluster bus of this node has ended"
+T = TypeVar("T")
 
 
 def bus_config(server: Server) -> BusConfig:
@@ -130,16 +134,18 @@ class BusBridge:
         self._file = StateFile(Path(server.config.dir) / server.config.cluster_config_file)
         self._core: BusCore
         self._transport: BusTransport
+        self._thread = BusThread()
+        self._effects = BusEffects(server, self._post)
         self._reported: tuple[int, bool, int | None] | None = None
         self._unreported = 0
-        self._following: str | None = None
-        self._primary: events.FollowNode | None = None
         self._bus_port = 0
         self._leaving = False
-        self._loading = False
-        self._held: list[events.Effect] = []  # until the data are there
+        self._published: list[Outgoing] = []
+        self._has_published = trio.Event()
         self._serial = 0  # of the last messages that were given to the bus
-        self._published = trio.Event()
+        # The bus's thread alone:
+        self._taken = 0  # the serial of the last messages that it has taken
+        self._settling = trio.Event()
         self._saved = trio.Event()
         self._file_fault = ""  # as last logged
         server.bus = self
@@ -161,7 +167,7 @@ class BusBridge:
         self._transport = BusTransport(
             self._core,
             persist=self._persist,
-            on_effect=self._carry_out,
+            on_effect=self._hand_over,
             log=server.log,
             secret=cluster_secret(server),
             connect_seconds=lambda: max(0.2, server.config.cluster_node_timeout * CONNECT_TIMEOUTS / 1000),
@@ -171,7 +177,8 @@ class BusBridge:
         )
         self._bus_port = config.bus_port
         self._transport.begin()
-        self._loading = True
+        self._thread.follow_up()
+        self._effects.hold()
 
     def _load_state(self) -> PersistentState | None:
         self._file.lock()
@@ -196,29 +203,35 @@ class BusBridge:
         await self._transport.listen(config.bind, config.bus_port)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Have the bus's thread at work until it is closed, or this is cancelled. Raises StateNotSaved, and whatever
+        goes wrong there: a node never goes on without its bus."""
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._transport.run)
             nursery.start_soon(self._report_offsets)
+            nursery.start_soon(self._pass_on)
+            await nursery.start(self._thread.run, self._live)
+            task_status.started()
+
+    async def _live(self) -> None:
+        """What the bus's thread does."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._transport.run)
             nursery.start_soon(self._let_settle)
             nursery.start_soon(self._keep_file)
-            task_status.started()
+            nursery.start_soon(self._watch_node)
 
     def loaded(self) -> None:
         """The data are there: what was to be done with them is done now, and the bus may let clients to them."""
-        self._loading = False
-        held, self._held = self._held, []
-        for effect in held:
-            self._carry_out(effect)
-        self._transport.submit(events.Loaded(data_at_start(self._server)))
+        self._effects.release()
+        self._submit(events.Loaded(data_at_start(self._server)))
 
     async def _report_offsets(self) -> None:
         while True:
             self.report_offset()
-            urgent = self._core.waits_for_offset
+            urgent = self._core.waits_for_offset  # as of a moment ago: it may be changing
             await trio.sleep(URGENT_PERIOD_SECONDS if urgent else OFFSET_PERIOD_SECONDS)
 
     async def _keep_file(self) -> None:
-        """Replace nodes.conf where it is behind. In a thread: a disk may be busy for longer than clients can wait."""
+        """Replace nodes.conf where it is behind. In a thread: a disk may be busy for longer than peers can wait."""
         while True:
             await self._saved.wait()
             self._saved = trio.Event()
@@ -248,53 +261,110 @@ class BusBridge:
             self._unreported += 1
             return
         self._reported, self._unreported = (offset, up, age), 0
-        self._transport.post(events.ReplicationOffset(offset, up, age, data_of_replica(self._server)))
+        self._post(events.ReplicationOffset(offset, up, age, data_of_replica(self._server)))
 
     def share(self, interest: Interest) -> None:
         """Tell the other nodes what has changed of the subscriptions here, and what was published. Called before any
-        client is answered, so that a peer can have heard of a subscription before its client has."""
+        client is answered, and returns when the word of a new subscription is in the links, so that a peer can have
+        heard of it before its client has."""
         if interest.changed:
             interest.changed = False
-            self._post(events.Listen(interest.slots, interest.everything))
+            self._say(events.Listen(interest.slots, interest.everything))
         if interest.outgoing:
+            self._published.extend(interest.outgoing)
+            interest.outgoing.clear()
+            self._has_published.set()
+
+    async def _pass_on(self) -> None:
+        """Give what was published to the bus when the reactor has gone back to trio: in one piece what several batches
+        published, since to wake a thread takes as long as several commands."""
+        while True:
+            await self._has_published.wait()
+            self._has_published = trio.Event()
+            self.pass_on()
+
+    def pass_on(self) -> None:
+        if self._published:
             self._serial += 1
             self._post(events.Publish(self._serial, tuple(
-                (key_slot(channel), Item(channel, message, sharded)) for channel, message, sharded in interest.outgoing
+                (key_slot(channel), Item(channel, message, sharded)) for channel, message, sharded in self._published
             )))  # fmt: skip
-            interest.outgoing.clear()
-            self._published.set()
+            self._published.clear()
 
     async def _let_settle(self) -> None:
         """Say when all that lay unread in the links at the time of a message has been read."""
         while True:
-            await self._published.wait()
-            self._published = trio.Event()
-            serial = self._serial
+            await self._settling.wait()
+            self._settling = trio.Event()
+            serial = self._taken
             await trio.sleep(SETTLE_SECONDS)
             for _ in range(SETTLE_PASSES):
                 await trio.lowlevel.checkpoint()
-            self._post(events.Settled(serial))
+            self._transport.submit(events.Settled(serial))
+
+    async def _watch_node(self) -> None:
+        """Stand still, as a node without a thread for its bus would, where the node's own thread is stuck."""
+        while True:
+            answered = trio.Event()
+            self._thread.tell(partial(self._thread.post, answered.set))
+            limit_ms = self._server.config.cluster_busy_limit
+            with trio.move_on_after(limit_ms / 1000 or math.inf) as patience:
+                await answered.wait()
+            if patience.cancelled_caught:
+                self._server.log("warning", f"A command has kept this node busy for {limit_ms} ms (cluster-busy-limit)."
+                                            " It counts as stuck: its bus stands still until it is over.")
+                self._thread.stand_still()
+            await trio.sleep(PROBE_SECONDS)
+
+    def _take(self, event: events.Event) -> list[events.Effect]:
+        """In the bus's thread: an event of the node's."""
+        effects = self._transport.submit(event)
+        if isinstance(event, events.Publish):
+            self._taken = event.serial
+            self._settling.set()
+        return effects
 
     def _post(self, event: events.Event) -> None:
-        self._transport.post(event)
+        """Tell the core. What follows from it comes in its time."""
+        self._thread.post(partial(self._take, event))
+
+    def _say(self, event: events.Event) -> None:
+        """Tell the core, and return when what it has to say to the peers is in the links."""
+        with suppress(BusGone):
+            self._thread.call(partial(self._take, event))
+
+    def _submit(self, event: events.Event) -> list[events.Effect]:
+        """Tell the core, and carry out what follows, and all that was to be done before. Raises BusGone."""
+        effects = self._thread.call(partial(self._take, event))
+        self._thread.follow_up()
+        return effects
 
     def close(self) -> None:
         """Write the state a last time and let go of it."""
-        self._transport.submit(events.Shutdown())
+        self._submit(events.Shutdown())
+        self._thread.stop()
         try:
             self._file.settle()
         except OSError as error:
             self._complain(error)
         self._file.close()
 
+    def held(self) -> AbstractContextManager[None]:
+        """The bus stands still meanwhile, and the others see a node that is gone."""
+        return self._thread.held()
+
+    def stall(self, seconds: float) -> None:
+        """Do nothing at all for so long (DEBUG SLEEP)."""
+        with self.held():
+            time.sleep(seconds)
+
     def configure(self) -> None:
         """A cluster- directive changed, or a port. The bus stays where it listens."""
         config = replace(bus_config(self._server), bus_port=self._bus_port)
         if self._leaving:
             config = replace(config, replica_no_failover=True)
-        self._transport.post(events.ConfigChanged(config))
-        if self._primary is not None:
-            self._follow(self._primary)
+        self._post(events.ConfigChanged(config))
+        self._effects.follow_again()
 
     def leave(self, leaving: bool) -> None:
         """This node is about to end (or not, after all): it takes nobody's place any more. When a whole cluster is
@@ -306,9 +376,10 @@ class BusBridge:
         self.configure()
 
     def check_stall(self, now_ms: int) -> None:
-        """The process may have stood still (SIGSTOP, a suspended machine): let the core look at its clock before any
-        client is served, or answered."""
-        self._transport.post(events.Tick(now_ms))
+        """The process may have stood still (SIGSTOP, a suspended machine), or a command has taken long: let the core
+        look at its clock, and what it knows by then be in force, before any client is served, or answered."""
+        with suppress(BusGone):
+            self._submit(events.Tick(now_ms))
 
     def take_loaded_keys(self) -> None:
         """Keys were loaded from a file: their slots are taken when nobody has them, and opened for import from whoever
@@ -341,14 +412,23 @@ class BusBridge:
     @property
     def view(self) -> ClusterView:
         """The cluster as of now, times and offsets included."""
-        return self._core.view
+        return self._look_up(lambda: self._core.view)
+
+    def _look_up(self, what: Callable[[], T]) -> T:
+        """What only the bus's thread may look at. Raises CommandError."""
+        try:
+            return self._thread.call(what)
+        except BusGone:
+            raise CommandError(BUS_GONE) from None
 
     def ask(self, event: events.OperatorEvent) -> str:
         """Let the bus decide on an operator's wish: its answer. Raises CommandError with its refusal."""
         try:
-            effects = self._transport.submit(event)
+            effects = self._submit(event)
             if isinstance(event, events.SaveConfig):
                 self._file.settle()
+        except BusGone:
+            raise CommandError(BUS_GONE) from None
         except StateNotSaved as unsaved:
             raise CommandError(f"ERR {unsaved}") from unsaved  # the transport ends the node
         except OSError as error:
@@ -361,40 +441,26 @@ class BusBridge:
         raise AssertionError("the core did not answer")
 
     def failure_reports(self, node_id: str) -> int:
-        return self._core.failure_reports(node_id)
+        return self._look_up(lambda: self._core.failure_reports(node_id))
 
     def links(self) -> list[LinkFacts]:
-        return self._transport.links()
+        return self._look_up(self._transport.links)
 
     @property
     def links_over_limit(self) -> int:
         return self._transport.links_over_limit
 
     def drop_kind(self, packet_type: int) -> None:
-        self._transport.drop_type(packet_type)
+        self._look_up(lambda: self._transport.drop_type(packet_type))
 
     def kill_links(self, direction: str, node_id: str) -> None:
-        self._transport.kill_links(direction, node_id)
+        self._look_up(lambda: self._transport.kill_links(direction, node_id))
 
     # -- effects ---------------------------------------------------------------------------------------------
 
     def _persist(self, effect: events.Persist) -> None:
         self._file.save(render_state(effect.state), durable=effect.durable)
         self._saved.set()
-
-    def _carry_out(self, effect: events.Effect) -> None:
-        server = self._server
-        if self._loading and isinstance(effect, _ABOUT_DATA):
-            self._held.append(effect)
-            return
-        if isinstance(effect, _ABOUT_DATA) and server.pace.defer(lambda: self._do_late(effect)):
-            return
-        self._do(effect)
-
-    def _follow(self, primary: events.FollowNode) -> None:
-        """Replicate from the port that goes with tls-replication."""
-        port = primary.tls_port if self._server.config.tls_replication else primary.port
-        self._server.replication.follow(primary.ip, port or primary.port, same_data=primary.same_data)
 
     async def _secure(self, stream: trio.SocketStream, inbound: bool) -> Stream:
         """What the bus's frames go over: TLS where tls-cluster says so, with certificates on both sides."""
@@ -403,77 +469,9 @@ class BusBridge:
         contexts = self._server.tls.contexts
         return await secured(stream, contexts.nodes if inbound else contexts.outgoing, server_side=inbound)
 
-    def _do_late(self, effect: events.Effect) -> None:
-        if isinstance(effect, events.DropSlotKeys):
-            self._drop_still_lost(effect.slots)
-        else:
-            self._do(effect)
-
-    def _do(self, effect: events.Effect) -> None:
-        server = self._server
-        match effect:
-            case events.ViewChanged():
-                self._show(effect.view)
-            case events.FollowNode():
-                if effect.node_id != self._following:
-                    self._following = effect.node_id
-                    server.is_replica = True
-                    server.lost_slots.forget()
-                self._primary = effect
-                self._follow(effect)
-                server.refresh_road()
-            case events.BecomePrimary():
-                self._following = self._primary = None
-                server.is_replica = False
-                server.replication.become_primary()
-                server.refresh_road()
-            case events.PauseWrites():
-                server.lost_slots.finish()
-                server.pause.start("failover", server.clock_ms() + effect.duration_ms, writes_only=True)
-                server.flush_journal()
-                self._transport.post(events.Paused(server.replication.offset))
-            case events.ResumeWrites():
-                server.pause.stop("failover")
-            case events.HoldClients():
-                server.doubt.start(server.clock_ms() + effect.duration_ms + HOLD_MARGIN_MS)
-            case events.ReleaseClients():
-                server.doubt.end(trusted=effect.trusted)
-            case events.DropSlotKeys():
-                self._drop_keys(effect.slots)
-            case events.FlushData():
-                server.flush(server.databases)
-                server.functions.flush()
-            case events.Deliver():
-                for item in effect.items:
-                    if item.sharded:
-                        server.pubsub.deliver_sharded(item.channel, item.message)
-                    else:
-                        server.pubsub.deliver(item.channel, item.message)
-            case events.Log():
-                server.log(effect.level, effect.text)
-            case _:
-                pass
-
-    def _drop_keys(self, slots: Sequence[int]) -> None:
-        """Drop the keys of slots that are another's now; while writes are paused, when that is over."""
-        server = self._server
-        if server.pause.active:
-            server.pause.afterwards.append(lambda: self._drop_still_lost(slots))
-        else:
-            server.lost_slots.drop(list(slots))
-
-    def _drop_still_lost(self, slots: Sequence[int]) -> None:
-        """Some time has passed since they were lost."""
-        view = self._server.router.view
-        if view is not None and not self._server.is_replica:  # a replica's keys are its primary's business
-            self._drop_keys([slot for slot in slots if view.owners[slot] not in (view.my_id, None)])
-
-    def _show(self, view: ClusterView) -> None:
-        server = self._server
-        server.router.update(view)
-        server.under_way.follow_view(view)
-        server.lost_slots.follow_view(view)
-        server.pubsub.follow_view(view)
-        server.redirect_waiting()
-
-
+    def _hand_over(self, effect: events.Effect) -> None:
+        """An effect for the node, from the bus's thread."""
+        if isinstance(effect, events.Log):
+            self._server.log(effect.level, effect.text)
+        elif not isinstance(effect, events.Reply):
+            self._thread.tell(partial(self._effects.carry_out, effect))

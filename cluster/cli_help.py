@@ -56,7 +56,9 @@ def help_text() -> str:
 
 
 def _is_ours(directive: Directive) -> bool:
-    return directive.name in ("cluster-secret", "cluster-secret-file", "cluster-fast-failover", "cluster-write-acks")
+    return directive.name in (
+        "cluster-secret", "cluster-secret-file", "cluster-fast-failover", "cluster-write-acks", "cluster-busy-limit",
+    )
 
 
 def _entry(directive: Directive) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from bus.doubt import STALL_MS
 from cluster.commands.registry import FAST, SKIP_SLOWLOG
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LONG_ENOUGH_NS = 4096
 """A command that takes longer is counted for itself: what it costs is a small part of its time."""
+LONG_NS = STALL_MS * 1_000_000
+"""After a command that took longer the cluster may be another: the next one goes by what it has become."""
 _NEVER_NS = 1 << 62
 _BITS = 4
 _DIRECTIVES = (
@@ -108,18 +111,24 @@ class CommandTimes:
     def slow_ns(self, limit_ns: int) -> None:
         self._slow_ns = limit_ns
         self._rare_ns = min(limit_ns, self._server.latency.threshold_ns)
-        self._server.noted_ns = min(self._rare_ns, self._tracked_ns)
+        self._server.noted_ns = min(self._rare_ns, self._tracked_ns, LONG_NS)
 
     # -- noting ----------------------------------------------------------------------------------------------
 
-    def note(self, client: Session, command: Command, arguments: list[bytes], elapsed_ns: int) -> None:
-        """A command took longer than `Server.noted_ns`."""
+    def note(self, client: Session, command: Command, arguments: list[bytes], elapsed_ns: int) -> bool:
+        """A command took longer than `Server.noted_ns`. Whether so long that the cluster has been looked at: the road
+        may be another now."""
         if elapsed_ns > self._tracked_ns:
             bucket = bucket_of(elapsed_ns)
             command.counts[bucket] = command.counts.get(bucket, 0) + 1
             command.counted_ns += elapsed_ns
         if elapsed_ns > self._rare_ns:
             self._note_rare(client, command, arguments, elapsed_ns)
+        if elapsed_ns <= LONG_NS or client.is_primary_link or not self._server.ctx.allows_blocking:
+            return False  # nobody else may act within a transaction, or what the primary sent in one piece
+        self._server.doubt.look_within_batch()
+        self._server.ctx.bind(client)
+        return True
 
     def _note_rare(self, client: Session, command: Command, arguments: list[bytes], elapsed_ns: int) -> None:
         server = self._server

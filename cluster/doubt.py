@@ -21,27 +21,46 @@ class Doubt:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._active = False
+        self._is_within = False  # something has been done that is not answered yet …
+        self._has_begun = False  # … and meanwhile it became doubtful …
+        self._is_vain = False  # … or turned out to be done in vain
 
     def look(self, now_ms: int, before_ms: int) -> None:
         """Find out before anything is done at `now_ms`; the clock was last looked at then."""
         if now_ms - before_ms > STALL_MS and self._server.bus is not None:
             self._server.bus.check_stall(now_ms)
 
+    def look_within_batch(self) -> None:
+        """The same after a command that took long: what comes next goes by what the cluster is by now."""
+        if self._server.bus is not None:
+            self._is_within = True
+            self._server.bus.check_stall(self._server.clock_ms())
+            self._is_within = False
+
     def begun_within_batch(self) -> bool:
-        """Whether what this batch did may be done in vain."""
-        if self._active:
-            return False
+        """Whether what this batch did may be done in vain: its replies are to be withheld, then `settle` asked."""
         server = self._server
-        self.look(server.clock_ms(), server.ctx.now_ms)
-        return self._active
+        if server.clock_ms() - server.ctx.now_ms > STALL_MS:
+            self.look_within_batch()
+        begun = self._has_begun and self._active
+        self._has_begun = False
+        return begun or self._is_vain
+
+    def settle(self) -> None:
+        """What was withheld and is known to be in vain already is not answered at all."""
+        if self._is_vain:
+            self._is_vain = False
+            self._server.shell.let_go(False)
 
     def start(self, end_ms: int) -> None:
         """No write is carried out until `end`, or that time."""
+        self._has_begun = self._is_within
         self._active = True
         self._server.pause.start(_CAUSE, end_ms, writes_only=True)
 
     def end(self, *, trusted: bool) -> None:
         """`trusted`: the node has its slots, and what was withheld may go out."""
         self._active = False
+        self._is_vain = self._is_within and self._has_begun and not trusted
         self._server.pause.stop(_CAUSE)
         self._server.shell.let_go(trusted)

@@ -49,7 +49,8 @@ class Log:
         self._threshold = LEVELS[level]
         self._clock_ns = clock_ns
         self._pid = pid
-        self._stream = stream if stream is not None else sys.stdout.buffer
+        # Past Python's buffer, whose lock a forked child would find taken for ever if another thread was writing.
+        self._stream = stream if stream is not None else getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
 
     @property
     def level(self) -> str:

@@ -13,6 +13,7 @@ import random
 import secrets
 import signal
 import time
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -45,13 +46,13 @@ from cluster.server import Server
 from cluster.tls import TlsError
 from cluster.version import VERSION
 
-PASSES_BETWEEN_SLICES = 6
-"""Of trio, while data are loaded: to greet another node takes several, and there is time for a slice only now and
-then."""
-
 
 def _collect() -> None:
     gc.collect()
+
+
+def _dice() -> random.Random:
+    return random.Random(secrets.randbits(64))
 
 
 def _first_cause(error: BaseException) -> str:
@@ -65,9 +66,8 @@ class Node:
     def __init__(self, config: Configuration, commands: CommandTable, log: Log) -> None:
         self.config = config
         self.log = log
-        rng = random.Random(secrets.randbits(64))
         self.server = Server(
-            config, commands, clock_ms=lambda: time.time_ns() // 1_000_000, rng=rng, log=log,
+            config, commands, clock_ms=lambda: time.time_ns() // 1_000_000, rng=_dice(), log=log,
             run_id=secrets.token_hex(20),
         )
         server = self.server
@@ -77,7 +77,7 @@ class Node:
         server.migrator = Migrator(server)
         self.reactor = Reactor(server)
         self.cron = Cron(server, self.reactor)
-        self.bridge = BusBridge(server, rng) if config.cluster_enabled else None
+        self.bridge = BusBridge(server, _dice()) if config.cluster_enabled else None
         follow_configuration(server, self.reactor, log)
         keep_encodings(server)
         os.register_at_fork(after_in_parent=self._count_fork)
@@ -89,7 +89,7 @@ class Node:
         shell.abort_shutdown = self._abort_shutdown
         shell.crash = lambda: os.kill(os.getpid(), signal.SIGKILL)
         shell.exit = os._exit
-        shell.stall = time.sleep
+        shell.stall = time.sleep if self.bridge is None else self.bridge.stall
         shell.process_id = os.getpid()
         log.role = lambda: REPLICA if server.is_replica else PRIMARY
         shell.purge_memory = _collect
@@ -191,8 +191,7 @@ class Node:
         """The data from disk, while clients are told to wait. The process's exit status if it has to end."""
         try:
             for _ in self.server.persistence.load_in_slices():
-                for _ in range(PASSES_BETWEEN_SLICES):
-                    await trio.lowlevel.checkpoint()
+                await trio.lowlevel.checkpoint()
                 if self._stop.is_set():
                     self.log("warning", "User requested shutdown...")
                     return 0
@@ -239,7 +238,7 @@ class Node:
             how = how - {"save"} | {"nosave"}  # a replica may hold newer data, and a new file would look newer still
         if "save" in how or ("nosave" not in how and self.config.save):
             self.log("notice", "Saving the final RDB snapshot before exiting.")
-            if not server.persistence.save() and "force" not in how:
+            if not self._save() and "force" not in how:
                 self.log("warning", "Error trying to save the DB, can't exit.")
                 self._stay()
                 return None
@@ -248,6 +247,11 @@ class Node:
             self.bridge.close()
         self.reactor.drain_outputs()
         return 0
+
+    def _save(self) -> bool:
+        """While this node saves its data a last time it does not serve: the others must not wait for it."""
+        with nullcontext() if self.bridge is None else self.bridge.held():
+            return self.server.persistence.save()
 
     def _stay(self) -> None:
         """The shutdown was called off: all goes on as before."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STATM = Path("/proc/self/statm")
+_PR_SET_NAME = 15
 
 
 def resident_bytes() -> int:
@@ -41,3 +44,10 @@ def give_way(yielding: bool) -> bool:
     except (AttributeError, OSError):
         return False
     return True
+
+
+def name_thread(name: str) -> None:
+    """Call this thread that where threads are listed (`top -H`), on Linux."""
+    prctl: Callable[..., int] | None = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_NAME, name.encode())

@@ -228,6 +228,7 @@ class Attributes:
     cluster_secret_file: str
     cluster_fast_failover: bool
     cluster_write_acks: int
+    cluster_busy_limit: int
 
     # Lines of a file that CONFIG does not know
     rename_command: tuple[tuple[str, ...], ...]

@@ -94,6 +94,11 @@ CLUSTER = Section(
             name="cluster-write-acks", kind=Integer(0, INT_MAX), default="0", hidden=True,
             about="clients hear of a write after so many replicas have it (not a directive of Redis)",
         ),
+        Directive(
+            name="cluster-busy-limit", kind=Integer(0, LONG_MAX), default="60000", hidden=True,
+            about="milliseconds after which a node that is busy with one command counts as stuck, and the others may "
+                  "fail it over; 0: never (not a directive of Redis)",
+        ),
     ],
 )  # fmt: skip
 

@@ -212,6 +212,8 @@ class Reactor:
         woken = self._server.end_batch()
         if self._server.doubt.begun_within_batch():
             self._withheld.update(dict.fromkeys([*touched, *_connections(woken)]))
+            self._server.doubt.settle()
+            touched = [connection for connection in touched if connection.fd >= 0]
         if self._withheld:
             touched = [connection for connection in touched if connection not in self._withheld]
             woken = [one.session for one in _connections(woken) if one not in self._withheld]

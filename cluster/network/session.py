@@ -270,8 +270,8 @@ class Session:
                 started = ended
                 command.calls += 1
                 command.spent_ns += elapsed
-                if elapsed > server.noted_ns:
-                    server.times.note(self, command, arguments, elapsed)
+                if elapsed > server.noted_ns and server.times.note(self, command, arguments, elapsed):
+                    fast = _NO_COMMANDS if self.unusual or server.unusual else self.road.fast
         except ProtocolError as error:
             self._break_off(error)
         self.last_used_ms = ctx.now_ms

@@ -280,8 +280,8 @@ def lose(node: WholeNode, slot: int, owner: str) -> None:
     view = node.core_bridge.view
     owners = list(view.owners)
     owners[slot] = owner
-    node.core_bridge._carry_out(events.ViewChanged(replace(view, owners=owners)))
-    node.core_bridge._carry_out(events.DropSlotKeys((slot,)))
+    node.core_bridge._effects.carry_out(events.ViewChanged(replace(view, owners=owners)))
+    node.core_bridge._effects.carry_out(events.DropSlotKeys((slot,)))
 
 
 def test_keys_of_lost_slots_stay_while_writes_are_paused(five: WholeNode) -> None:
@@ -306,7 +306,7 @@ def test_what_waited_for_the_end_of_the_pause_is_not_dropped_with_what_was_lost(
     owners = list(view.owners)
     owners[slot] = SECOND
     view = replace(view, owners=owners, importing={slot: SECOND}, state_ok=True)
-    five.core_bridge._carry_out(events.ViewChanged(view))
+    five.core_bridge._effects.carry_out(events.ViewChanged(view))
     client = five.connect()
     client("ASKING")
     assert client.raw("SET", "key", "new") == b""

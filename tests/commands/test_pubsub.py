@@ -158,6 +158,7 @@ def test_the_peers_hear_what_is_listened_to(tmp_path: Path, monkeypatch: pytest.
     node = WholeNode(tmp_path, ("cluster-enabled", "yes")).serve_all()
     told: list[events.Event] = []
     monkeypatch.setattr(node.core_bridge, "_post", told.append)
+    monkeypatch.setattr(node.core_bridge, "_say", told.append)
     one, other = node.connect(), node.connect()
     one.raw("SUBSCRIBE", "{t}a")
     other.raw("SUBSCRIBE", "{t}b")
@@ -171,6 +172,7 @@ def test_the_peers_hear_what_is_listened_to(tmp_path: Path, monkeypatch: pytest.
     assert told[1:] == [events.Listen(slot, True)]
     node.server.disconnect(one.session)
     node.client.chunk(["PUBLISH", "{t}", "x"], ["SPUBLISH", "{t}", "y"])
+    node.core_bridge.pass_on()
     where = key_slot(b"t")
     assert told[2:] == [
         events.Listen(0, False),

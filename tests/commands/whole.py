@@ -37,21 +37,22 @@ class CoreBridge(BusBridge):
         self.killed: list[tuple[str, str]] = []
         now = server.clock_ms()
         self._core = BusCore(bus_config(server), self._rng, parse_state(nodes_conf), now - START_MS, now)
-        self._effects(self._core.start())
+        self._sort(self._core.start())
 
-    def _effects(self, effects: list[events.Effect]) -> list[events.Effect]:
+    def _sort(self, effects: list[events.Effect]) -> list[events.Effect]:
         for effect in effects:
             if isinstance(effect, (events.Send, events.Connect, events.CloseLink, events.Persist)):
                 self.sent.append(effect)
             else:
-                self._carry_out(effect)
+                self._hand_over(effect)
+                self._thread.follow_up()
         return effects
 
     def report_offset(self) -> None:
         """A test says itself what the bus hears of the offset."""
 
     def step(self, event: events.Event) -> list[events.Effect]:
-        return self._effects(self._core.step(self._server.clock_ms() - START_MS, event))
+        return self._sort(self._core.step(self._server.clock_ms() - START_MS, event))
 
     def ask(self, event: events.OperatorEvent) -> str:
         for effect in self.step(event):
@@ -62,6 +63,9 @@ class CoreBridge(BusBridge):
         raise AssertionError("the core did not answer")
 
     def _post(self, event: events.Event) -> None:
+        self.step(event)
+
+    def _say(self, event: events.Event) -> None:
         self.step(event)
 
     def configure(self) -> None:
