@@ -68,7 +68,7 @@ class Reactor:
         server.shell.hang_up = self.close_session
         server.shell.gather_output = _gather_output
         server.shell.let_go = self._let_go
-        server.shell.drop_unconfirmed = self._drop_unconfirmed
+        server.shell.drop_unconfirmed = lambda before_ms: self._unconfirmed.give_up(before_ms, self._close)
         server.shell.end_batch = lambda: self.finish_batch([])
 
     def listen(self, listener: Listener) -> None:
@@ -266,9 +266,6 @@ class Reactor:
         if acks.outstanding:
             self._unconfirmed.hold(connections, acks.outstanding, self._server.ctx.now_ms)
 
-    def _drop_unconfirmed(self, before_ms: int) -> int:
-        return self._unconfirmed.give_up(before_ms, self._close)
-
     def close_session(self, session: Session) -> None:
         """Close a client's connection at once."""
         if isinstance(session.transport, Connection):
@@ -456,8 +453,7 @@ class Reactor:
             self._epoll.modify(connection.fd, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLOUT)
 
     def check_limits(self) -> None:
-        """Close those who have been over their soft limit for too long, though nothing more was sent to them, and those
-        who take too long for a handshake, or wait for replicas in vain."""
+        """Close those who have been over their soft limit, in a handshake, or waiting for replicas for too long."""
         if self._greeter:
             self._greeter.check_deadlines(self._server.clock_ms())
         if self._unconfirmed:
