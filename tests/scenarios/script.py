@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from bus import events
 from tests.scenarios.story import views_in_words
-from tests.scenarios.world import BUS_PORT, PORT, Process, World
+from tests.scenarios.world import Process, World
+from tests.simulation.process import BUS_PORT, PORT
 
 SETTLE_MS = 3_000
 """After that a cluster that has been there is linked, serves, and its replicas are in step."""
@@ -82,11 +83,11 @@ class Script:
 
     def _crash(self, names: list[str]) -> None:
         for name in names:
-            self._one(name).end(power=False)
+            self._one(name).crash()
 
     def _power_off(self, names: list[str]) -> None:
         for name in names:
-            self._one(name).end(power=True)
+            self._one(name).crash(power=True)
 
     def _pause(self, names: list[str]) -> None:
         for name in names:
@@ -104,7 +105,7 @@ class Script:
             case ["at", ip]:
                 self.world.move(process, ip)
             case ["without", "disk"]:
-                process.disk = process.synced_disk = None
+                process.disk = process.durable_disk = None
         process.start(with_data="without" not in rest)
 
     # -- clients and operators -------------------------------------------------------------------------------

@@ -15,49 +15,25 @@ from bus.core import TICK_MS, BusConfig, BusCore
 from bus.messages import Data
 from bus.view import SLOT_COUNT, NodeInfo, PersistentState
 from tests.scenarios.story import Names, effect_in_words, first_id, in_words
-from tests.simulation.network import Clock, End, Network
+from tests.simulation.network import Clock, Network
+from tests.simulation.process import BUS_PORT, PORT, CoreProcess
 
 NODE_TIMEOUT_MS = 2_000
 WALL_MS = 1_700_000_000_000
-PORT, BUS_PORT = 7000, 17000
 TICK_OFFSET_MS = 7
 """Between the ticks of one node and the next."""
 CONNECT_TIMEOUT_MS = 1_000
 
 
-class Process:
-    """A node: one core, its disk, and as much of its data as the bus cares for: how many writes it has taken."""
+class Process(CoreProcess):
+    """A node of a scenario. Of its data there is as much as the bus cares for: how many writes it has taken."""
 
     def __init__(self, world: World, index: int, name: str) -> None:
+        config = BusConfig(node_timeout_ms=NODE_TIMEOUT_MS, port=PORT, bus_port=BUS_PORT)
+        super().__init__(world.clock, world.network, index, config)
         self.world = world
-        self.index = index
         self.name = name
-        self.ip = f"10.0.0.{index + 1}"
-        self.config = BusConfig(node_timeout_ms=NODE_TIMEOUT_MS, port=PORT, bus_port=BUS_PORT)
-        self.core: BusCore | None = None
-        self.disk: PersistentState | None = None
-        self.synced_disk: PersistentState | None = None
-        self.stopped = False
-        self.powered = True
-        self.ends: dict[int, End] = {}
-        self.following: str | None = None
-        self.offset = 0
         self.in_step_at: int | None = None
-        self._waiting: list[events.Event] = []
-        self._tick_at = 0
-
-    @property
-    def life(self) -> BusCore | None:
-        return self.core
-
-    @property
-    def running(self) -> BusCore:
-        assert self.core is not None, f"{self.name} is down"
-        return self.core
-
-    @property
-    def node_id(self) -> str:
-        return self.running.my_id
 
     @property
     def serves(self) -> bool:
@@ -77,10 +53,10 @@ class Process:
         self.core = BusCore(self.config, rng, state, now, WALL_MS + now, loading=True)
         self.powered, self.stopped = True, False
         self.following = self.in_step_at = None
-        self._waiting.clear()
+        self._held.clear()
         if not with_data:
             self.offset = 0
-        self.carry_out(self.core.start())
+        self.carry_out(None, self.core.start())
         self.step(events.Loaded(self._data(0 if self.offset else None)))
         self._tick_by(now - now % TICK_MS + TICK_MS + self.index * TICK_OFFSET_MS)
 
@@ -90,37 +66,12 @@ class Process:
         history = view.nodes[view.my_id].shard_id if self.offset else ""
         return Data(history, self.offset, age_ms, has_keys=self.offset > 0)
 
-    def end(self, *, power: bool) -> None:
-        """The process dies; with `power` its host, too, which then says nothing more."""
-        self.core = None
-        self.world.network.drop(self, silently=power)
-        if power:
-            self.powered = False
-            self.disk = self.synced_disk
-
     def resume(self) -> None:
         self.stopped = False
-        waiting, self._waiting = self._waiting, []
+        waiting, self._held = self._held, []
         for event in [events.Tick(WALL_MS + self.world.clock.now), *waiting]:
             self.step(event)
         self._tick_by(self.world.clock.now + TICK_MS)
-
-    def step(self, event: events.Event) -> None:
-        self._step(event)
-
-    def _step(self, event: events.Event) -> list[events.Effect]:
-        if self.core is None:
-            return []
-        if self.stopped:
-            if not isinstance(event, events.Tick):
-                self._waiting.append(event)
-            return []
-        effects = self.core.step(self.world.clock.now, event)
-        self.carry_out(effects)
-        due = self.core.next_deadline()
-        if due is not None and due < self._tick_at:
-            self._tick_by(due)
-        return effects
 
     def ask(self, event: events.OperatorEvent) -> str:
         (reply,) = [effect for effect in self._step(event) if isinstance(effect, events.Reply)]
@@ -161,22 +112,13 @@ class Process:
 
     # -- effects ---------------------------------------------------------------------------------------------
 
-    def carry_out(self, effects: list[events.Effect]) -> None:
+    def carry_out(self, event: events.Event | None, effects: list[events.Effect]) -> None:
         world = self.world
         world.names.add(self.node_id, self.name)
         self._tell(effects)
         for effect in effects:
+            self.save_and_send(effect)
             match effect:
-                case events.Persist():
-                    self.disk = effect.state
-                    if effect.durable:
-                        self.synced_disk = effect.state
-                case events.Send():
-                    world.network.send(self, effect.link_id, effect.message)
-                case events.Connect():
-                    world.network.connect(self, effect)
-                case events.CloseLink():
-                    world.network.close(self, effect.link_id)
                 case events.FollowNode():
                     if effect.node_id != self.following and not effect.same_data:
                         self.in_step_at = None
@@ -260,7 +202,7 @@ class World:
         names = [name for shard in shards for name in shard]
         for name in names:
             process = self.processes[name]
-            process.disk = process.synced_disk = PersistentState(
+            process.disk = process.durable_disk = PersistentState(
                 first_id(name), infos, current_epoch=len(shards), cluster_id=first_id(shards[0][0])
             )
             process.start()

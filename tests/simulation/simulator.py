@@ -18,11 +18,10 @@ from bus.frames import LENGTH_BYTES, encode
 from bus.messages import Data
 from bus.state import random_id
 from bus.view import SLOT_COUNT, NodeInfo, PersistentState, Ranges
-from tests.simulation.network import Clock, End, Network
+from tests.simulation.network import Clock, Network
+from tests.simulation.process import BUS_PORT, PORT, CoreProcess
 
 WALL_OFFSET_MS = 1_700_000_000_000
-PORT = 7000
-BUS_PORT = 17000
 SYNC_LIMIT_MS = 1_500
 """A replica is in step with its primary after less than that."""
 WRITE_LIMIT = 10
@@ -36,43 +35,18 @@ class Observer(Protocol):
         """`effect` is about to be carried out; `event` is what it came of (None: the start)."""
 
 
-class SimNode:
-    """A process around one core, and its disk."""
+class SimNode(CoreProcess):
+    """A process of the simulation."""
 
     def __init__(self, sim: Simulation, index: int, config: BusConfig) -> None:
+        super().__init__(sim.clock, sim.network, index, config)
         self.sim = sim
-        self.index = index
-        self.config = config
-        self.ip = f"10.0.0.{index + 1}"
-        self.core: BusCore | None = None
-        self.disk: PersistentState | None = None
-        self.durable_disk: PersistentState | None = None
-        self.powered = True
-        self.stopped = False
-        self.ends: dict[int, End] = {}
-        self.following: str | None = None
-        self.offset = 0
         self.synced_at: int | None = None
         self.forced_until = 0
         self.paused_until = 0
         self.holds_clients = False
         self._sync_ends_at: int | None = None
         self.bytes_sent = 0
-        self._held: list[events.Event] = []
-        self._tick_at = 0
-
-    @property
-    def life(self) -> BusCore | None:
-        return self.core
-
-    @property
-    def running(self) -> BusCore:
-        assert self.core is not None
-        return self.core
-
-    @property
-    def node_id(self) -> str:
-        return self.running.my_id
 
     @property
     def info(self) -> NodeInfo:
@@ -120,14 +94,6 @@ class SimNode:
         """All that a shard ever wrote is one history here."""
         return Data(self.info.shard_id, self.offset, age_ms, has_keys=self.offset > 0)
 
-    def crash(self, *, power: bool = False) -> None:
-        """The process dies; with `power` its host does too."""
-        self.core = None
-        self.sim.network.drop(self, silently=power)
-        if power:
-            self.powered = False
-            self.disk = self.durable_disk
-
     def resume(self, look: Callable[[], None] = lambda: None) -> None:
         """Go on after a stop: with what the kernel kept, and the clock's news before or after it. `look` is called
         after each of them."""
@@ -139,23 +105,6 @@ class SimNode:
         for event in [tick, *held] if self.sim.rng.random() < 0.5 else [*held, tick]:
             self.step(event)
             look()
-
-    def step(self, event: events.Event) -> None:
-        self._step(event)
-
-    def _step(self, event: events.Event) -> list[events.Effect]:
-        if self.core is None:
-            return []
-        if self.stopped:
-            if not isinstance(event, events.Tick):
-                self._held.append(event)
-            return []
-        effects = self.core.step(self.sim.now, event)
-        self.carry_out(event, effects)
-        due = self.core.next_deadline()
-        if due is not None and due < self._tick_at:
-            self._tick_by(due)
-        return effects
 
     def ask(self, event: events.OperatorEvent) -> str:
         """An operator's word; the answer, or "down"."""
@@ -215,22 +164,12 @@ class SimNode:
     # -- effects ---------------------------------------------------------------------------------------------
 
     def carry_out(self, event: events.Event | None, effects: list[events.Effect]) -> None:
-        network = self.sim.network
         for effect in effects:
             self.sim.observe(self, event, effect)
+            if self.sim.counts_bytes and isinstance(effect, events.Send):
+                self.bytes_sent += LENGTH_BYTES + len(encode(effect.message))
+            self.save_and_send(effect)
             match effect:
-                case events.Persist():
-                    self.disk = effect.state
-                    if effect.durable:
-                        self.durable_disk = effect.state
-                case events.Send():
-                    if self.sim.counts_bytes:
-                        self.bytes_sent += LENGTH_BYTES + len(encode(effect.message))
-                    network.send(self, effect.link_id, effect.message)
-                case events.Connect():
-                    network.connect(self, effect)
-                case events.CloseLink():
-                    network.close(self, effect.link_id)
                 case events.FollowNode():
                     if effect.node_id != self.following:
                         self._sync_ends_at = None
