@@ -231,6 +231,10 @@ class AppendOnly:
             self._sync_error = error
             self._server.refresh_road()
 
+    def has_synced(self, appended: int) -> bool:
+        """Whether so much of what was appended would be there after a crash: not before there is a base below it."""
+        return self.state == ON and self.is_open and self.synced >= appended
+
     @property
     def synced_offset(self) -> int | None:
         """So much of the stream of replication is on disk; None without a file."""
@@ -371,6 +375,7 @@ class AppendOnly:
         self.base_bytes = self.size
         if self.state == WAITING:
             self.state = ON
+            self.waits.serve()
         if self._buffer.is_held:
             self._buffer.release(written_elsewhere=True)
             if not self._buffer:

@@ -67,7 +67,7 @@ class AofWaits:
 
     def _counts(self, wanted: _Wanted) -> tuple[int, int]:
         aof = self._server.persistence.aof
-        return int(aof.is_open and aof.synced >= wanted.appended), self._server.replication.count_synced(wanted.offset)
+        return int(aof.has_synced(wanted.appended)), self._server.replication.count_synced(wanted.offset)
 
     def _is_reached(self, wanted: _Wanted) -> bool:
         local, replicas = self._counts(wanted)

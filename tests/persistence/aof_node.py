@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +106,13 @@ class Node(WholeNode):
         self.advance(milliseconds)
         self.server.start_batch()
         self.aof.tick(self.now_ms)
+
+    def end_rewrite(self) -> None:
+        """Until its child has ended, and what came of that is done."""
+        deadline = time.monotonic() + 20
+        while self.aof.rewrite.is_running:
+            assert time.monotonic() < deadline
+            self.tick_aof(100)
 
     def info(self) -> dict[str, str]:
         return dict(line.split(":", 1) for line in self("INFO", "persistence").decode().splitlines() if ":" in line)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -200,13 +199,6 @@ def test_turned_off_the_disk_is_nobodys_business(tmp_path: Path) -> None:
     assert node("SET", "a", 2) == b"OK"
 
 
-def rewrite_ended(node: Node) -> None:
-    deadline = time.monotonic() + 20
-    while node.aof.rewrite.is_running:
-        assert time.monotonic() < deadline
-        node.tick_aof(100)
-
-
 def test_a_rewrite_helps_where_the_disk_is_full_and_does_nothing_twice(tmp_path: Path) -> None:
     node = Node(tmp_path)
     node("INCR", "n")
@@ -218,7 +210,7 @@ def test_a_rewrite_helps_where_the_disk_is_full_and_does_nothing_twice(tmp_path:
     node.tick_aof(100)
     assert node.error("INCR", "n") == REFUSED, "it is not over"
     node.aof.feed([(0, [b"RPUSH", b"l", b"later"])], 0, None)  # … and this comes from a primary meanwhile
-    rewrite_ended(node)
+    node.end_rewrite()
     assert "AOF write error looks solved, Redis can write again." in node.warned()
     assert node.info()["aof_last_write_status"] == node.info()["aof_last_bgrewrite_status"] == "ok"
     assert node("INCR", "n") == 2
@@ -233,7 +225,7 @@ def test_a_rewrite_that_holds_all_that_was_to_be_written_ends_the_refusal(tmp_pa
     node("INCR", "n")
     assert node.error("INCR", "n") == REFUSED
     node("BGREWRITEAOF")
-    rewrite_ended(node)
+    node.end_rewrite()
     node.disk.write_error = None
     assert node.aof.synced == node.aof.appended, "the base is on disk"
     assert int(node.info()["aof_last_cow_size"]) > 10_000
@@ -249,7 +241,7 @@ def test_a_rewrite_of_a_full_disk_that_fails_loses_nothing(tmp_path: Path) -> No
     child = node.aof.rewrite._child
     assert child is not None
     os.kill(child.pid, signal.SIGKILL)
-    rewrite_ended(node)
+    node.end_rewrite()
     assert node.info()["aof_last_bgrewrite_status"] == "err"
     assert node.error("INCR", "n") == REFUSED
     node.disk.write_error = None
@@ -276,5 +268,5 @@ def test_no_rewrite_begins_behind_half_a_command(tmp_path: Path) -> None:
     node.disk.room = 1 << 30
     node.tick_aof(100)
     assert node("BGREWRITEAOF") == b"Background append only file rewriting started"
-    rewrite_ended(node)
+    node.end_rewrite()
     assert again(node, tmp_path)("GET", "a") == b"1"

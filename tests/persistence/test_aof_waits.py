@@ -51,6 +51,19 @@ def test_with_always_it_is_there_at_once(tmp_path: Path) -> None:
     assert node.client.chunk(("SET", "a", 2), ("WAITAOF", 1, 0, 0)) == b"+OK\r\n*2\r\n:1\r\n:0\r\n"
 
 
+def test_what_is_synced_counts_when_there_is_a_base_below_it(tmp_path: Path) -> None:
+    """After a crash in between, the file that was turned on a moment ago is nobody's."""
+    node = Node(tmp_path)
+    assert node("CONFIG", "SET", "appendonly", "no") == b"OK"
+    assert node("CONFIG", "SET", "appendonly", "yes") == b"OK"
+    node("SET", "a", 1)
+    node.tick_aof(1000)
+    assert node.aof.synced == node.aof.appended
+    assert node.client.raw("WAITAOF", 1, 0, 0) == b""
+    node.end_rewrite()
+    assert node.client.received() == b"*2\r\n:1\r\n:0\r\n"
+
+
 def test_with_everysec_the_thread_answers(tmp_path: Path) -> None:
     node = Node(tmp_path)
     node.hand.slow = True
