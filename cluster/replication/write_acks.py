@@ -42,7 +42,7 @@ class WriteAcks:
 
     @property
     def _online(self) -> int:
-        return sum(replica.online for replica in self._server.replication.replicas.values())
+        return sum(one.online and not one.is_old for one in self._server.replication.replicas.values())
 
     def check(self) -> None:
         """Raise CommandError if a write could not be confirmed."""
