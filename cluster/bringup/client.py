@@ -38,18 +38,14 @@ class RespClient:
         )
         self._socket = socket.create_connection((host, port), timeout=timeout_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if tls is not None:
-            try:
+        try:
+            if tls is not None:
                 self._socket = tls.wrap_socket(self._socket)
-            except BaseException:
-                self.close()
-                raise
-        if password:
-            try:
+            if password:
                 self.call("AUTH", password)
-            except BaseException:
-                self.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
