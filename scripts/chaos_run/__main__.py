@@ -167,9 +167,9 @@ def _strike(
 
 
 def _table(events: list[Event], recorded: list[Operation], begun_ns: int) -> Table:
-    table = Table(box=None)
-    for heading in ("at", "what", "outcome", "ok", "failed", "unknown"):
-        table.add_column(heading, justify="left" if heading in ("what", "outcome") else "right", no_wrap=True)
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for heading in ("at", "what", "whole after", "ok", "failed", "unknown"):
+        table.add_column(heading, justify="left" if heading == "what" else "right", no_wrap=True)
     for row in rows(events, recorded, begun_ns):
         counts = (str(row.ok), str(row.failed), str(row.unknown))
         table.add_row(f"{row.at_s:.1f} s", row.what, row.outcome, *counts)

@@ -43,7 +43,7 @@ def rows(events: Sequence[Event], operations: Sequence[Operation], begun_ns: int
     made = []
     for one in events:
         during = [op.outcome for op in operations if one.at_ns <= op.ended_ns <= one.over_ns]
-        took = f"whole after {(one.over_ns - one.at_ns) / 1e9:.1f} s"
+        took = f"{(one.over_ns - one.at_ns) / 1e9:.1f} s"
         counts = (during.count(Outcome.OK), during.count(Outcome.FAIL), during.count(Outcome.UNKNOWN))
         made.append(Row((one.at_ns - begun_ns) / 1e9, one.what, one.trouble or took, *counts))
     return made

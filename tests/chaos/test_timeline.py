@@ -24,7 +24,7 @@ def test_a_row_counts_what_clients_were_answered_until_the_cluster_was_whole() -
         op(Kind.LIST, "z", None, 10 * S, 12 * S, outcome=Outcome.UNKNOWN),
         op(Kind.LIST, None, None, 10 * S, 12 * S, outcome=Outcome.FAIL),
     ]
-    assert rows([KILL], operations, begun_ns=8 * S) == [Row(2.0, KILL.what, "whole after 3.0 s", 1, 1, 1)]
+    assert rows([KILL], operations, begun_ns=8 * S) == [Row(2.0, KILL.what, "3.0 s", 1, 1, 1)]
 
 
 def test_the_verdict_is_good_only_if_something_was_answered_and_nothing_is_wrong() -> None:
