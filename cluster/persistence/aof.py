@@ -19,6 +19,7 @@ from cluster.journal import Divided, ForFile, encode
 from cluster.persistence.aof_buffer import AofBuffer
 from cluster.persistence.aof_commands import annotation
 from cluster.persistence.aof_directory import AofDirectory
+from cluster.persistence.aof_faults import AofFaults
 from cluster.persistence.aof_file import AppendFile, Disk, Syncer, Unwritten
 from cluster.persistence.aof_rewrite import Rewrite
 from cluster.persistence.aof_waits import AofWaits
@@ -33,7 +34,6 @@ OFF, ON, WAITING = "off", "on", "waiting"
 """Waiting: it was turned on, and has no base yet."""
 SYNC_PERIOD_MS = 1_000
 LONGEST_POSTPONED_MS = 2_000
-COMPLAINT_PERIOD_MS = 30_000
 _MESSAGES = frozenset({b"PUBLISH", b"SPUBLISH"})
 
 
@@ -64,9 +64,7 @@ class AppendOnly:
         self._syncing = False
         self._last_sync_ms = 0
         self._postponed_ms = 0  # since when the buffer waits for a sync to end
-        self._write_error: OSError | None = None
-        self._sync_error: OSError | None = None
-        self._complained_ms = 0
+        self._faults = AofFaults(server)
         server.config.on_change(["appendonly"], self._configure)
         server.config.on_change(["aof-disable-auto-gc"], lambda _config: self.directory.delete_history())
 
@@ -147,14 +145,8 @@ class AppendOnly:
             return
         self._buffer.clear()
         self._unsynced = True
-        self._can_write_again()
+        self._faults.written()
         self._sync_by_policy()
-
-    def _can_write_again(self) -> None:
-        if self._write_error is not None:
-            self._write_error = None
-            self._server.log("warning", "AOF write error looks solved, Redis can write again.")
-            self._server.refresh_road()
 
     def _append(self, file: AppendFile, data: bytes) -> None:
         """Raises Unwritten. The latency monitor is told how long it took, and what else went on."""
@@ -225,11 +217,7 @@ class AppendOnly:
             self._synced_offset = max(self._synced_offset, offset)
             if self.waits:
                 self.waits.serve()
-        if (error is None) != (self._sync_error is None):
-            if error is not None:
-                self._server.log("warning", f"Fail to fsync the AOF file: {error.strerror}")
-            self._sync_error = error
-            self._server.refresh_road()
+        self._faults.synced(error)
 
     def has_synced(self, appended: int) -> bool:
         """Whether so much of what was appended would be there after a crash: not before there is a base below it."""
@@ -251,23 +239,10 @@ class AppendOnly:
     # -- errors ----------------------------------------------------------------------------------------------
 
     def _not_written(self, fault: Unwritten, data: bytes) -> None:
-        now = self._server.ctx.now_ms
-        if now - self._complained_ms >= COMPLAINT_PERIOD_MS or self._write_error is None:
-            self._complained_ms = now
-            if fault.written:
-                self._server.log("warning", f"Short write while writing to the AOF file: (nwritten={fault.written}, "
-                                            f"expected={fault.size})")
-            self._server.log("warning", f"Error writing to the AOF file: {fault.error.strerror}")
-            if fault.kept:
-                self._server.log("warning", "Could not remove short write from the append-only file. Redis may refuse "
-                                            "to load the AOF the next time it starts.")
+        self._faults.not_written(fault)
         if self._server.config.appendfsync == "always":
             self._give_up("Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...")
         self._buffer.keep_rest(data, fault.kept)
-        is_new = self._write_error is None
-        self._write_error = fault.error
-        if is_new:
-            self._server.refresh_road()
 
     def _give_up(self, why: str) -> None:
         """What was promised to be on disk is not, and clients must not hear that it is."""
@@ -281,10 +256,7 @@ class AppendOnly:
     @property
     def refusal(self) -> str | None:
         """The error that writes are answered with, as long as the disk does not take them."""
-        error = self._write_error or self._sync_error
-        if error is None or self.state == OFF:
-            return None
-        return f"MISCONF Errors writing to the AOF file: {error.strerror}"
+        return self._faults.refusal if self.state != OFF else None
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -293,7 +265,7 @@ class AppendOnly:
         if self._file is not None:
             if self._buffer:
                 self.flush()
-            elif self._unsynced or self._sync_error is not None:
+            elif self._unsynced or self._faults.of_sync is not None:
                 self._sync_late(now_ms)
         self.rewrite.tick(now_ms)
 
@@ -314,7 +286,7 @@ class AppendOnly:
         may need less of it. Raises OSError, and then they go where they went."""
         self.flush(at_once=True)
         if self._buffer.begins_within and self.state != WAITING:  # another file cannot hold the rest of a command
-            raise self._write_error or OSError("what came before is written in part")
+            raise self._faults.of_write or OSError("what came before is written in part")
         directory, manifest = self.directory, None
         if self.state == WAITING:
             self._buffer.clear()  # the base that is to be made has all of it
@@ -339,7 +311,7 @@ class AppendOnly:
         if self._buffer:
             self._buffer.hold()
         else:
-            self._can_write_again()
+            self._faults.written()
         self.selected = -1
         self._stamped_s = 0
 
@@ -379,7 +351,7 @@ class AppendOnly:
         if self._buffer.is_held:
             self._buffer.release(written_elsewhere=True)
             if not self._buffer:
-                self._can_write_again()
+                self._faults.written()
                 self._note_sync(None, self.appended, self._server.replication.offset)
         self.flush()
 
@@ -399,7 +371,7 @@ class AppendOnly:
     def _turn_on(self) -> None:
         log = self._server.log
         self.state = WAITING
-        self._write_error = self._sync_error = None
+        self._faults.forget()
         if self._server.persistence.in_background:
             self.rewrite.scheduled = True
             log("notice", "AOF was enabled but there is already another background operation. An AOF background was "
@@ -435,7 +407,7 @@ class AppendOnly:
         self.state = OFF
         self._buffer.clear()
         self._other_bytes = 0
-        self._write_error = self._sync_error = None
+        self._faults.forget()
         self._server.refresh_road()
 
     def _sync_and_close(self) -> None:
