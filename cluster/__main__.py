@@ -45,7 +45,7 @@ def run(argv: list[str]) -> int:
         commands = sentinel_commands() if options.sentinel else all_commands()
         rename_commands(commands, config)
         configured_users(config, commands)  # so that what is wrong with them is told here
-        enter_directory(config, create=options.create_directory)
+        enter_directory(config, create=options.create_directory, paths_from_start=options.paths_from_start)
     except ConfigError as error:
         print(fatal_line(error), file=sys.stderr)
         return 1

@@ -31,6 +31,11 @@ _SENTINELS = ("redis-sentinel", "cluster-sentinel")
 """Under these names the program is a Sentinel."""
 _SENTINEL_USUAL = (Setting("port", ("26379",)), Setting("protected-mode", ("no",)))
 """What is different for a Sentinel when its file says nothing of it."""
+_NAMED_PATHS = (
+    "logfile", "pidfile", "unixsocket", "aclfile", "cluster-secret-file", "tls-cert-file", "tls-key-file",
+    "tls-client-cert-file", "tls-client-key-file", "tls-ca-cert-file", "tls-ca-cert-dir", "tls-dh-params-file",
+)
+"""A person who names one of these without a `dir` means it from where he stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class StartOptions:
     """`show`: text to print and end with status 0; else `config` is there, and checked.
 
     `create_directory`: `config.dir` is ours to make; one that a redis.conf names has to be there.
+    `paths_from_start`: directives whose relative paths do not begin in `dir`, but where the process was started.
     `sentinel`: start as a Sentinel, whose lines are `config.sentinel`.
     """
 
@@ -45,6 +51,7 @@ class StartOptions:
     show: str = ""
     sentinel: bool = False
     create_directory: bool = False
+    paths_from_start: tuple[str, ...] = ()
 
 
 def fatal_line(error: ConfigError) -> str:
@@ -103,10 +110,10 @@ def _without_file(given: list[Setting], read: ReadText) -> StartOptions:
     """A node of a cluster: what a person who types ``cluster-node --port 7000`` wants."""
     usual = [Setting("cluster-enabled", ("yes",)), Setting("port", (str(DEFAULT_PORT),))]
     config = _build([*usual, *given], read)
-    own_directory = not config.is_set("dir")
-    if own_directory:
-        config.replace("dir", f"./cluster-node-{config.main_port}")
-    return StartOptions(config=config, create_directory=own_directory)
+    if config.is_set("dir"):
+        return StartOptions(config=config)
+    config.replace("dir", f"./cluster-node-{config.main_port}")
+    return StartOptions(config=config, create_directory=True, paths_from_start=_NAMED_PATHS)
 
 
 def _from_yaml(argv: list[str], read: ReadText, expand: Expand) -> StartOptions:

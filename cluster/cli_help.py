@@ -22,7 +22,8 @@ Usage:
   cluster-node -v | --version                                 the version
 
 Without a FILE: cluster-enabled is yes, port is 7000, the bus is at port + 10000, and the data is in
-./cluster-node-PORT, which is made. With a FILE only the file counts: cluster-enabled is no unless it says yes.
+./cluster-node-PORT, which is made; files named on the command line are meant from where it is typed, unless there is
+a --dir to start from. With a FILE only the file counts: cluster-enabled is no unless it says yes.
 With --config, --port or --node (counted from 1) tells which node this is.
 
 Every directive can stand in a FILE as "name value", on the command line as --name value, and, if its line below

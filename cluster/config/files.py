@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.config.directives import BY_NAME
 from cluster.config.errors import RewriteError
 from cluster.config.rewrite import rewrite
 from cluster.config.store import Configuration
@@ -50,11 +51,16 @@ def write_users(config: Configuration, text: bytes) -> None:
     _write(config.aclfile, text)
 
 
-def enter_directory(config: Configuration, *, create: bool) -> None:
+def enter_directory(config: Configuration, *, create: bool, paths_from_start: Sequence[str] = ()) -> None:
     """Go to `dir`, as Redis does: every relative path starts there from now on. Raises ConfigError.
 
     `create`: make it when it is not there (the node's own directory; one that a redis.conf names must be there).
+    `paths_from_start`: directives whose path is meant from here, not from there.
     """
+    for name in paths_from_start:
+        path = getattr(config, BY_NAME[name].attribute)
+        if path:
+            config.replace(name, str(Path(path).absolute()))
     if config.file_path:
         config.file_path = str(Path(config.file_path).absolute())
     try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cluster.__main__ import run
 from cluster.cli import StartOptions, fatal_line, parse_command_line
 from cluster.config.directives import DIRECTIVES
 from cluster.config.errors import ConfigError
+from cluster.config.files import enter_directory
 from cluster.config.store import Configuration
 
 FILES = {
@@ -55,6 +58,24 @@ def test_a_directory_that_is_named_is_not_ours_to_make() -> None:
     found = options("--port", "7003", "--dir", "/x")
     assert found.config is not None
     assert (found.config.dir, found.create_directory) == ("/x", False)
+
+
+def test_files_that_are_named_without_a_directory_stand_where_the_command_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = options("--port", "7003", "--tls-cert-file", "node.crt", "--aclfile", "/etc/users.acl")
+    assert found.config is not None
+    enter_directory(found.config, create=found.create_directory, paths_from_start=found.paths_from_start)
+    assert Path.cwd() == tmp_path / "cluster-node-7003"
+    settings = found.config
+    assert (settings.tls_cert_file, settings.aclfile, settings.logfile) == (
+        f"{tmp_path}/node.crt", "/etc/users.acl", ""
+    )
+
+
+def test_files_that_are_named_with_a_directory_stand_in_it() -> None:
+    assert options("--dir", "/x", "--tls-cert-file", "node.crt").paths_from_start == ()
 
 
 def test_with_a_file_it_is_what_redis_server_would_be() -> None:
