@@ -6,8 +6,10 @@ removed by the next.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LONG_RUN_SEEDS = "5000"
 LONG_RUN_EXAMPLES = "500"
+THRESHOLDS = gc.get_threshold()
 
 hypothesis.settings.register_profile(
     # Examples take what they take on a busy machine; the same examples each run, so that a failure is one to keep.
@@ -51,6 +54,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("long") is not None:
             item.add_marker(pytest.mark.skip(reason="only with --long"))
+
+
+@pytest.fixture(autouse=True)
+def _garbage_is_collected() -> Iterator[None]:
+    """A test that leaves the collector off, or tuned as the node's process has it, has all after it keep their nodes:
+    gigabytes."""
+    yield
+    assert gc.isenabled()
+    assert gc.get_threshold() == THRESHOLDS
+    assert not gc.get_freeze_count()
 
 
 def _own_directory(parent: Path) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from cluster.__main__ import run
 from cluster.cli import StartOptions, fatal_line, parse_command_line
 from cluster.config.directives import DIRECTIVES
 from cluster.config.errors import ConfigError
@@ -136,9 +137,10 @@ def test_a_sentinel_has_other_defaults() -> None:
     assert options("s.conf", "--sentinel", "--port", "5000").config is not None
 
 
-def test_a_sentinel_needs_a_file(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(["cluster-node", "--sentinel"]) == 1
-    assert "Sentinel needs config file on disk to save state" in capfd.readouterr().out
+def test_a_sentinel_needs_a_file() -> None:
+    ended = subprocess.run([sys.executable, "-m", "cluster", "--sentinel"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "Sentinel needs config file on disk to save state" in ended.stdout
 
 
 @pytest.mark.parametrize(
