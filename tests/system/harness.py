@@ -32,6 +32,8 @@ _PROGRAMS: Mapping[ServerKind, Sequence[str]] = {
 }
 _START_DEADLINE_S = 20.0
 _STOP_DEADLINE_S = 15.0
+_KILL_DEADLINE_S = 60.0
+"""A process that waits for a disk ends when that has answered."""
 _LOG_TAIL_LINES = 40
 EMPTY = '""'
 
@@ -110,7 +112,12 @@ class Server:
         return conf
 
     def wait_answering(self) -> None:
-        wait_until(self._answers, _START_DEADLINE_S, lambda: f"{self} answers PING\n{self.log_tail()}")
+        wait_until(
+            self._answers,
+            _START_DEADLINE_S,
+            lambda: f"{self} answers PING\n{self.log_tail()}",
+            moving=self._signs_of_life,
+        )
 
     def _answers(self) -> bool:
         assert self._process is not None
@@ -123,6 +130,14 @@ class Server:
                 return False
             raise
 
+    def _signs_of_life(self) -> object:
+        """What changes while it gets on: the size of its log, and the time that it had a processor."""
+        log_bytes = self.log_path.stat().st_size if self.log_path.exists() else 0
+        try:
+            return log_bytes, Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]
+        except FileNotFoundError:
+            return log_bytes, "0"
+
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -130,7 +145,7 @@ class Server:
     def kill(self) -> None:
         """kill -9, as a crash is seen from outside."""
         self.signal(signal.SIGKILL)
-        self.wait_end()
+        self.wait_end(_KILL_DEADLINE_S)
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open, and nobody answers."""
@@ -148,11 +163,11 @@ class Server:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def wait_end(self) -> int:
+    def wait_end(self, deadline_s: float = _STOP_DEADLINE_S) -> int:
         """Wait until it has ended by itself; its exit status."""
         assert self._process is not None
         try:
-            return self._process.wait(_STOP_DEADLINE_S)
+            return self._process.wait(deadline_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self} did not end\n{self.log_tail()}") from None
 

@@ -6,6 +6,7 @@ the end of a machine costs is shown where the disk can be looked into (tests/per
 
 from __future__ import annotations
 
+import itertools
 import random
 import subprocess
 import threading
@@ -24,7 +25,10 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(7200)]  # with --long; on 
 
 CLIENTS = 3
 ROUNDS = 4
-LONG_ROUNDS = 400
+LONG_ROUNDS = 200
+DEADLINE_S = 20.0
+PATIENCE_S = 60.0
+"""Of a client, on a machine that may be busy."""
 BATCH = 10
 KEPT = 50
 """Of each list: data that grow would take ever longer to load."""
@@ -40,7 +44,17 @@ SETTINGS = {
     "no": {**REWRITTEN, "appendfsync": "no", "no-appendfsync-on-rewrite": "yes"},
     "snapshots": {"save": "1 20"},
     "both": {**REWRITTEN, "appendfsync": "everysec", "save": "1 20"},
+    "in-process": {"save": "1 20", "bgsave-method": "in-process"},
 }
+FURTHER = {
+    f"{policy}, {base}, {save or 'no snapshots'}": {
+        **REWRITTEN, "appendfsync": policy, "aof-use-rdb-preamble": base, "save": save,
+        "bgsave-method": "in-process" if base == "yes" else "fork",
+    }
+    for policy, base, save in itertools.product(("always", "everysec", "no"), ("yes", "no"), ("", "1 20"))
+}  # fmt: skip
+"""All that can be set together: with --long."""
+ALL = {**SETTINGS, **FURTHER}
 
 Command = tuple[Argument, ...]
 _SCRIPT = "redis.call('HSET', KEYS[2], ARGV[1], ARGV[2]) return redis.call('RPUSH', KEYS[1], ARGV[2])"
@@ -71,7 +85,7 @@ class Writer:
         return commands
 
     def run(self, server: Server, rng: random.Random) -> None:
-        with suppress(OSError, ReplyError), server.client() as client:
+        with suppress(OSError, ReplyError), server.client(PATIENCE_S) as client:
             while True:
                 steps = range(self.sent + 1, self.sent + 1 + rng.choice((1, BATCH)))
                 way = rng.randrange(3)
@@ -86,7 +100,7 @@ class Writer:
 
     def check(self, server: Server, kept: int) -> None:
         """Some of the steps were done, all of them up to one, and `kept` of them at least."""
-        with server.client() as client:
+        with server.client(PATIENCE_S) as client:
             found = [int(item) for item in client.call("LRANGE", self.list, 0, -1)]  # type: ignore[attr-defined]
             whole = int(str(client.call("GET", self.whole) or 0))
             fields = {int(str(field)): int(str(value)) for field, value in _pairs(client.call("HGETALL", self.hash))}
@@ -116,12 +130,12 @@ def parent() -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", [*SETTINGS, *(pytest.param(one, marks=pytest.mark.long) for one in FURTHER)])
 def test_what_was_promised_outlives_the_process(
     harness: Harness, parent: subprocess.Popen[str], request: pytest.FixtureRequest, setting: str
 ) -> None:
     rng = random.Random(setting)
-    server = forked(harness, parent, {"cluster-enabled": "no", "hz": "100", **SETTINGS[setting]})
+    server = forked(harness, parent, {"cluster-enabled": "no", "hz": "100", **ALL[setting]})
     writers = [Writer(number) for number in range(CLIENTS)]
     for number in range(LONG_ROUNDS if request.config.getoption("--long") else ROUNDS):
         before = sum(writer.acknowledged for writer in writers)
@@ -129,15 +143,15 @@ def test_what_was_promised_outlives_the_process(
         for thread in threads:
             thread.start()
         more = rng.randrange(20, 400)
-        wait_until(lambda: sum(one.acknowledged for one in writers) >= before + more, 20.0, "writes are acknowledged")  # noqa: B023
+        wait_acknowledged(writers, before + more)
         safe_at = meddle(server, setting, number, rng)
         more += rng.randrange(50)  # what has begun may be anywhere
-        wait_until(lambda: sum(one.acknowledged for one in writers) >= before + more, 20.0, "and more of them")  # noqa: B023
+        wait_acknowledged(writers, before + more)
         killed_at = time.monotonic()
         server.kill()
         for thread in threads:
-            thread.join(30)
-        if setting == "snapshots":
+            thread.join()
+        if "appendonly" not in ALL[setting]:
             kept = [writer.acknowledged_before(safe_at) for writer in writers]
         elif "always" in setting:
             kept = [writer.acknowledged for writer in writers]
@@ -148,24 +162,35 @@ def test_what_was_promised_outlives_the_process(
             writer.check(server, least)
 
 
+def wait_acknowledged(writers: list[Writer], steps: int) -> None:
+    def acknowledged() -> int:
+        return sum(writer.acknowledged for writer in writers)
+
+    wait_until(lambda: acknowledged() >= steps, DEADLINE_S, "writes are acknowledged", moving=acknowledged)
+
+
 def meddle(server: Server, setting: str, number: int, rng: random.Random) -> float:
     """Have a rewrite or a snapshot run through, or be under way; when one began that is through (0: none did)."""
     began = 0.0
-    if "appendonly" not in SETTINGS[setting] or rng.random() < 0.2:
+    if "appendonly" not in ALL[setting] or rng.random() < 0.2:
         if number % 3 != 2:
             began = time.monotonic()
             saves = int(server.info("persistence")["rdb_saves"])
             # One that is under way counts for nothing that is acknowledged now; the second that ends began after now.
-            wait_until(lambda: _saves(server) >= saves + 2, 20.0, "snapshots are taken")
+            wait_until(lambda: _saves(server) >= saves + 2, DEADLINE_S, "snapshots are taken", moving=server.log)
         else:
             with suppress(ReplyError):
                 server.call("BGSAVE", "SCHEDULE")
     elif number % 3 == 1:
-        wait_until(lambda: server.info("persistence")["aof_rewrites"] != "0", 20.0, "it is rewritten")
+        wait_until(lambda: _rewrites(server), DEADLINE_S, "it is rewritten", moving=server.log)
     elif rng.random() < 0.3:
         with suppress(ReplyError):
             server.call("BGREWRITEAOF")
     return began
+
+
+def _rewrites(server: Server) -> int:
+    return int(server.info("persistence")["aof_rewrites"])
 
 
 def _saves(server: Server) -> int:
