@@ -75,21 +75,32 @@ class Cron:
                     next_tick = trio.current_time() + 1 / self._server.config.hz
                 elif now >= next_slice or now >= next_expiry:
                     self._slice()
+                    next_slice = math.inf
                 else:
                     self._end_waits()
             if not self._has_background:
                 next_slice = math.inf
-            elif next_slice <= now or next_slice == math.inf:
-                # There is a limit to memory: what is over it goes in every other slice, or sooner when nobody asks.
-                urgent = self._server.memory.is_busy or self._server.barrier.walk is not None or self._is_quiet()
-                next_slice = trio.current_time() + (0 if urgent else _PAUSE_S)
+            elif next_slice == math.inf:
+                next_slice = trio.current_time() + self._pause_s()
 
     @property
     def _has_background(self) -> bool:
+        return self._has_work or self._server.barrier.walk is not None
+
+    @property
+    def _has_work(self) -> bool:
         server = self._server
         pausing = self._expiry.has_more or self._field_expiry.has_more or server.memory.is_busy
-        freeing = server.lazy_free.is_busy or server.lost_slots.is_busy
-        return (pausing and not server.cron_paused) or freeing or server.barrier.walk is not None
+        return (pausing and not server.cron_paused) or server.lazy_free.is_busy or server.lost_slots.is_busy
+
+    def _pause_s(self) -> float:
+        """Until the next slice."""
+        server = self._server
+        rest_s = min(server.persistence.walk_rest_s, SAMPLE_MS / 1000) if server.barrier.walk is not None else math.inf
+        if not self._has_work:
+            return rest_s
+        # There is a limit to memory: what is over it goes in every other slice, or sooner when nobody asks.
+        return min(rest_s, 0.0 if server.memory.is_busy or self._is_quiet() else _PAUSE_S)
 
     def _is_quiet(self) -> bool:
         """Whether no client has sent anything since the last slice."""

@@ -40,3 +40,24 @@ async def test_a_key_and_a_field_go_at_their_time_and_not_at_the_next_tick(autoj
         await trio.sleep(0.4)
         assert (node("DBSIZE"), node("HLEN", "h")) == (1, 1)
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("rest_s", [0.05, 60.0])
+async def test_a_snapshot_that_rests_is_not_asked_all_the_time(autojump_clock: MockClock, rest_s: float) -> None:
+    node = InProcessNode(("hz", "10"))
+    server: Any = node.server
+    asked: list[float] = []
+
+    def walk_on(_is_over: object) -> None:
+        asked.append(trio.current_time())
+        assert len(asked) < 1_000
+
+    server.replication = SimpleNamespace(tick=lambda _now: None, feed=lambda _entries: b"")
+    server.persistence = SimpleNamespace(
+        tick=lambda _now: None, dirty=0, aof=SimpleNamespace(is_open=False), walk_on=walk_on, walk_rest_s=rest_s
+    )
+    reactor: Any = SimpleNamespace(finish_batch=lambda _ready: node.end_batch(), check_limits=lambda: None)
+    server.barrier.walk = object()
+    with trio.move_on_after(1.0):
+        await Cron(server, reactor).run()
+    assert 8 <= len(asked) <= 1 / rest_s + 11

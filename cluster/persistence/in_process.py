@@ -6,18 +6,34 @@ It has the face of `SnapshotChild`, so that its owner need not care which of the
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
-from cluster.persistence.walk import SnapshotWalk
+from cluster.persistence.walk import KEYS_BETWEEN_LOOKS, SnapshotWalk
 from cluster.safe_file import sync_directory
+
+LEAST_REST_US = 1_000
+"""Between two keys there is no telling less: they are written together, and the rests for them come together, too."""
 
 
 class InProcessSave:
-    def __init__(self, path: Path, walk: SnapshotWalk, log: Callable[[str, str], None], *, sync_every: int) -> None:
-        """sync_every: so many bytes; 0: once, at the end. Raises OSError when the file cannot be made."""
+    def __init__(
+        self,
+        path: Path,
+        walk: SnapshotWalk,
+        log: Callable[[str, str], None],
+        *,
+        sync_every: int,
+        key_delay_us: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """sync_every: so many bytes; 0: once, at the end. key_delay_us: how long it rests for each key; it may change.
+        Raises OSError when the file cannot be made."""
         self.walk = walk
+        self._key_delay_us = key_delay_us
+        self._rests_since = time.monotonic()
+        self._rests_for = 1  # keys
         self._path = path
         self._log = log
         self._temporary = path.with_name(f"temp-{os.getpid()}.rdb")
@@ -29,8 +45,23 @@ class InProcessSave:
         self.exit_code: int | None = None
         """0 after success, 1 after a failure; None while it is at work."""
 
+    @property
+    def rest_s(self) -> float:
+        """For so long it has nothing to do (rdb-key-save-delay)."""
+        return max(0.0, self._rests_since + self._rests_for * self._key_delay_us() / 1e6 - time.monotonic())
+
     def work(self, is_over: Callable[[], bool]) -> None:
-        """Go on with it for a while."""
+        """Go on with it for a while, unless it rests."""
+        delay_us = self._key_delay_us()
+        if not delay_us:
+            self._write(is_over)
+        elif not self.rest_s:
+            before = self.walk.keys_done
+            most = self.walk.keys_at_once = max(1, min(KEYS_BETWEEN_LOOKS, int(LEAST_REST_US / delay_us)))
+            self._write(lambda: self.walk.keys_done >= before + most or is_over())
+            self._rests_since, self._rests_for = time.monotonic(), self.walk.keys_done - before
+
+    def _write(self, is_over: Callable[[], bool]) -> None:
         walk = self.walk
         try:
             while not walk.is_done:

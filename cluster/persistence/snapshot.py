@@ -8,6 +8,7 @@ it, so the child is ended before there is one: its file must not take the place 
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -306,11 +307,22 @@ class Persistence:
         """Raises OSError."""
         server = self._server
         walk = SnapshotWalk(server.databases, server.config, self._aux(), server.functions.codes, self._usage())
-        self._child = InProcessSave(self.path, walk, server.log, sync_every=self._sync_every)
+        self._child = InProcessSave(
+            self.path, walk, server.log, sync_every=self._sync_every, key_delay_us=self._key_delay_us
+        )
         self._child_progress = self.follow_child()
         self._child_progress.begin(walk.keys_total)
         server.barrier.raise_for(walk)
         server.shell.hurry_cron()
+
+    def _key_delay_us(self) -> float:
+        delay_us = self._server.config.rdb_key_save_delay
+        return delay_us if delay_us >= 0 else 1 / -delay_us
+
+    @property
+    def walk_rest_s(self) -> float:
+        """For so long the snapshot that is made here needs no time; inf when there is none."""
+        return self._child.rest_s if isinstance(self._child, InProcessSave) else math.inf
 
     def walk_on(self, is_over: Callable[[], bool]) -> None:
         """Go on with the snapshot that is made here; a change before which the barrier is needs it no more when it is

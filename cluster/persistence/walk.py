@@ -72,6 +72,7 @@ class SnapshotWalk:
         self.is_done = False
         self.keys_done = 0
         self.keys_total = sum(map(len, databases))
+        self.keys_at_once = KEYS_BETWEEN_LOOKS
 
     def before(self, db: Database, key: bytes) -> None:
         """`key` is about to change, to go, or to come."""
@@ -133,9 +134,10 @@ class SnapshotWalk:
     def _slot(self, progress: _Progress, slot: int) -> Iterator[bool]:
         db = progress.db
         space = db.spaces[slot]
-        keys = list(space)
-        for at in range(0, len(keys), KEYS_BETWEEN_LOOKS):
-            some = keys[at : at + KEYS_BETWEEN_LOOKS]
+        keys, at = list(space), 0
+        while at < len(keys):
+            some = keys[at : at + self.keys_at_once]
+            at += len(some)
             done = progress.done.setdefault(slot, set())
             for key in some:
                 if key not in done:

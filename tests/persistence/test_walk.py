@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -222,6 +223,41 @@ def test_a_file_that_cannot_be_written_is_an_error_and_the_old_one_stays(
     start(empty)
     finish(empty)
     assert b"rdb_last_bgsave_status:ok" in empty("INFO", "persistence")
+
+
+@pytest.mark.parametrize(("delay_us", "rest_s"), [(100_000, 0.1001), (100, 0.001001)])
+def test_it_rests_for_each_key_as_rdb_key_save_delay_says(
+    empty: WholeNode, monkeypatch: pytest.MonkeyPatch, delay_us: int, rest_s: float
+) -> None:
+    now_s = 1.0
+    monkeypatch.setattr("cluster.persistence.in_process.time", SimpleNamespace(monotonic=lambda: now_s))
+    persistence = empty.server.persistence
+    for number in range(30):
+        empty("SET", f"key:{number}", number)
+    empty("CONFIG", "SET", "rdb-key-save-delay", delay_us)
+    try:
+        expected = start(empty)
+        seen = [0]
+        while seen[-1] < 30:
+            now_s += rest_s
+            persistence.walk_on(after(EVERYTHING))
+            seen.append(persistence.progress.keys_done)
+            if len(seen) == 3:
+                empty("SET", "key:29", "changed")
+        assert now_s - 1.0 == pytest.approx(30 * delay_us / 1e6, rel=0.5)
+        assert seen == sorted(set(seen)), "a few keys each time"
+        now_s += 30 * rest_s
+        finish(empty)
+        assert saved(empty) == expected
+        empty("CONFIG", "SET", "rdb-key-save-delay", 1_000_000_000)
+        start(empty)
+        persistence.walk_on(after(EVERYTHING))
+        assert persistence.progress.keys_done == 0
+        empty("CONFIG", "SET", "rdb-key-save-delay", 0)
+        persistence.walk_on(after(EVERYTHING))
+        assert persistence.progress.keys_done == 30, "it rests no longer than it is told to"
+    finally:
+        empty("CONFIG", "SET", "rdb-key-save-delay", 0)
 
 
 def _no_space(_descriptor: int) -> None:
