@@ -70,7 +70,7 @@ class InProcessSave:
                 self._unsynced += len(data)
                 if self._unsynced >= self._sync_every:
                     self._sync()
-                if is_over():
+                if is_over() and not walk.is_done:
                     return
             self._sync(last=True)
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from types import SimpleNamespace
@@ -223,6 +224,19 @@ def test_a_file_that_cannot_be_written_is_an_error_and_the_old_one_stays(
     start(empty)
     finish(empty)
     assert b"rdb_last_bgsave_status:ok" in empty("INFO", "persistence")
+
+
+def test_it_ends_whenever_its_time_is_over(empty: WholeNode) -> None:
+    empty("SET", "a", 1)
+    for looks in range(1, 8):
+        expected = start(empty)
+        while empty.server.barrier.walk is not None:
+            empty.server.persistence.walk_on(after(looks))
+        deadline = time.monotonic() + 20
+        while empty.server.persistence.in_background and time.monotonic() < deadline:
+            empty.server.persistence.tick(empty.now_ms)
+        assert not empty.server.persistence.in_background, looks
+        assert saved(empty) == expected
 
 
 @pytest.mark.parametrize(("delay_us", "rest_s"), [(100_000, 0.1001), (100, 0.001001)])
