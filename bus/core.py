@@ -157,7 +157,7 @@ class BusCore:
                     reply = Reply(text=operators.apply(s, event))
                 except Refused as refusal:
                     reply = Reply(error=str(refusal))
-        if s.changed:
+        if s.changed or s.recheck:
             health.update(s)
         return self._finish(reply)
 
@@ -167,6 +167,7 @@ class BusCore:
         s = self._s
         s.wall = event.wall_ms
         s.ticked_at = s.now
+        s.changed |= s.links_changed
         failure.tick(s)
         doubt.tick(s)
         gossip.tick(s)
@@ -293,7 +294,7 @@ class BusCore:
         late = [effect for effect in s.out if isinstance(effect, ResumeWrites | ReleaseClients)]
         out += [effect for effect in s.out if effect not in late] if late else s.out
         if s.changed:
-            s.changed = False
+            s.changed = s.links_changed = False
             s.version += 1
             out.append(ViewChanged(s.view(infos)))
         out += late

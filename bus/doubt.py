@@ -102,10 +102,10 @@ def on_heartbeat(s: State, peer: Peer, message: Heartbeat) -> None:
     elif s.me.node_id in message.suspects or not message.complete or message.flags & CONTESTED:
         doubt.proven.discard(peer.node_id)
         _stop_holding(s, doubt, trusted=False)
-        s.changed = True
+        s.recheck = True
     else:
         doubt.proven.add(peer.node_id)
-        s.changed = True
+        s.recheck = True
 
 
 def tick(s: State) -> None:

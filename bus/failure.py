@@ -20,15 +20,17 @@ FAST_CLEAR_MS = 3_000
 
 
 def tick(s: State) -> None:
-    timeout = s.config.node_timeout_ms
-    for peer in list(s.others()):
-        if not peer.pfail and not peer.fail and s.now - peer.heard_at > timeout:
-            if peer.fresh:
-                gossip.not_taken_in(s, peer)
-            else:
-                _suspect(s, peer, "silence")
-        elif peer.pfail:
-            check(s, peer)
+    oldest = s.now - s.config.node_timeout_ms
+    silent = [
+        peer for peer in s.peers.values() if peer.heard_at < oldest and peer is not s.me and peer.reachable
+    ]
+    for peer in silent:
+        if peer.fresh:
+            gossip.not_taken_in(s, peer)
+        else:
+            _suspect(s, peer, "silence")
+    for node_id in list(s.suspects):
+        check(s, s.peers[node_id])
 
 
 def link_down(s: State, peer: Peer, reason: DownReason) -> None:
@@ -42,6 +44,7 @@ def link_down(s: State, peer: Peer, reason: DownReason) -> None:
 
 def _suspect(s: State, peer: Peer, why: str) -> None:
     peer.pfail = True
+    s.suspects[peer.node_id] = None
     s.changed = True
     s.log("verbose", f"*** NODE {peer.node_id} possibly failing ({why})")
     if s.me.is_primary and s.me.slot_count:
@@ -57,6 +60,7 @@ def heard(s: State, peer: Peer) -> None:
     if peer.pfail:
         peer.pfail = False
         peer.refused = False
+        s.suspects.pop(peer.node_id)
         s.changed = True
     if peer.fail:
         _clear_fail(s, peer)
@@ -71,6 +75,7 @@ def _clear_fail(s: State, peer: Peer) -> None:
         if s.now - peer.failed_at <= wait:
             return
     peer.fail = False
+    s.suspects.pop(peer.node_id)
     s.log("notice", f"Clear FAIL state for node {peer.node_id}: it is reachable again.")
     s.touch()
 
@@ -79,15 +84,19 @@ def on_heartbeat(s: State, sender: Peer, message: Heartbeat) -> None:
     """Note whom `sender` cannot reach, if its word counts."""
     if not (sender.is_primary and sender.slot_count):
         return
+    if not message.suspects and not sender.reported:
+        return  # as nearly always, in a cluster of any size
     suspects = set(message.suspects)
-    for peer in s.others():
-        if peer is sender:
-            continue
-        if peer.node_id in suspects:
+    for node_id in sender.reported - suspects if message.complete else ():
+        sender.reported.discard(node_id)
+        if node_id in s.peers:
+            s.peers[node_id].reports.pop(sender.node_id, None)
+    for node_id in message.suspects:
+        peer = s.peers.get(node_id)
+        if peer is not None and peer is not s.me and peer is not sender:
+            sender.reported.add(node_id)
             peer.reports[sender.node_id] = s.now
             check(s, peer)
-        elif message.complete:
-            peer.reports.pop(sender.node_id, None)
 
 
 def reports(s: State, peer: Peer) -> int:
@@ -103,7 +112,8 @@ def check(s: State, peer: Peer) -> None:
     """Mark `peer` failed if we cannot reach it and a majority of the primaries says the same."""
     if not peer.pfail or peer.fail:
         return
-    reports(s, peer)
+    if reports(s, peer) + 1 < s.quorum:
+        return
     voters = {one.node_id for one in s.voters()}
     count = sum(reporter in voters for reporter in peer.reports) + (s.me.node_id in voters)
     if count < s.quorum:
@@ -116,6 +126,7 @@ def check(s: State, peer: Peer) -> None:
 def mark_failed(s: State, peer: Peer) -> None:
     peer.pfail = False
     peer.fail = True
+    s.suspects[peer.node_id] = None
     peer.failed_at = s.now
     s.touch()
 

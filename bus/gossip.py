@@ -43,7 +43,7 @@ MEMBERS_PERIOD_MS = 1_000
 
 
 def heartbeat(s: State, kind: str, peer: Peer, *, want: int = 0, serial: int = 0) -> Heartbeat:
-    suspects = [peer.node_id for peer in s.others() if peer.pfail or peer.fail]
+    suspects = list(s.suspects)
     complete = len(suspects) <= SUSPECTS_LIMIT
     if not complete:
         suspects = s.rng.sample(suspects, SUSPECTS_LIMIT)
@@ -88,9 +88,9 @@ def tick(s: State) -> None:
     """Connect to whom there is no link, and ping whom it is time for."""
     half = s.config.node_timeout_ms // 2
     retry = _retry_ms(s)
-    for peer in list(s.others()):
+    for peer in s.peers.values():
         if peer.link is None:
-            if not peer.connecting and s.now >= peer.retry_at and peer.ip:
+            if peer is not s.me and not peer.connecting and s.now >= peer.retry_at and peer.ip:
                 peer.connecting = True
                 peer.retry_at = s.now + retry
                 s.out.append(Connect(peer.node_id, peer.ip, peer.bus_port))
@@ -118,7 +118,7 @@ def _tick_handshakes(s: State) -> None:
     for target, one in list(s.handshakes.items()):
         if s.now - one.started_at > limit:
             del s.handshakes[target]
-            s.changed = True
+            s.links_changed = True
         elif not one.connecting and s.now >= one.retry_at:
             _connect_to_meet(s, target, one)
     for node_id, until in list(s.blacklist.items()):
@@ -132,7 +132,7 @@ def drop_link(s: State, peer: Peer) -> None:
         s.links.pop(peer.link, None)
         peer.link = None
         peer.ping_sent_at = 0
-        s.changed = True
+        s.links_changed = True
 
 
 def start_handshake(s: State, one: Handshake) -> None:
@@ -146,7 +146,7 @@ def start_handshake(s: State, one: Handshake) -> None:
             return
     target = random_id(s.rng)
     s.handshakes[target] = one
-    s.changed = True
+    s.links_changed = True
     _connect_to_meet(s, target, one)
 
 
@@ -172,7 +172,7 @@ def link_lost(s: State, peer: Peer, link: Link) -> None:
     peer.link = None
     peer.ping_sent_at = 0
     peer.retry_at = s.now if s.now - link.up_at >= SETTLED_MS else s.now + _retry_ms(s)
-    s.changed = True
+    s.links_changed = True
     tick(s)
 
 
@@ -227,7 +227,7 @@ def _met(s: State, link_id: LinkId, node_id: str, one: Handshake) -> None:
     # A node that joins asks each member to take it in: the others may have been told to forget it a moment ago.
     meet = one.invite or s.now < s.joining_until
     if known is None:
-        known = s.add(Peer(node_id, one.ip, one.port, one.bus_port, shard_id=node_id, fresh=True))
+        known = s.add(Peer(node_id, one.ip, one.port, one.bus_port, shard_id=node_id, fresh=True), hearsay=not one.invite)
         s.blacklist.pop(node_id, None)
         known.invited = meet
         s.log("notice", f"Met node {node_id} at {one.ip}:{one.port}.")
@@ -250,7 +250,7 @@ def _linked(s: State, peer: Peer, link_id: LinkId, *, meet: bool = False) -> Non
     peer.connecting = False
     peer.refused = False
     peer.ping_sent_at = peer.probed_at = 0
-    s.changed = True
+    s.links_changed = True
     s.reply(link_id, s.announcement(meet=meet))
     if s.listening.version:
         s.reply(link_id, interest.picture(s))

@@ -9,6 +9,7 @@ from bus.state import State
 
 
 def update(s: State) -> None:
+    s.recheck = False
     doubt.settle(s)
     if s.doubt is not None and s.doubt.held_until:
         return  # the clients wait for what comes of it
@@ -46,10 +47,11 @@ def _may_learn_more(s: State) -> bool:
 
 def _reason(s: State) -> str:
     voters = s.voters()
-    reachable = sum(one is s.me or one.reachable for one in voters)
+    suspected = [s.peers[node_id] for node_id in s.suspects]
+    reachable = len(voters) - sum(one.is_primary and one.slots != 0 for one in suspected)
     if s.doubt is not None or (voters and reachable < s.quorum):
         return "minority"
     if s.config.require_full_coverage:
-        if s.served_slots != ALL_SLOTS or any(one.fail for one in voters):
+        if s.served_slots != ALL_SLOTS or any(one.fail and one.is_primary and one.slots for one in suspected):
             return "slots"
     return ""

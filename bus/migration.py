@@ -5,18 +5,27 @@ from __future__ import annotations
 from bus import ownership
 from bus.state import Peer, State
 
+PERIOD_MS = 500
+"""The look at all nodes is not for every tick."""
 ORPHAN_DELAY_MS = 5_000
 """How long a primary has been without replicas before one migrates to it."""
 
 
 def tick(s: State) -> None:
+    if s.now - s.orphans_sought_at < PERIOD_MS:
+        return
+    s.orphans_sought_at = s.now
     me = s.me
+    healthy_of: dict[str, list[Peer]] = {}
+    for one in s.peers.values():
+        if one.primary_id is not None and one.reachable:
+            healthy_of.setdefault(one.primary_id, []).append(one)
     orphans: list[Peer] = []
     most = 0
     for primary in s.voters():
         if not primary.reachable:
             continue
-        healthy = _healthy_replicas(s, primary)
+        healthy = healthy_of.get(primary.node_id, [])
         most = max(most, len(healthy))
         if not healthy and primary.had_replicas:
             primary.orphaned_at = primary.orphaned_at or s.now
@@ -29,20 +38,16 @@ def tick(s: State) -> None:
         return
     if s.holdings.loading:
         return
-    healthy = _healthy_replicas(s, mine)
+    healthy = healthy_of.get(mine.node_id, [])
     if len(healthy) < max(2, most) or len(healthy) <= s.config.migration_barrier:
         return
     candidates = [
         one.node_id
         for primary in s.voters()
-        if len(_healthy_replicas(s, primary)) == most
-        for one in _healthy_replicas(s, primary)
+        if len(healthy_of.get(primary.node_id, [])) == most
+        for one in healthy_of.get(primary.node_id, [])
     ]
     if me.node_id == min(candidates, default=""):
         target = min(orphans, key=lambda one: one.node_id)
         s.log("notice", f"Migrating to orphaned master {target.node_id}")
         ownership.follow(s, target)
-
-
-def _healthy_replicas(s: State, primary: Peer) -> list[Peer]:
-    return [one for one in s.replicas_of(primary) if one.reachable]

@@ -29,16 +29,23 @@ def tick(s: State) -> None:
     remind = s.now - s.reminded_at >= REMIND_PERIOD_MS
     if remind:
         s.reminded_at = s.now
-    for peer in s.others():
-        if not peer.is_primary:
+    mine = s.me.config_epoch
+    for peer in s.peers.values():
+        if peer.claimed is peer.slots and peer.config_epoch != mine:
+            continue  # as nearly all, nearly always
+        if peer is s.me or not peer.is_primary:
             continue
-        if peer.claimed & ~peer.slots:
-            claim(s, peer)
+        if peer.claimed is not peer.slots:
+            if peer.claimed == peer.slots:
+                peer.claimed, peer.disowned = peer.slots, 0  # one object from now on: to compare them costs nothing
+            elif peer.claimed & ~peer.slots:
+                claim(s, peer)
+                if remind:
+                    _tell_if_behind(s, peer)
             if remind:
-                _tell_if_behind(s, peer)
-        if remind:
-            _ask_about_disowned(s, peer)
-        settle_collision(s, peer)
+                _ask_about_disowned(s, peer)
+        if peer.config_epoch == mine:
+            settle_collision(s, peer)
     _follow_my_primary(s)
 
 
@@ -91,7 +98,7 @@ def claim(s: State, sender: Peer) -> None:
     # What this node is taking in from others is left alone: there only SETSLOT decides.
     taken_in = (slot for slot, source in s.importing.items() if source != sender.node_id)
     won = sender.claimed & ~sender.slots & ~bits_of_slots(taken_in) & ~_held_against(s, sender)
-    for owner in s.peers.values():
+    for owner in s.peers.values() if won else ():
         if owner.config_epoch >= sender.claimed_epoch:
             won &= ~owner.slots | s.unclaimed
     dropped = won & me.slots
@@ -210,7 +217,7 @@ def _tell_if_behind(s: State, peer: Peer) -> None:
 
 def tell_owners(s: State, peer: Peer, slots: int, epoch: int) -> None:
     """Tell `peer` whose those of `slots` are that others than it own with a greater epoch than this."""
-    for owner in s.peers.values():
+    for owner in s.peers.values() if slots else ():
         if owner.slots & slots and owner.config_epoch > epoch:
             s.send(peer, Update(owner.node_id, owner.config_epoch, s.ranges(owner)))
 

@@ -59,7 +59,7 @@ def loaded(s: State, data: Data) -> None:
     """The data are there."""
     s.holdings.loading = False
     s.holdings.ready_at = s.now
-    s.changed = True
+    s.recheck = True
     holds(s, data)
     tick(s)
 
@@ -121,7 +121,7 @@ def on_data(s: State, sender: Peer, message: Data) -> None:
     s.holdings.newer.discard(sender.node_id)
     if not message.is_loading and is_newer(message, _mine(s)):
         s.holdings.newer.add(sender.node_id)
-    s.changed = True
+    s.recheck = True
     tick(s)
 
 

@@ -88,6 +88,7 @@ class Peer:
     failed_at: int = 0
     wrong_address: bool = False
     reports: dict[str, int] = field(default_factory=dict)  # reporter → when
+    reported: set[str] = field(default_factory=set)  # whom it reports itself
     voted_at: int | None = None  # when this node last voted for a replica of that primary
     digest: bytes = b""
     fresh: bool = False  # met, but it has not yet said anything of itself
@@ -221,7 +222,9 @@ class State:
         self.placed = False  # it has seen since then where its links come from
         self.me = me
         self.peers: dict[str, Peer] = {me.node_id: me}
+        self.suspects: dict[str, None] = {}  # the ids of those with PFAIL or FAIL, in the order in which they came to it
         self.owners: list[str | None] = [None] * SLOT_COUNT
+        self.served_slots = 0  # the slots, as bits, that somebody owns
         self.unclaimed = 0  # slots, as bits, whose owner no longer says it owns them: free to take
         self.migrating: dict[int, str] = {}
         self.importing: dict[int, str] = {}
@@ -249,7 +252,10 @@ class State:
         self.stats_sent: dict[str, int] = {}
         self.stats_received: dict[str, int] = {}
         self.out: list[Effect] = []
-        self.changed = True
+        self.changed = True  # a view is due at once
+        self.links_changed = False  # one is due with the next tick: as many links may come up as there are nodes
+        self.recheck = False  # whether this node may serve is to be asked again
+        self._voters: list[Peer] | None = None
         self.saving = Saving()
         self.announcing = Announcing()
         self.announcing.ask(at_once=True)
@@ -257,7 +263,7 @@ class State:
         self.members_digest = b""
         self.version = 0
         self.owners_shown: tuple[str | None, ...] | None = None
-        self.sampled_at = self.reminded_at = 0
+        self.sampled_at = self.reminded_at = self.orphans_sought_at = 0
         self.listening = Listening()
         self.recent: deque[Recent] = deque()  # published a moment ago
         self.recent_bytes = 0
@@ -279,8 +285,10 @@ class State:
         return [one for one in self.peers.values() if one.primary_id == peer.node_id]
 
     def voters(self) -> list[Peer]:
-        """Primaries that serve slots: those whose majority decides."""
-        return [one for one in self.peers.values() if one.slots and one.is_primary]
+        """Primaries that serve slots: those whose majority decides. Not to be changed."""
+        if self._voters is None:
+            self._voters = [one for one in self.peers.values() if one.slots and one.is_primary]
+        return self._voters
 
     @property
     def size(self) -> int:
@@ -293,15 +301,20 @@ class State:
     def touch(self, save: Save = Save.LATER, *, announce: bool = False) -> None:
         """Something others may see has changed."""
         self.changed = True
+        self._voters = None
         self.saving.ask(save)
         if announce:
             self.announcing.ask(at_once=True)
 
-    def add(self, peer: Peer) -> Peer:
+    def add(self, peer: Peer, *, hearsay: bool = False) -> Peer:
+        """`hearsay`: other members know it, so that it may be forgotten by who dies now; there may be very many."""
         peer.heard_at = self.now
         self.peers[peer.node_id] = peer
         self.members_digest = b""
-        self.touch(Save.BEFORE_THE_ANSWER)  # a node that came back without knowing it would take it for a stranger
+        if peer.fail:
+            self.suspects[peer.node_id] = None
+        # A node that came back without knowing it would take it for a stranger.
+        self.touch(Save.LATER if hearsay else Save.BEFORE_THE_ANSWER)
         return peer
 
     def remove(self, peer: Peer) -> None:
@@ -312,18 +325,11 @@ class State:
         for other in self.peers.values():
             other.reports.pop(peer.node_id, None)
         del self.peers[peer.node_id]
+        self.suspects.pop(peer.node_id, None)
         self.members_digest = b""
         self.touch()
 
     # -- slots -----------------------------------------------------------------------------------------------
-
-    @property
-    def served_slots(self) -> int:
-        """The slots somebody owns, as bits."""
-        bits = 0
-        for peer in self.peers.values():
-            bits |= peer.slots
-        return bits
 
     def own(self, slots: int, owner: Peer | None) -> None:
         """These slots (bits) are `owner`'s from now on, or nobody's."""
@@ -337,6 +343,9 @@ class State:
         if owner is not None:
             owner.slots |= slots
             owner.ranges = None
+            self.served_slots |= slots
+        else:
+            self.served_slots &= ~slots
         owner_id = None if owner is None else owner.node_id
         for start, end in ranges_of_bits(slots):
             self.owners[start : end + 1] = [owner_id] * (end - start + 1)
