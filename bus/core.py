@@ -108,8 +108,12 @@ class BusCore:
         """When to send the next Tick at the latest, in ms of the core's clock."""
         s = self._s
         due = s.ticked_at + TICK_MS
-        if s.election is not None and not s.election.asked and not s.election.over:
-            due = min(due, max(s.election.start_at, s.ticked_at + 1))
+        election = s.election
+        if election is not None and not election.over:
+            if not election.asked:
+                due = min(due, max(election.start_at, s.ticked_at + 1))
+            elif election.again_at > s.ticked_at:
+                due = min(due, election.again_at)
         return due
 
     def step(self, now_ms: int, event: Event) -> list[Effect]:

@@ -99,7 +99,7 @@ def on_heartbeat(s: State, peer: Peer, message: Heartbeat) -> None:
         # There was an election this node knows nothing of. If it was about its own slots, that is about to come.
         doubt.epoch = message.epoch
         doubt.proven.clear()
-    elif s.me.node_id in message.suspects or not message.complete or message.flags & CONTESTED:
+    elif s.me.node_id in message.suspects or message.flags & CONTESTED:
         doubt.proven.discard(peer.node_id)
         _stop_holding(s, doubt, trusted=False)
         s.recheck = True

@@ -1,6 +1,8 @@
 """Elections: a replica asks the primaries to be its failed primary's successor; and manual failover.
 
-One vote an epoch, on disk before it is sent; a majority of the primaries that serve slots wins. Source: the Redis
+One vote an epoch, on disk before it is sent; a majority of the primaries that serve slots wins. Where many primaries
+fail at once their replicas get into each other's epochs: who has not won asks again half a second to a second later,
+and has the votes of those who gave it theirs before, where Redis has it wait for four node timeouts. Source: the Redis
 Cluster specification, 'Replica election and promotion'. What differs from Redis: the replica with the most data asks
 first and hardly waits, since a FAIL is broadcast on the same links before the request is. Which one that is must not be
 taken from old heartbeats: a replica waits until the others of its primary have told it their offsets anew, for as long
@@ -18,6 +20,9 @@ from bus.state import Election, ManualFailover, Peer, State
 
 DELAY_MS = 20
 JITTER_MS = 60
+AGAIN_MS = 500
+"""Votes that have not come after that and a chance part of it are asked for anew, in another epoch; then after twice
+that time, and so on."""
 RANK_DELAY_MS = 200
 """A replica waits that much longer for each other replica of its primary that has more data."""
 OFFSETS_WAIT_MS = 500
@@ -61,6 +66,8 @@ def tick(s: State) -> None:
     elif s.now > election.start_at + _timeout(s):
         s.log("warning", "Failover attempt expired.")
         election.over = True
+    elif s.now >= election.again_at and s.down_reason != "minority" and (manual or _may_go_first(s, primary, election)):
+        _ask(s, primary, election, manual)
     else:
         _send_requests(s, primary, election, manual)
 
@@ -134,6 +141,10 @@ def _ask(s: State, primary: Peer, election: Election, manual: bool) -> None:
     s.current_epoch += 1
     election.epoch = s.current_epoch
     election.asked = True
+    election.votes.clear()
+    election.asked_by.clear()
+    election.again_at = s.now + (AGAIN_MS << election.attempts) + s.rng.randrange(AGAIN_MS)
+    election.attempts += 1
     # Its own vote is given: once it has won it is a voter, and the same epoch must not be won by another with its help.
     s.last_vote_epoch, s.voted_for = election.epoch, s.me.node_id
     s.touch(Save.SYNCED)
@@ -194,7 +205,7 @@ def on_vote_request(s: State, sender: Peer, link_id: LinkId, message: VoteReques
         return
     primary = s.primary_of(sender)
     assert primary is not None
-    primary.voted_at = s.now
+    primary.voted_at, primary.voted_for = s.now, sender.node_id
     s.last_vote_epoch, s.voted_for = message.epoch, sender.node_id
     s.touch(Save.SYNCED)
     s.log("notice", f"Failover auth granted to {sender.node_id} for epoch {message.epoch}")
@@ -214,8 +225,10 @@ def _refusal(s: State, sender: Peer, message: VoteRequest) -> str:
         return "it is no replica of a primary I know"
     if not primary.fail and not message.forced:
         return "its master is up"
-    if primary.voted_at is not None and s.now - primary.voted_at < 2 * s.config.node_timeout_ms and not message.forced:
-        return "can't vote about this master before long"
+    # Who stands again has not won: others had the same epoch, and some of the votes.
+    if primary.voted_at is not None and primary.voted_for != sender.node_id and not message.forced:
+        if s.now - primary.voted_at < 2 * s.config.node_timeout_ms:
+            return "can't vote about this master before long"
     claimed = bits_of(message.slots)
     for owner in s.peers.values():
         newer = owner.slots & claimed

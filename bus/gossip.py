@@ -47,6 +47,8 @@ def heartbeat(s: State, kind: str, peer: Peer, *, want: int = 0, serial: int = 0
     complete = len(suspects) <= SUSPECTS_LIMIT
     if not complete:
         suspects = s.rng.sample(suspects, SUSPECTS_LIMIT)
+        if not peer.reachable and peer.node_id not in suspects:
+            suspects[0] = peer.node_id  # whether it is held for failed itself it must hear in any case
     flags = PAUSED if s.manual is not None and s.manual.paused else 0
     if ownership.is_behind(s, peer):
         flags |= CONTESTED
@@ -146,6 +148,7 @@ def start_handshake(s: State, one: Handshake) -> None:
             return
     target = random_id(s.rng)
     s.handshakes[target] = one
+    s.changed |= one.invite  # an operator may look at once
     s.links_changed = True
     _connect_to_meet(s, target, one)
 
@@ -227,7 +230,8 @@ def _met(s: State, link_id: LinkId, node_id: str, one: Handshake) -> None:
     # A node that joins asks each member to take it in: the others may have been told to forget it a moment ago.
     meet = one.invite or s.now < s.joining_until
     if known is None:
-        known = s.add(Peer(node_id, one.ip, one.port, one.bus_port, shard_id=node_id, fresh=True), hearsay=not one.invite)
+        known = Peer(node_id, one.ip, one.port, one.bus_port, shard_id=node_id, fresh=True)
+        s.add(known, hearsay=not one.invite)
         s.blacklist.pop(node_id, None)
         known.invited = meet
         s.log("notice", f"Met node {node_id} at {one.ip}:{one.port}.")

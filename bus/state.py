@@ -90,6 +90,7 @@ class Peer:
     reports: dict[str, int] = field(default_factory=dict)  # reporter → when
     reported: set[str] = field(default_factory=set)  # whom it reports itself
     voted_at: int | None = None  # when this node last voted for a replica of that primary
+    voted_for: str = ""  # and for which
     digest: bytes = b""
     fresh: bool = False  # met, but it has not yet said anything of itself
     invited: bool = False  # it is to be asked into the cluster until it has said something
@@ -148,6 +149,8 @@ class Election:
     epoch: int = 0
     votes: set[str] = field(default_factory=set)
     asked: bool = False
+    attempts: int = 0
+    again_at: int = 0  # when the votes are asked for in another epoch
     asked_by: dict[str, LinkId] = field(default_factory=dict)  # whom, and over which link
     over: bool = False
 
@@ -222,7 +225,7 @@ class State:
         self.placed = False  # it has seen since then where its links come from
         self.me = me
         self.peers: dict[str, Peer] = {me.node_id: me}
-        self.suspects: dict[str, None] = {}  # the ids of those with PFAIL or FAIL, in the order in which they came to it
+        self.suspects: dict[str, None] = {}  # ids of those with PFAIL or FAIL, in the order they came to it
         self.owners: list[str | None] = [None] * SLOT_COUNT
         self.served_slots = 0  # the slots, as bits, that somebody owns
         self.unclaimed = 0  # slots, as bits, whose owner no longer says it owns them: free to take
@@ -230,20 +233,17 @@ class State:
         self.importing: dict[int, str] = {}
         self.taken: dict[int, Taken] = {}
         self.assigned_at: int | None = None  # when an operator last said whose a slot is
-        self.current_epoch = 0
-        self.last_vote_epoch = 0
-        self.voted_for = ""
-        self.cluster_id = ""
+        self.current_epoch = self.last_vote_epoch = 0
+        self.cluster_id = self.voted_for = ""
         self.blacklist: dict[str, int] = {}
         self.joining_until = 0  # it was alone, and an operator has it join a cluster
         self.handshakes: dict[str, Handshake] = {}
         self.links: dict[LinkId, Link] = {}
         self.election: Election | None = None
         self.manual: ManualFailover | None = None
-        self.primary_link_up = False
+        self.state_ok = self.primary_link_up = False
         self.data_age_ms: int | None = None  # of a replica; None: its data may be another shard's, or none
         self.excuse = ""  # why this replica does not stand for election, as last logged
-        self.state_ok = False
         self.down_reason = "starting"
         self.minority_at: int | None = None
         self.doubt: Doubt | None = None
@@ -254,13 +254,12 @@ class State:
         self.out: list[Effect] = []
         self.changed = True  # a view is due at once
         self.links_changed = False  # one is due with the next tick: as many links may come up as there are nodes
-        self.recheck = False  # whether this node may serve is to be asked again
+        self.recheck = False  # it is to be asked again whether this node may serve
         self._voters: list[Peer] | None = None
         self.saving = Saving()
         self.announcing = Announcing()
         self.announcing.ask(at_once=True)
-        self.digest = b""
-        self.members_digest = b""
+        self.digest = self.members_digest = b""
         self.version = 0
         self.owners_shown: tuple[str | None, ...] | None = None
         self.sampled_at = self.reminded_at = self.orphans_sought_at = 0
@@ -336,8 +335,10 @@ class State:
         if not slots:
             return
         mine = bool(slots & self.me.slots) or owner is self.me
-        for peer in self.peers.values():
-            if peer.slots & slots:
+        ranges = ranges_of_bits(slots)
+        for holder in {one for start, end in ranges for one in self.owners[start : end + 1]}:
+            if holder is not None:
+                peer = self.peers[holder]
                 peer.slots &= ~slots
                 peer.ranges = None
         if owner is not None:
@@ -347,7 +348,7 @@ class State:
         else:
             self.served_slots &= ~slots
         owner_id = None if owner is None else owner.node_id
-        for start, end in ranges_of_bits(slots):
+        for start, end in ranges:
             self.owners[start : end + 1] = [owner_id] * (end - start + 1)
         self.owners_shown = None
         self.unclaimed &= ~slots

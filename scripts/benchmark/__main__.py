@@ -31,6 +31,7 @@ from scripts.benchmark.report import (
     memory_table,
     operations_table,
     persistence_table,
+    scale_table,
     sentinel_table,
     show,
     snapshots_table,
@@ -38,6 +39,8 @@ from scripts.benchmark.report import (
     throughput_table,
 )
 from scripts.benchmark.resharding import measure_resharding
+from scripts.benchmark.scale import SIZES as SCALES
+from scripts.benchmark.scale import measure_scale
 from scripts.benchmark.sentinels import measure_sentinels
 from scripts.benchmark.snapshots import WRITERS, measure_snapshots
 from scripts.benchmark.structures import FAMILIES, measure_structures
@@ -119,6 +122,14 @@ def _parse() -> argparse.Namespace:
         "--sentinel", dest="what", action="store_const", const=_sentinel,
         help="instead how long sentinels take to replace a primary that was killed",
     )  # fmt: skip
+    group.add_argument(
+        "--scale", dest="what", action="store_const", const=_scale,
+        help="instead how the bus grows with the cluster, simulated: minutes for 1000 nodes, and 5 GB of memory",
+    )  # fmt: skip
+    group.add_argument(
+        "--scales", type=_numbers, default=list(SCALES), metavar="N,M",
+        help=f"simulated nodes (default: {','.join(map(str, SCALES))})",
+    )  # fmt: skip
     _parse_data(parser.add_argument_group("the data"))
     return parser.parse_args()
 
@@ -186,6 +197,11 @@ def _cluster(directory: Path, options: argparse.Namespace, report: Report) -> Re
 def _sentinel(directory: Path, options: argparse.Namespace, report: Report) -> Result:
     rows = measure_sentinels(directory, options.rounds, report)
     return [sentinel_table(rows)], {"sentinel": [asdict(row) for row in rows]}
+
+
+def _scale(_directory: Path, options: argparse.Namespace, report: Report) -> Result:
+    rows = measure_scale(options.scales, report)
+    return [scale_table(rows)], {"scale": [asdict(row) for row in rows]}
 
 
 def _memory(directory: Path, options: argparse.Namespace, report: Report) -> Result:

@@ -12,6 +12,7 @@ from scripts.benchmark.gaps import GapRow
 from scripts.benchmark.memory import MemoryRow
 from scripts.benchmark.persistence import PersistenceRow
 from scripts.benchmark.resharding import ReshardRow
+from scripts.benchmark.scale import ScaleRow
 from scripts.benchmark.sentinels import DOWN_AFTER_MS, SentinelRow
 from scripts.benchmark.servers import KINDS
 from scripts.benchmark.snapshots import SnapshotRow
@@ -53,6 +54,36 @@ def cluster_table(gaps: Sequence[GapRow], reshard: ReshardRow | None, bus: Seque
             f"idle node of {row.nodes}, % of a processor", f"{row.ours_cpu_percent:.1f}",
             f"{row.redis_cpu_percent:.1f}", "",
         )  # fmt: skip
+    return table
+
+
+def scale_table(rows: Sequence[ScaleRow]) -> Table:
+    table = _table("the bus, simulated, node timeout 15 s")
+    table.add_column("nodes")
+    for row in rows:
+        table.add_column(f"{row.nodes:,}", justify="right")
+    times: dict[str, Sequence[int | None]] = {
+        "all serve after a start of all": [row.up_ms for row in rows],
+        "all agree after one joined": [row.joined_ms for row in rows],
+        "all agree after a slot moved": [row.slot_moved_ms for row in rows],
+        "a killed primary has failed": [row.killed_known_ms for row in rows],
+        "it is replaced": [row.replaced_ms for row in rows],
+        "all know": [row.replacement_known_ms for row in rows],
+        "10 % silent: all know they have failed": [row.silent_known_ms for row in rows],
+        "10 % silent: all are replaced, all know": [row.silent_replaced_ms for row in rows],
+    }
+    for what, found in times.items():
+        table.add_row(what, *("never" if ms is None else f"{ms / 1000:.2f} s" for ms in found))
+    amounts = {
+        "a heartbeat, bytes": [row.heartbeat_bytes for row in rows],
+        "the same with 10 % failed": [row.failing_heartbeat_bytes for row in rows],
+        "idle, bytes/s a node": [row.idle_bytes for row in rows],
+        "10 % failed, bytes/s a node": [row.failing_bytes for row in rows],
+    }
+    for what, sizes in amounts.items():
+        table.add_row(what, *(f"{size:,.0f}" for size in sizes))
+    table.add_row("idle, ms of a processor a node and second", *(f"{row.idle_cpu_ms:.2f}" for row in rows))
+    table.add_row("10 % failed, the same", *(f"{row.failing_cpu_ms:.2f}" for row in rows))
     return table
 
 

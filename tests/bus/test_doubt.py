@@ -7,8 +7,9 @@ from dataclasses import replace
 from bus import events
 from bus.doubt import MIN_WAIT_MS
 from bus.events import HoldClients, ReleaseClients
-from bus.messages import CONTESTED, Fail, Heartbeat
-from tests.bus.driver import TIMEOUT_MS, Driver, cluster, node_id
+from bus.messages import CONTESTED, SUSPECTS_LIMIT, Fail, Heartbeat
+from bus.view import NodeInfo, PersistentState
+from tests.bus.driver import BUS_PORT, CLUSTER, PORT, TIMEOUT_MS, Driver, cluster, node_id
 
 SHARD = cluster("abc", {"d": "a"})
 
@@ -98,6 +99,32 @@ def test_whose_slots_are_another_s_by_a_voter_s_word_stops_serving() -> None:
     driver.answer("b", driver.effects, flags=CONTESTED)
     assert driver.came(ReleaseClients) == [ReleaseClients(trusted=False)]
     assert not driver.view.state_ok
+
+
+def test_who_is_held_for_failed_hears_of_it_however_many_others_are() -> None:
+    """A heartbeat names a bounded number of nodes; of those it goes to it says in any case."""
+    nodes = cluster("abcdef", {"9": "f"})  # who has a replica stays failed for a while
+    states = {one.node_id: one for one in nodes.values()}
+    for index in range(2 * SUSPECTS_LIMIT):
+        failed = f"{index:040x}"
+        states[failed] = NodeInfo(failed, "10.1.0.1", PORT, BUS_PORT, failed, flags=frozenset({"fail"}))
+    driver = Driver("a", nodes, state=PersistentState(node_id("a"), states, cluster_id=CLUSTER))
+    driver.hear("b", Fail(node_id("f")))
+    for _ in range(20):
+        driver.hear("f", replace(driver.heartbeat("f"), kind="ping"))
+        assert node_id("f") in driver.sent(Heartbeat, "f")[-1].suspects
+        driver.hear("b", replace(driver.heartbeat("b"), kind="ping"))
+        assert node_id("b") not in driver.sent(Heartbeat, "b")[-1].suspects
+
+
+def test_who_goes_on_does_so_however_many_others_have_failed() -> None:
+    driver = serving(heard_before_ms=400)
+    stop(driver, 900)
+    for name in "bc":
+        for message in pings(driver, name):
+            pong = replace(driver.heartbeat(name), serial=message.serial, complete=False)
+            driver.step(events.FrameReceived(driver.links[name][0], pong))
+    assert driver.came(events.ReleaseClients) == [events.ReleaseClients(trusted=True)]
 
 
 def test_a_voter_says_whose_slots_are_another_s() -> None:

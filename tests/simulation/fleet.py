@@ -19,7 +19,8 @@ from bus.frames import LENGTH_BYTES, encode
 from bus.messages import Message
 from bus.state import kind_name, random_id
 from bus.view import ClusterView, NodeInfo, PersistentState
-from tests.simulation.simulator import BUS_PORT, PORT, WALL_OFFSET_MS, share
+from tests.simulation.process import BUS_PORT, PORT
+from tests.simulation.simulator import WALL_OFFSET_MS, share
 
 DELAY_MS = 1
 
@@ -45,6 +46,7 @@ class Fleet:
         self._total = nodes + spare
         self._queue: list[tuple[int, int, int, events.Event | None]] = []
         self._order = count()
+        self._tick_at = [0] * self._total
         self._generations = bytearray(self._total**2)
         self._open = bytearray(self._total**2)
         self._numbers = {ip_of(index): index for index in range(self._total)}
@@ -74,7 +76,7 @@ class Fleet:
             self.cores.append(core)
             self.views.append(core.view)
             self._carry_out(index, core.start())
-            self._put(index % TICK_MS, index, None)
+            self._tick_by(index, index % TICK_MS)
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -82,18 +84,20 @@ class Fleet:
         """None: a tick."""
         heapq.heappush(self._queue, (when, next(self._order), index, event))
 
+    def _tick_by(self, index: int, when: int) -> None:
+        self._tick_at[index] = when
+        self._put(when, index, None)
+
     def run(self, duration_ms: int) -> None:
         end = self.now + duration_ms
         queue = self._queue
         while queue and queue[0][0] <= end:
             self.now, _, index, event = heapq.heappop(queue)
             if event is None:
-                self._put(self.now + TICK_MS, index, None)
-                event = events.Tick(WALL_OFFSET_MS + self.now)
-                if not self.alive[index] or self.silent[index]:
-                    continue
-                self._step(index, event)
-                self._step(index, events.ReplicationOffset(0))
+                if self.alive[index] and self._tick_at[index] == self.now:
+                    self._tick_by(index, self.now + TICK_MS)
+                    self._step(index, events.Tick(WALL_OFFSET_MS + self.now))
+                    self._step(index, events.ReplicationOffset(0))
             elif self._arrives(index, event):
                 self._step(index, event)
         self.now = end
@@ -133,6 +137,9 @@ class Fleet:
         else:
             effects = core.step(self.now, event)
         self._carry_out(index, effects)
+        due = core.next_deadline()
+        if due is not None and due < self._tick_at[index]:
+            self._tick_by(index, max(due, self.now + 1))
         return effects
 
     # -- links: the pair (from, to) is one number, a side of it another, a link the side in its generation -----

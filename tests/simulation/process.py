@@ -13,6 +13,18 @@ PORT = 7000
 BUS_PORT = 17000
 
 
+def check_what_is_kept(core: BusCore) -> None:
+    """What the core keeps, so as not to look at every node each time, is what such a look would find."""
+    s = core._s
+    assert s.voters() == [one for one in s.peers.values() if one.slots and one.is_primary]
+    assert set(s.suspects) == {one.node_id for one in s.peers.values() if not one.reachable}
+    served = 0
+    for one in s.peers.values():
+        served |= one.slots
+        assert all(one.node_id in sender.reported for sender in s.peers.values() if sender.node_id in one.reports)
+    assert s.served_slots == served
+
+
 class CoreProcess(ABC):
     """`offset` stands for its data: so much has been written to them. `stopped`: by SIGSTOP; what comes meanwhile is
     what the kernel keeps."""
@@ -66,6 +78,7 @@ class CoreProcess(ABC):
                 self._held.append(event)
             return []
         effects = self.core.step(self.clock.now, event)
+        check_what_is_kept(self.core)
         self.carry_out(event, effects)
         due = self.core.next_deadline()
         if due is not None and due < self._tick_at:
