@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 
 import trio
 
@@ -39,7 +40,8 @@ def run(argv: list[str]) -> int:
     try:
         options = parse_command_line(argv[1:], read_text, expand, argv[0])
         if options.config is None:
-            print(options.show)
+            with suppress(BrokenPipeError):  # `cluster-node --help | head`
+                print(options.show, flush=True)
             return 0
         config = options.config
         commands = sentinel_commands() if options.sentinel else all_commands()

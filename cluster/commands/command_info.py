@@ -165,7 +165,7 @@ def command_info(ctx: Context, *names: bytes) -> bytes:
          syntax="[FILTERBY (MODULE module-name | ACLCAT category | PATTERN pattern:pattern)]")
 def command_list(ctx: Context, *options: bytes) -> bytes:
     if not options:
-        return replies.bulk_array([entry.full_name.encode() for entry in top_level(ctx)])
+        return replies.bulk_array([entry.full_name.encode() for entry in ctx.server.table.every()])
     if len(options) != 3 or options[0].upper() != b"FILTERBY":
         raise SyntaxFault
     passes = _filter(options[1].upper(), options[2])

@@ -183,9 +183,11 @@ def command(
     return attach
 
 
-def container(name: str, *, group: str, since: str, summary: str, arity: int = -2) -> Command:
+def container(
+    name: str, *, group: str, since: str, summary: str, arity: int = -2, flags: Iterable[str] = ()
+) -> Command:
     """A command that only holds subcommands: a module-level constant of the module that defines those."""
-    return Command(name, None, arity=arity, flags=(), keys=NO_KEYS, group=group, since=since, summary=summary,
+    return Command(name, None, arity=arity, flags=flags, keys=NO_KEYS, group=group, since=since, summary=summary,
                    complexity="Depends on the subcommand.")
 
 

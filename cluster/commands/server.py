@@ -27,7 +27,7 @@ from cluster.keyspace.numbers import parse_integer
 from cluster.protocol import replies
 
 _VARIES = ("nondeterministic_output",)
-_EVERYWHERE = ("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
+EVERYWHERE = ("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
 _USAGE_SAMPLES = 5
 _SLOWLOG_SHOWN = 10
 
@@ -36,7 +36,7 @@ SLOWLOG = container("SLOWLOG", group="server", since="2.2.12", summary="Holds th
 
 
 @command("INFO", arity=-1, flags={LOADING, STALE}, group="server", since="1.0.0", categories=("dangerous",),
-         tips=_EVERYWHERE, summary="Shows facts and counters of the server, by section.", syntax="[section...]")
+         tips=EVERYWHERE, summary="Shows facts and counters of the server, by section.", syntax="[section...]")
 def info(ctx: Context, *sections: bytes) -> bytes:
     names: list[str] = []
     for section in sections or (b"default",):
@@ -160,7 +160,7 @@ def memory_usage(ctx: Context, key: bytes, *options: bytes) -> bytes:
     return replies.integer(KEY_OVERHEAD_BYTES + len(key) + 33 + value_bytes(value, samples))
 
 
-@command("MEMORY STATS", arity=2, group="server", since="4.0.0", tips=_EVERYWHERE,
+@command("MEMORY STATS", arity=2, group="server", since="4.0.0", tips=EVERYWHERE,
          summary="Shows what memory is used for.")
 def memory_stats(ctx: Context) -> bytes:
     memory = ctx.server.memory
@@ -203,13 +203,13 @@ def _tables(ctx: Context) -> dict[str, bytes]:
     }  # fmt: skip
 
 
-@command("MEMORY DOCTOR", arity=2, group="server", since="4.0.0", tips=_EVERYWHERE,
+@command("MEMORY DOCTOR", arity=2, group="server", since="4.0.0", tips=EVERYWHERE,
          summary="Says in words how memory is doing.")
 def memory_doctor(ctx: Context) -> bytes:
     return replies.verbatim(memory_advice(ctx.server).encode(), ctx.resp)
 
 
-@command("MEMORY MALLOC-STATS", arity=2, group="server", since="4.0.0", tips=_EVERYWHERE,
+@command("MEMORY MALLOC-STATS", arity=2, group="server", since="4.0.0", tips=EVERYWHERE,
          summary="Tells how the allocator is doing.", complexity="Depends on how much memory there is, could be slow")
 def memory_malloc_stats(ctx: Context) -> bytes:
     facts = {

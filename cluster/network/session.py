@@ -369,7 +369,7 @@ class Session:
     def _fail_transaction(self, name: bytes, error: CommandError) -> CommandError:
         """A command was refused, so EXEC will be too. When it is EXEC itself, the transaction is over, and the error
         says so, but for a redirect."""
-        if name.lower() != b"exec":
+        if name.lower() != b"exec" or self.server.table.find(name) is None:
             if self.transaction is not None:
                 self.transaction.failed = True
             return error

@@ -7,7 +7,19 @@ from functools import partial
 
 from cluster.commands import info_sections
 from cluster.commands.context import Context
-from cluster.commands.registry import ADMIN, FAST, LOADING, NOSCRIPT, PUBSUB, STALE, command, container
+from cluster.commands.registry import (
+    ADMIN,
+    ALLOW_BUSY,
+    FAST,
+    LOADING,
+    NO_MULTI,
+    NOSCRIPT,
+    PUBSUB,
+    STALE,
+    command,
+    container,
+)
+from cluster.commands.server import EVERYWHERE
 from cluster.errors import CommandError, SyntaxFault
 from cluster.keyspace.glob import Glob
 from cluster.keyspace.numbers import parse_integer
@@ -24,7 +36,8 @@ _INFO = ("server", "clients", "cpu", "stats")
 _CONFIG_USAGE = "ERR Only SENTINEL CONFIG GET <option> / SET <option> <value> are supported."
 _NAME = "master-name"
 
-SENTINEL = container("SENTINEL", group="sentinel", since="2.8.4", summary="A container for Sentinel commands")
+SENTINEL = container("SENTINEL", group="sentinel", since="2.8.4", summary="A container for Sentinel commands",
+                     flags=_ADMIN)
 
 
 def _text(word: bytes) -> str:
@@ -159,7 +172,7 @@ def set_(ctx: Context, name: bytes, *options: bytes) -> bytes:
 
 
 @command("SENTINEL CONFIG", arity=-3, flags=_ADMIN, group="sentinel", since="6.2.0", summary="Configure Sentinel",
-         syntax="SET parameter value|GET parameter")
+         syntax="(SET parameter value | GET parameter)")
 def config(ctx: Context, word: bytes, *rest: bytes) -> bytes:
     way = word.lower()
     if way == b"set" and len(rest) == 2:
@@ -207,7 +220,7 @@ def info_cache(ctx: Context, *names: bytes) -> bytes:
             continue
         shown[name] = replies.array([
             replies.array([
-                replies.integer(s.now - one.info_at_ms) if one.info_at_ms else ctx.null,
+                replies.integer(s.now - one.info_at_ms if one.info_at_ms else 0),
                 replies.text(one.info) if one.info else ctx.null,
             ])
             for one in (primary, *primary.replicas.values())
@@ -279,7 +292,7 @@ def help_(_ctx: Context) -> bytes:
 
 
 @command("INFO", arity=-1, flags={LOADING, STALE}, group="server", since="1.0.0", categories=("dangerous",),
-         summary="Shows facts and counters of the sentinel, by section.", syntax="[section...]")
+         tips=EVERYWHERE, summary="Shows facts and counters of the sentinel, by section.", syntax="[section...]")
 def info(ctx: Context, *sections: bytes) -> bytes:
     wanted = {_text(section).lower() for section in sections}
     everything = not wanted or bool(wanted & {"all", "default", "everything"})
@@ -309,8 +322,8 @@ def publish(ctx: Context, channel: bytes, message: bytes) -> bytes:
     return replies.ONE
 
 
-@command("SHUTDOWN", arity=-1, flags={ADMIN, NOSCRIPT, LOADING, STALE}, group="server", since="1.0.0",
-         summary="Ends the sentinel.", syntax="[NOSAVE|SAVE] [NOW] [FORCE] [ABORT]")
+@command("SHUTDOWN", arity=-1, flags={ADMIN, NOSCRIPT, LOADING, STALE, NO_MULTI, ALLOW_BUSY}, group="server",
+         since="1.0.0", summary="Ends the sentinel.", syntax="[NOSAVE|SAVE] [NOW] [FORCE] [ABORT]")
 def shutdown(ctx: Context, *words: bytes) -> bytes | None:
     chosen = {word.lower() for word in words}
     if chosen - {b"save", b"nosave", b"now", b"force", b"abort"} or {b"save", b"nosave"} <= chosen:

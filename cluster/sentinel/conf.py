@@ -100,6 +100,8 @@ def _about(s: State, primary: Primary, option: str, words: Words) -> None:
         if address is not None and len(words) == 3 and words[2] not in primary.peers:
             members.add_peer(s, primary, words[2], address)
     elif option == "rename-command" and len(words) == 2:
+        if any(name.lower() == words[0].lower() for name in primary.renamed):
+            raise BadSetting("Same command renamed multiple times with rename-command.")
         settable.rename_command(primary, *words)
     elif option in settable.OF_PRIMARY and len(words) == 1:
         settable.set_of_primary(s, primary, option, words[0])

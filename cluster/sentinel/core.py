@@ -34,8 +34,12 @@ FASTEST_TICK_MS = 50
 class SentinelCore:
     """`now_ms` is a clock that never goes back and that goes on while the machine sleeps."""
 
-    def __init__(self, my_id: str, settings: Settings, rng: random.Random, resolve: Resolve, now_ms: int) -> None:
-        self.state = State(my_id, settings, rng, resolve, now_ms)
+    def __init__(
+        self, my_id: str, settings: Settings, rng: random.Random, resolve: Resolve, now_ms: int,
+        is_executable: Callable[[str], bool] = lambda path: True,
+    ) -> None:  # fmt: skip
+        """is_executable: whether a script can be run, so that whoever sets one hears of it."""
+        self.state = State(my_id, settings, rng, resolve, now_ms, is_executable)
 
     def start(self) -> list[Effect]:
         """What is told at the start."""

@@ -38,9 +38,7 @@ def majority(voters: int) -> int:
 
 def leader(s: State, primary: Primary, epoch: int) -> str:
     """Who has been elected for `epoch`, '' for nobody (yet). Gives our own vote if it is still to be had."""
-    votes = Counter(
-        peer.leader for peer in primary.peers.values() if peer.leader and peer.leader_epoch == s.current_epoch
-    )
+    votes = Counter(peer.leader for peer in primary.peers.values() if peer.leader and peer.leader_epoch == epoch)
     favourite = max(votes, key=lambda candidate: votes[candidate]) if votes else s.my_id
     mine, mine_epoch = vote(s, primary, epoch, favourite)
     if mine and mine_epoch == epoch and Persist() not in s.out:  # else it is on disk when the next tick comes
@@ -48,8 +46,19 @@ def leader(s: State, primary: Primary, epoch: int) -> str:
     if not votes:
         return ""
     winner = max(votes, key=lambda candidate: votes[candidate])
-    needed = max(majority(1 + len(primary.peers)), primary.quorum)
-    return winner if votes[winner] >= needed else ""
+    return winner if votes[winner] >= _needed(primary) else ""
+
+
+def is_split(s: State, primary: Primary, epoch: int) -> bool:
+    """Whether enough have voted in `epoch` for somebody to win, and nobody has."""
+    given = [(one.leader, one.leader_epoch) for one in primary.peers.values()]
+    given.append((primary.leader, primary.leader_epoch))
+    votes = Counter(candidate for candidate, at in given if candidate and at == epoch)
+    return max(votes.values(), default=0) < _needed(primary) <= votes.total()
+
+
+def _needed(primary: Primary) -> int:
+    return max(majority(1 + len(primary.peers)), primary.quorum)
 
 
 def ask_peers(s: State, primary: Primary, *, at_once: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster.sentinel.election import leader
+from cluster.sentinel.election import is_split, leader
 from cluster.sentinel.events import Crash, NoteDelay
 from cluster.sentinel.members import switch
 from cluster.sentinel.state import (
@@ -101,11 +101,16 @@ def _give_up(s: State, primary: Primary, event: str) -> None:
 
 
 def _wait_start(s: State, primary: Primary) -> None:
+    if not primary.forced:  # the others are asked for their votes in the current epoch, and only those of one count
+        primary.failover_epoch = s.current_epoch
     elected = leader(s, primary, primary.failover_epoch)
     if elected != s.my_id and not primary.forced:
         patience = min(s.periods.election_timeout, primary.failover_timeout_ms)
         if s.now - (primary.failover_started_ms or 0) > patience:
             _give_up(s, primary, "-failover-abort-not-elected")
+            if is_split(s, primary, primary.failover_epoch):  # the next may well be won, and should not wait long
+                primary.failover_started_ms = s.now - NEXT_TRY_TIMEOUTS * primary.failover_timeout_ms
+                primary.failover_started_ms += s.rng.randrange(MAX_DESYNC_MS)
         return
     s.tell("warning", "+elected-leader", primary)
     if ELECTED in s.failures:

@@ -77,6 +77,8 @@ def hear(s: State, text: str) -> None:
         return
     if hello.config_epoch > primary.config_epoch:
         _take_configuration(s, primary, peer, hello)
+    elif hello.config_epoch == primary.config_epoch:
+        _settle_collision(s, primary, hello)
     peer.last_hello_ms = s.now
 
 
@@ -122,6 +124,18 @@ def _move_to(s: State, link: Link, address: Address) -> None:
     for owner in link.owners:
         owner.address = address
     drop_connections(s, link)
+
+
+def _settle_collision(s: State, primary: Primary, hello: Hello) -> None:
+    """A failover by hand, which nobody votes on, can have the epoch of one that was elected; then two primaries would
+    be watched for ever. Of two sentinels that find it out the one with the smaller id gives its own a newer epoch."""
+    if s.is_at(primary.current_address, hello.primary_host, hello.primary_port):
+        return
+    if primary.config_epoch and s.my_id < hello.run_id and not s.unsaved:
+        s.current_epoch += 1
+        primary.config_epoch = s.current_epoch
+        s.persist()
+        s.announce("warning", "+new-epoch", str(s.current_epoch), primary)
 
 
 def _take_configuration(s: State, primary: Primary, peer: Peer, hello: Hello) -> None:

@@ -119,7 +119,11 @@ def _set_one(s: State, primary: Primary, words: list[str]) -> None:
         elif name == "rename-command":
             _rename(primary, values)
         else:
+            if name == "parallel-syncs":
+                settable.positive(values[0])  # a file may say 0, as redis-sentinel's
             settable.set_of_primary(s, primary, name, values[0])
+    except settable.NoScript as error:
+        raise Refused(f"ERR {str(error).rstrip('.')}") from None
     except BadSetting:
         raise Refused(f"ERR Invalid argument '{values[-1]}' for SENTINEL SET '{option}'") from None
     if name in ("auth-pass", "auth-user"):

@@ -15,6 +15,7 @@ from traceback import format_exc
 
 import trio
 
+from cluster.acl.users import BadUsersFile
 from cluster.commands.registry import CommandTable
 from cluster.config.errors import ConfigError
 from cluster.config.files import read_text, write_text
@@ -75,7 +76,9 @@ class Sentinel:
         self._rng = random.Random(secrets.randbits(64))
         self._names = Names()
         settings = Settings(port=config.announced_to_primary, requirepass=config.requirepass)
-        self.core = SentinelCore(secrets.token_hex(20), settings, self._rng, self._names.resolve, now_ms())
+        self.core = SentinelCore(
+            secrets.token_hex(20), settings, self._rng, self._names.resolve, now_ms(), is_executable
+        )
         self._names.enabled = any(line.words[:2] == ("resolve-hostnames", "yes") for line in config.lines("sentinel"))
         conf.read(self.core.state, config.lines("sentinel"))
         self.scripts = ScriptQueue(self.core.state.periods)
@@ -196,7 +199,7 @@ class Sentinel:
         except TlsError as error:
             log("warning", f"Failed to configure TLS: {error}")
             return 1
-        except (ListenError, CommandError, ConfigError) as error:
+        except (ListenError, CommandError, ConfigError, BadUsersFile) as error:
             log("warning", str(error))
             return 1
         if not self._save():
@@ -278,6 +281,10 @@ class Sentinel:
         over = self.scripts.ended(job, now_ms(), status, by_signal)
         if over and (status or by_signal):
             self.publish("warning", "-script-error", f"{job.path} {by_signal} {status}")
+
+
+def is_executable(path: str) -> bool:
+    return os.access(path, os.X_OK)
 
 
 def _unusable(path: str) -> str:

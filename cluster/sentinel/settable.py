@@ -15,6 +15,10 @@ class BadSetting(Exception):
     """It cannot be set to that; str() is why."""
 
 
+class NoScript(BadSetting):
+    """There is no such script, or it cannot be run."""
+
+
 def positive(word: str) -> int:
     number = integer(word)
     if number <= 0:
@@ -31,7 +35,7 @@ def integer(word: str) -> int:
 
 def yes_or_no(option: str, word: str) -> bool:
     if word.lower() not in ("yes", "no"):
-        raise BadSetting(f"Please specify yes or no for the {option} option.")
+        raise BadSetting(f"Please specify yes or no for the {option} option{'s' * option.startswith('deny')}.")
     return word.lower() == "yes"
 
 
@@ -61,15 +65,21 @@ def _failover_timeout(_s: State, primary: Primary, word: str) -> None:
 
 
 def _parallel_syncs(_s: State, primary: Primary, word: str) -> None:
-    primary.parallel_syncs = positive(word)
+    primary.parallel_syncs = integer(word)
 
 
-def _notification_script(_s: State, primary: Primary, word: str) -> None:
-    primary.notification_script = word
+def _notification_script(s: State, primary: Primary, word: str) -> None:
+    primary.notification_script = _script(s, "Notification script", word)
 
 
-def _client_reconfig_script(_s: State, primary: Primary, word: str) -> None:
-    primary.client_reconfig_script = word
+def _client_reconfig_script(s: State, primary: Primary, word: str) -> None:
+    primary.client_reconfig_script = _script(s, "Client reconfiguration script", word)
+
+
+def _script(s: State, what: str, path: str) -> str:
+    if path and not s.is_executable(path):
+        raise NoScript(f"{what} seems non existing or non executable.")
+    return path
 
 
 def _auth_pass(_s: State, primary: Primary, word: str) -> None:

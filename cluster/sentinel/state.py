@@ -234,11 +234,15 @@ class Connection:
 
 
 class State:
-    def __init__(self, my_id: str, settings: Settings, rng: random.Random, resolve: Resolve, now_ms: int) -> None:
+    def __init__(
+        self, my_id: str, settings: Settings, rng: random.Random, resolve: Resolve, now_ms: int,
+        is_executable: Callable[[str], bool],
+    ) -> None:  # fmt: skip
         self.my_id = my_id
         self.settings = settings
         self.rng = rng
         self.resolve = resolve
+        self.is_executable = is_executable
         self.now = now_ms
         self.ticked_ms = now_ms
         self.periods = Periods()

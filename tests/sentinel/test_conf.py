@@ -18,7 +18,7 @@ PEER = "b" * 40
 
 
 def read(text: str) -> State:
-    state = SentinelCore(MY_ID, Settings(), random.Random(1), only_addresses, 0).state
+    state = SentinelCore(MY_ID, Settings(), random.Random(1), only_addresses, 0, lambda path: path != "/none").state
     conf.read(state, [line for line in parse_text(text, "s.conf") if line.name == "sentinel"])
     return state
 
@@ -113,11 +113,20 @@ def test_the_highest_epoch_of_a_file_is_the_current_one() -> None:
         ("sentinel myid x", "Malformed Sentinel id in myid option."),
         ("sentinel nonsense known 1", "Unrecognized sentinel configuration statement."),
         ("sentinel down-after-milliseconds known 0", "negative or zero time parameter."),
-        ("sentinel deny-scripts-reconfig maybe", "Please specify yes or no for the deny-scripts-reconfig option."),
+        ("sentinel deny-scripts-reconfig maybe", "Please specify yes or no for the deny-scripts-reconfig options."),
+        ("sentinel notification-script known /none", "Notification script seems non existing or non executable."),
+        (
+            "sentinel client-reconfig-script known /none",
+            "Client reconfiguration script seems non existing or non executable.",
+        ),
+        (
+            "sentinel rename-command known CONFIG A\nsentinel rename-command known config B",
+            "Same command renamed multiple times with rename-command.",
+        ),
     ],
 )
 def test_a_line_that_makes_no_sense_is_named(line: str, cause: str) -> None:
     with pytest.raises(ConfigError) as error:
         read(f"sentinel monitor known 127.0.0.1 6379 1\n{line}\n")
     assert error.value.cause == cause
-    assert error.value.place == "s.conf:2"
+    assert error.value.place == f"s.conf:{2 + line.count(chr(10))}"

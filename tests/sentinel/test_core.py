@@ -9,7 +9,7 @@ import pytest
 
 from cluster.sentinel import conf, operators
 from cluster.sentinel.core import SentinelCore
-from cluster.sentinel.election import majority
+from cluster.sentinel.election import leader, majority
 from cluster.sentinel.events import Greeted, NotSaved, Persist
 from cluster.sentinel.failover import choose_replica
 from cluster.sentinel.hello import parse_hello
@@ -97,6 +97,40 @@ def test_after_a_restart_no_second_vote_is_given_in_an_epoch() -> None:
 @pytest.mark.parametrize("voters", range(1, 12))
 def test_two_majorities_have_a_voter_in_common(voters: int) -> None:
     assert 2 * majority(voters) > voters >= majority(voters)
+
+
+def _told_by(run_id: str, port: int, primary_port: int, config_epoch: int) -> Greeted:
+    return Greeted(f"{HOST},{port},{run_id},{config_epoch},{NAME},{HOST},{primary_port},{config_epoch}")
+
+
+def test_two_primaries_of_one_epoch_do_not_stay() -> None:
+    """As after a failover by hand while another was elected."""
+    core, primary = core_of()
+    core.state.current_epoch = primary.config_epoch = 7
+    core.step(1_000_100, _told_by(OTHER, 5001, 6380, 7))
+    assert (primary.config_epoch, core.state.current_epoch) == (8, 8)
+    assert "config-epoch mymaster 8" in _file(core)
+    core.step(1_000_200, _told_by(OTHER, 5001, 6380, 7))
+    assert primary.config_epoch == 8
+
+
+def test_of_two_who_find_them_out_only_one_takes_a_newer_epoch() -> None:
+    core, primary = core_of()
+    core.state.my_id = "d" * 40
+    core.state.current_epoch = primary.config_epoch = 7
+    core.step(1_000_100, _told_by(OTHER, 5001, 6380, 7))
+    assert primary.config_epoch == 7
+
+
+def test_votes_of_two_epochs_do_not_make_one_majority() -> None:
+    core, primary = core_of()
+    primary.leader, primary.leader_epoch = ME, 4
+    core.state.current_epoch = primary.failover_epoch = 4
+    other = primary.peers[OTHER]
+    other.leader, other.leader_epoch = ME, 5
+    assert leader(core.state, primary, 4) == ""
+    other.leader_epoch = 4
+    assert leader(core.state, primary, 4) == ME
 
 
 # -- the choice of a replica -------------------------------------------------------------------------------------
