@@ -19,7 +19,11 @@ LONG_MAX = 2**63 - 1
 UINT_MAX = 2**32 - 1
 ULONG_MAX = 2**64 - 1
 
-_INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
+_MOST_DIGITS = 20
+"""A number with more is beyond 64 bits; some thousands Python refuses to convert at all."""
+_MOST_MEMORY_DIGITS = 127
+"""As in Redis."""
+_INTEGER = re.compile(rf"0|-?[1-9][0-9]{{,{_MOST_DIGITS - 1}}}", re.ASCII)
 _MEMORY = re.compile(r"([0-9]*)([a-z]*)", re.ASCII | re.IGNORECASE)
 _UNITS = {
     "": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3,
@@ -60,6 +64,8 @@ def parse_memory(text: str) -> int | None:
     """Bytes from ``64mb``, ``1k`` and the like; None where it is none. No digits count as 0, as in Redis."""
     match = _MEMORY.fullmatch(text)
     if match is None or match[2].lower() not in _UNITS:
+        return None
+    if len(match[1]) > _MOST_MEMORY_DIGITS:
         return None
     return min(int(match[1] or "0"), ULONG_MAX) * _UNITS[match[2].lower()]
 

@@ -19,13 +19,14 @@ def parse(name: str, *words: str, before: object = None) -> object:
 @pytest.mark.parametrize(
     ("text", "number"),
     [("0", 0), ("1", 1), ("1k", 1000), ("1K", 1000), ("1kb", 1024), ("1Mb", 1 << 20), ("5g", 5 * 10**9), ("2b", 2),
-     ("", 0), ("mb", 0), ("-1", None), ("1.5mb", None), ("10%", None), ("5 mb", None), ("1tb", None)],
+     ("", 0), ("mb", 0), ("-1", None), ("1.5mb", None), ("10%", None), ("5 mb", None), ("1tb", None),
+     ("9" * 30, (1 << 64) - 1), ("9" * 5000, None)],
 )  # fmt: skip
 def test_memory_sizes(text: str, number: int | None) -> None:
     assert parse_memory(text) == number
 
 
-@pytest.mark.parametrize("text", ["007", "+7", " 7", "", "-", "1.0", "9223372036854775808", "٣"])
+@pytest.mark.parametrize("text", ["007", "+7", " 7", "", "-", "1.0", "9223372036854775808", "٣", "9" * 5000])
 def test_numbers_are_strict(text: str) -> None:
     assert parse_integer(text) is None
 
