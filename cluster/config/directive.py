@@ -11,7 +11,7 @@ WORKS = "works"
 ACCEPTED = "accepted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Directive:
     """`default` is the text a file would have. `about` says in a few words what it does, or why nothing.
 

@@ -51,6 +51,13 @@ def test_set_says_what_changed_and_by_which_name() -> None:
     assert (config.hz, config.maxmemory) == (11, 1 << 20)
 
 
+def test_every_directive_that_can_be_set_is_set_to_what_it_is() -> None:
+    for directive in DIRECTIVES:
+        if not (directive.immutable or directive.unlisted or directive.protected):
+            config = Configuration()
+            assert config.set([(directive.name, config.text(directive))]) in ([], [directive.name])
+
+
 def test_save_is_replaced_at_run_time() -> None:
     config = Configuration([Setting("save", ("60", "1"))])
     config.set([("save", "5 6 7 8")])
