@@ -7,7 +7,6 @@ its directive, already parsed: ``config.maxmemory`` is an int. Setting goes thro
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from cluster.config.directive import Directive
 from cluster.config.directives import BY_NAME, DIRECTIVES
 from cluster.config.errors import ConfigError, RewriteError
 from cluster.config.values import BadValue
+from cluster.keyspace.glob import Glob
 
 BUS_PORT_OFFSET = 10000
 HIGHEST_PORT = 65535
@@ -142,9 +142,11 @@ class Configuration(Attributes):
                 if directive is not None and not directive.unlisted and lowered not in map(str.lower, found):
                     found[pattern] = self.text(directive)
                 continue
-            matches = _glob(lowered)
+            glob = Glob(lowered.encode("utf-8", "surrogateescape"))
             for name, directive in BY_NAME.items():
-                if not directive.hidden and not directive.unlisted and name not in found and matches(name):
+                if directive.hidden or directive.unlisted or name in found:
+                    continue
+                if glob.matches(name.encode()):
                     found[name] = self.text(directive)
         return list(found.items())
 
@@ -244,30 +246,6 @@ def _words_of_file(directive: Directive, words: Sequence[str]) -> Sequence[str]:
     if len(words) != 1:
         raise BadValue("wrong number of arguments")
     return words
-
-
-def _glob(pattern: str) -> Callable[[str], bool]:
-    """Whether a name matches; names have no characters that need more than * ? [...] and the backslash."""
-    parts = []
-    at = 0
-    while at < len(pattern):
-        char = pattern[at]
-        if char == "[":
-            end = pattern.find("]", at + 1)
-            end = len(pattern) if end < 0 else end
-            inside = pattern[at + 1 : end]
-            negated = inside.startswith("^")
-            escaped = re.escape(inside[1:] if negated else inside).replace(r"\-", "-")
-            parts.append(f"[{'^' if negated else ''}{escaped}]" if inside else "(?!)")
-            at = end
-        elif char == "\\" and at + 1 < len(pattern):
-            at += 1
-            parts.append(re.escape(pattern[at]))
-        else:
-            parts.append({"*": ".*", "?": "."}.get(char) or re.escape(char))
-        at += 1
-    matcher = re.compile("".join(parts), re.DOTALL)
-    return lambda name: matcher.fullmatch(name) is not None
 
 
 __all__ = ["Apply", "ConfigSetError", "Configuration", "RewriteError", "Setting"]

@@ -158,6 +158,7 @@ def test_several_at_once_are_all_or_nothing_as_in_redis(real: Any, pairs: list[s
     [
         ["hz", "HZ", "h?"], ["slave-r*"], ["hash-max-*", "hz"], ["rdb-key*"], ["rdb-key-save-delay"], ["[lm]ua-*"],
         ["[^a-z]*"], ["*-[a-c]*", "hz"], ["nope"],
+        ["[z-g]z"], ["h[z"], ["[^"], ["[^]z"], ["h[\\]z]"], ["[[a-z]*"], ["h**"],
     ],
 )  # fmt: skip
 def test_patterns_match_as_in_redis(real: Any, patterns: list[str]) -> None:

@@ -33,6 +33,12 @@ def test_get_takes_several_patterns_and_names() -> None:
     assert config.get(["h?", "H[yz]", "nope"]) == [("hz", "10")]
 
 
+def test_a_pattern_that_is_odd_or_hostile_is_answered_at_once() -> None:
+    config = Configuration()
+    assert config.get(["[z-a]z", "h[z"]) == [("hz", "10")]
+    assert config.get(["[^", "*" * 200 + "q" + "*?" * 200, "*a" * 100]) == []
+
+
 def test_a_name_comes_back_as_it_was_asked_for_and_once() -> None:
     assert Configuration().get(["HZ"]) == [("HZ", "10")]
     assert Configuration().get(["hz", "HZ", "h?"]) == [("hz", "10")]

@@ -33,8 +33,9 @@ MAY_NOT_IMPORT: Mapping[str, tuple[str, ...]] = {
     "cluster": ("cluster.bringup", "scripts", "tests"),
 }  # fmt: skip
 """By the package that imports: what it may not, itself or below. Imports for the type checker do not count."""
-SHARED_RULES = {"cluster.config.checks": "bus.names"}
-"""What may be announced is one rule, for the directives as for what comes over the wire."""
+SHARED_RULES = {"cluster.config.checks": "bus.names", "cluster.config.store": "cluster.keyspace.glob"}
+"""What may be announced is one rule, for the directives as for what comes over the wire; so is what a pattern
+matches."""
 
 PURE = (
     "bus", "cluster.acl", "cluster.keyspace", "cluster.commands", "cluster.slots", "cluster.protocol",
