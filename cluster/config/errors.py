@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MOST_CHARACTERS = 1000
+"""Of what a file has on one line, or for a key."""
+
 
 class ConfigError(Exception):
     """A configuration that cannot be used: one line that names the place and the cause.
@@ -16,7 +19,14 @@ class ConfigError(Exception):
         parts = [place] if place else []
         if line:
             parts.append("'" + line.encode("utf-8", "surrogateescape").decode("utf-8", "replace") + "'")
-        super().__init__(": ".join([*parts, cause]))
+        super().__init__(_one_line(": ".join([*parts, cause])))
+
+
+def _one_line(text: str) -> str:
+    """`text` without line breaks and the like, and no longer than a person reads."""
+    if len(text) > MOST_CHARACTERS:
+        text = f"{text[: MOST_CHARACTERS - 4]} ..."
+    return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in text)
 
 
 class RewriteError(Exception):

@@ -64,7 +64,7 @@ def parse_cluster_yaml(text: str, path: str) -> ClusterPlan:
         "name", "replicas", "node_timeout_ms", "host", "directory", "password", "secret", "tls", "directives"
     )  # fmt: skip
     host = _host(cluster, "127.0.0.1")
-    directory = str(base / cluster.text("directory", "./data"))
+    directory = str(base / cluster.path_text("directory", "./data"))
     plan = ClusterPlan(
         name=cluster.text("name", "cluster"),
         replicas=cluster.integer("replicas", 1, low=0, high=100),
@@ -86,7 +86,7 @@ def parse_cluster_yaml(text: str, path: str) -> ClusterPlan:
 def _node(reader: Reader, host: str, directory: str, base: PurePath) -> NodePlan:
     reader.only("port", "bus_port", "host", "directory", "directives")
     port = reader.integer("port", None, low=1, high=65535)
-    own = reader.text("directory", "")
+    own = reader.path_text("directory", "")
     default_bus_port = port + BUS_PORT_OFFSET
     if default_bus_port > 65535 and not reader.has("bus_port"):
         raise reader.error("port", f"port + {BUS_PORT_OFFSET} is no port for the bus: give a bus_port")

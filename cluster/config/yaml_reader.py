@@ -13,9 +13,32 @@ import yaml
 
 from cluster.config.errors import ConfigError
 
+MERGED_KEYS_LIMIT = 1000
+"""In one mapping, those that `<<` brings in: merges of merges grow without bound from a few lines."""
+NUMBER_LIMIT_BITS = 1024
+"""No directive has such a number, and Python refuses to print much longer ones."""
 
-class _NoDuplicates(yaml.SafeLoader):
-    """The safe loader, except that a key which stands twice in a mapping is an error."""
+
+class _Strict(yaml.SafeLoader):
+    """The safe loader, except that a key which stands twice in a mapping is an error, and that what its constructors
+    stumble over (a date of the 31st of February, say) is an error of YAML's, too."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
+            problem = f"no value of the kind {str(node.tag).rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+        if isinstance(value, int) and value.bit_length() > NUMBER_LIMIT_BITS:
+            raise yaml.constructor.ConstructorError(None, None, "a number that is too large", node.start_mark)
+        if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+            raise yaml.constructor.ConstructorError(None, None, "half a character", node.start_mark)
+        return value
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MERGED_KEYS_LIMIT:
+            raise yaml.constructor.ConstructorError(None, None, "too many keys in one mapping", node.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -31,13 +54,17 @@ class _NoDuplicates(yaml.SafeLoader):
 def load_yaml(text: str, path: str) -> object:
     """Plain Python values. Raises ConfigError with the line of a syntax error."""
     try:
-        return _NoDuplicates(text).get_single_data()
+        return _Strict(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}" if mark is not None else path
         raise ConfigError(error.problem or "not YAML", place) from None
     except yaml.YAMLError as error:
         raise ConfigError(" ".join(str(error).split()), path) from None
+    except RecursionError:
+        raise ConfigError("nested too deep", path) from None
+    except (ValueError, OverflowError):  # of an escape that names no character
+        raise ConfigError("not YAML", path) from None
 
 
 class Reader:
@@ -76,6 +103,13 @@ class Reader:
         if not isinstance(value, str):
             raise self.error(key, f"must be a text, in quotes if need be, not {shown(value)}")
         return value
+
+    def path_text(self, key: str, default: str) -> str:
+        """The name of a file or a directory."""
+        text = self.text(key, default)
+        if "\0" in text:
+            raise self.error(key, "can't contain a NUL")
+        return text
 
     def truth(self, key: str, *, default: bool) -> bool:
         value = self.values.get(key, default)

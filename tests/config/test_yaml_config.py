@@ -105,6 +105,10 @@ NODES = "nodes: [{port: 7000}]\n"
          "cluster.directives.requirepass: must be a text, in quotes if need be, not yes"),
         (NODES + "cluster: {directives: {unixsocketperm: 0700}}",
          "cluster.directives.unixsocketperm: must be in quotes, since YAML reads 0700 as another number"),
+        ('nodes: [{port: 1, directory: "a\\0"}]', "nodes[0].directory: can't contain a NUL"),
+        (NODES + 'cluster: {directives: {logfile: "a\\0"}}',
+         "cluster.directives.logfile: argument can't contain a NUL"),
+        ('"nod\\nes": 1', "nod\\nes: unknown key (did you mean 'nodes'?)"),
         (NODES + "cluster: {directives: {hz: {a: 1}}}",
          "cluster.directives.hz: must be a text, a number, yes or no, not a mapping"),
     ],
@@ -123,6 +127,20 @@ def test_errors_name_the_path(text: str, message: str) -> None:
         ("nodes: !!python/object:os.system x", "/etc/c/cluster.yaml:1: "),
         ("a: *b", "/etc/c/cluster.yaml:1: "),
         ("\x01", "/etc/c/cluster.yaml: "),
+        ("a: 2001-02-31", "/etc/c/cluster.yaml:1: no value of the kind timestamp"),
+        ("a:\n  0b_", "/etc/c/cluster.yaml:2: no value of the kind int"),
+        ("a: !!bool x", "/etc/c/cluster.yaml:1: no value of the kind bool"),
+        ("a: !!timestamp x", "/etc/c/cluster.yaml:1: no value of the kind timestamp"),
+        ("a: !!int ''", "/etc/c/cluster.yaml:1: no value of the kind int"),
+        ("a: " + "9" * 5000, "/etc/c/cluster.yaml:1: no value of the kind int"),
+        ("a: 0x" + "f" * 5000, "/etc/c/cluster.yaml:1: a number that is too large"),
+        ('a: "\\ud800"', "/etc/c/cluster.yaml:1: half a character"),
+        ('a: "\\U00110000"', "/etc/c/cluster.yaml: not YAML"),
+        ('a: "\\UFFFFFFFF"', "/etc/c/cluster.yaml: not YAML"),
+        ("[" * 3000, "/etc/c/cluster.yaml: nested too deep"),
+        ("a0: &a0 {x: 1, y: 2}\n" + "".join(
+            f"a{at}: &a{at} {{<<: [{', '.join([f'*a{at - 1}'] * 30)}]}}\n" for at in range(1, 20)
+        ), "/etc/c/cluster.yaml:"),
     ],
 )
 def test_what_is_no_yaml_is_one_line(text: str, message: str) -> None:
