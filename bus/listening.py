@@ -27,8 +27,9 @@ def open_listener(address: str, port: int) -> trio.SocketListener | None:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
         sock.listen(LISTEN_BACKLOG)
-    except OSError as error:
+    except (OSError, ValueError, TypeError) as fault:  # all but the first are for what is no name at all
         sock.close()
+        error = fault if isinstance(fault, OSError) else OSError(errno.EINVAL, "Name or service not known")
         if optional and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
             return None
         raise BusListenError(

@@ -79,7 +79,7 @@ CLUSTER = Section(
             about="what clients are redirected to",
         ),
         Directive(
-            name="cluster-secret", kind=Text(), default="", immutable=True, hidden=True,
+            name="cluster-secret", kind=Text(any_byte=True), default="", immutable=True, hidden=True,
             about="the secret with which frames of the bus are authenticated (not a directive of Redis)",
         ),
         Directive(
@@ -105,7 +105,7 @@ CLUSTER = Section(
 SECURITY = Section(
     "Security",
     [
-        Directive(name="requirepass", kind=Text(), default="", about="the password of the default user"),
+        Directive(name="requirepass", kind=Text(any_byte=True), default="", about="the password of the default user"),
         Directive(
             name="aclfile", kind=Text(), default="", immutable=True,
             about="the file that holds the users, for ACL LOAD and ACL SAVE",

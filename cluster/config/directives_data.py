@@ -108,8 +108,8 @@ REPLICATION = Section(
             name="replicaof", alias="slaveof", kind=PrimaryAddress(), default="", immutable=True,
             about="the primary to follow, outside a cluster",
         ),
-        Directive(name="masterauth", kind=Text(), default="", about="the password for the primary"),
-        Directive(name="masteruser", kind=Text(), default="", about="the user for the primary"),
+        Directive(name="masterauth", kind=Text(any_byte=True), default="", about="the password for the primary"),
+        Directive(name="masteruser", kind=Text(any_byte=True), default="", about="the user for the primary"),
         Directive(
             name="replica-serve-stale-data", alias="slave-serve-stale-data", kind=YesNo(), default="yes",
             about="a replica without its primary answers reads",

@@ -113,11 +113,15 @@ TLS = Section(
         Directive(name="tls-cert-file", kind=Text(), default="", volatile=True,
                   about="this node's certificate, and those between it and the authority's (PEM)"),
         Directive(name="tls-key-file", kind=Text(), default="", volatile=True, about="its private key (PEM)"),
-        Directive(name="tls-key-file-pass", kind=Text(), default="", about="what the key is encrypted with"),
+        Directive(
+            name="tls-key-file-pass", kind=Text(any_byte=True), default="", about="what the key is encrypted with",
+        ),
         Directive(name="tls-client-cert-file", kind=Text(), default="", volatile=True,
                   about="a certificate of its own where this node is the client; else it shows tls-cert-file"),
         Directive(name="tls-client-key-file", kind=Text(), default="", volatile=True, about="its private key"),
-        Directive(name="tls-client-key-file-pass", kind=Text(), default="", about="what that is encrypted with"),
+        Directive(
+            name="tls-client-key-file-pass", kind=Text(any_byte=True), default="", about="what that is encrypted with",
+        ),
         Directive(name="tls-ca-cert-file", kind=Text(), default="", volatile=True,
                   about="the certificates of the authorities that others' certificates come from (PEM)"),
         Directive(name="tls-ca-cert-dir", kind=Text(), default="", volatile=True,

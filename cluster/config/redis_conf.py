@@ -47,7 +47,7 @@ def follow_includes(settings: Iterable[Setting], read: ReadText, expand: Expand,
         if setting.name != "include":
             yield setting
             continue
-        if len(setting.words) != 1:
+        if len(setting.words) != 1 or "\0" in setting.words[0]:
             raise ConfigError("Bad directive or wrong number of arguments", setting.place, setting.line)
         if depth == MAX_INCLUDE_DEPTH:
             raise ConfigError(f"includes are nested deeper than {MAX_INCLUDE_DEPTH}", setting.place, setting.line)

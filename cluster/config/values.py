@@ -223,11 +223,15 @@ class Choice(_OneWord):
 
 @dataclass(frozen=True, slots=True)
 class Text(_OneWord):
-    """Any word. `check` raises BadValue; bytes that are no UTF-8 travel as surrogates."""
+    """Any word. `check` raises BadValue; bytes that are no UTF-8 travel as surrogates. Most are names of files, and no
+    call of the system takes one with a NUL: `any_byte` is for the others."""
 
     check: Callable[[str], None] | None = None
+    any_byte: bool = False
 
     def parse(self, words: Sequence[str], before: object) -> str:
+        if "\0" in words[0] and not self.any_byte:
+            raise BadValue("argument can't contain a NUL")
         if self.check is not None:
             self.check(words[0])
         return words[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -77,7 +78,8 @@ def listen_tcp(address: str, port: int, backlog: int, *, tls: bool = False) -> L
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
         sock.listen(backlog)
-    except OSError as error:
+    except (OSError, ValueError, TypeError) as fault:  # all but the first are for what is no name at all
+        error = fault if isinstance(fault, OSError) else OSError(errno.EINVAL, "Name or service not known")
         if sock is not None:
             sock.close()
         if optional and not isinstance(error, PermissionError) and error.errno != 98:

@@ -84,6 +84,8 @@ def test_lines_that_are_no_values() -> None:
          "a.conf:2: 'include c.conf': can't open config file 'c.conf': No such file or directory"),
         ("hzz 1", "a.conf:1: 'hzz 1': Bad directive or wrong number of arguments (did you mean 'hz'?)"),
         ("rename-command A", "a.conf:1: 'rename-command A': Bad directive or wrong number of arguments"),
+        ('dir "a\\x00b"', "a.conf:1: 'dir \"a\\x00b\"': argument can't contain a NUL"),
+        ('include "a\\x00*"', "a.conf:1: 'include \"a\\x00*\"': Bad directive or wrong number of arguments"),
     ],
 )
 def test_errors_name_file_line_and_cause(text: str, message: str) -> None:
