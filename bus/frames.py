@@ -35,7 +35,7 @@ from bus.messages import (
 )
 from bus.names import address_fault, host_name_fault
 from bus.slots import bits_of, ranges_of_bits
-from bus.view import SLOT_COUNT
+from bus.view import COUNT_MAX, SLOT_COUNT
 
 PROTOCOL_VERSION = 3
 LENGTH_BYTES = 4
@@ -160,7 +160,7 @@ def _same(value: Any) -> Any:
 
 
 def _check_count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 63:
+    if type(value) is not int or not 0 <= value <= COUNT_MAX:
         raise FrameError("a number out of range")
     return value
 

@@ -11,15 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bus.names import address_fault, host_name_fault
-from bus.view import SLOT_COUNT, ClusterView, NodeInfo, PersistentState, Ranges
+from bus.view import COUNT_MAX, SLOT_COUNT, ClusterView, NodeInfo, PersistentState, Ranges
 
 _ID = re.compile(r"[0-9a-f]{40}")
-_ADDRESS = re.compile(r"(?P<ip>[^@]*):(?P<port>\d+)(?:@(?P<bus>\d+))?")
-_OPEN = re.compile(r"\[(\d+)-([<>])-([0-9a-f]{40})\]")
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_ADDRESS = re.compile(r"(?P<ip>[^@]*):(?P<port>[0-9]{1,9})(?:@(?P<bus>[0-9]{1,9}))?")
+_OPEN = re.compile(r"\[([0-9]{1,9})-([<>])-([0-9a-f]{40})\]")
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 _FLAG_NAMES = {"fail?": "pfail", "fail": "fail", "handshake": "handshake", "noaddr": "noaddr",
                "nofailover": "nofailover", "myself": "myself"}
+_COUNT = re.compile(r"[0-9]{1,20}")
 _BUS_PORT_INCREMENT = 10_000
+_CAUSE_LIMIT = 200
 
 
 class NodesConfError(Exception):
@@ -128,7 +130,7 @@ def parse_state(text: str) -> PersistentState | None:
             else:
                 _parse_node(parsed, line.split())
         except (ValueError, IndexError) as error:
-            raise NodesConfError(f"line {number}: {error}") from None
+            raise NodesConfError(f"line {number}: {str(error)[:_CAUSE_LIMIT]}") from None
     if not parsed.my_id:
         raise NodesConfError("no line has the flag 'myself'")
     _fill_in_shards(parsed.nodes)
@@ -185,7 +187,7 @@ def _parse_node(parsed: _Parsed, words: list[str]) -> None:
         shard_id=_id(auxiliary["shard-id"]) if auxiliary.get("shard-id") else "",
         role="replica" if "slave" in flags else "primary",
         primary_id=None if primary == "-" else _id(primary),
-        tls_port=_count(auxiliary.get("tls-port", "0"), "tls-port"),
+        tls_port=_port(auxiliary.get("tls-port", "0")),
         hostname=hostname, human_name=auxiliary.get("nodename", ""),
         flags=frozenset(_FLAG_NAMES[flag] for flag in flags if flag in _FLAG_NAMES),
         ping_sent_ms=_count(ping, "ping"), pong_received_ms=_count(pong, "pong"),
@@ -237,9 +239,18 @@ def _slot(text: str) -> int:
     return slot
 
 
+def _port(text: str) -> int:
+    port = _count(text, "tls-port")
+    if port > 65535:
+        raise ValueError(f"bad tls-port {text}")
+    return port
+
+
 def _count(text: str, what: str) -> int:
-    if not text.isdecimal():
+    if _COUNT.fullmatch(text) is None:
         raise ValueError(f"{what} is no number: {text!r}")
+    if int(text) > COUNT_MAX:
+        raise ValueError(f"{what} is too large: {text}")
     return int(text)
 
 

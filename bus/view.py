@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 SLOT_COUNT = 16384
+COUNT_MAX = (1 << 63) - 1
+"""The greatest epoch, time or offset that nodes take from each other."""
 
 Role = Literal["primary", "replica"]
 Ranges = tuple[tuple[int, int], ...]

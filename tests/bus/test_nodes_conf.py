@@ -126,6 +126,11 @@ GOOD = f"{A} 10.0.0.1:6379@16379 myself,master - 0 0 1 connected\n"
 @pytest.mark.parametrize(("text", "cause"), [
     (GOOD + "vars currentEpoch x lastVoteEpoch 0\n", "line 2: currentEpoch is no number: 'x'"),
     (GOOD + "vars currentEpoch\n", "line 2: "),
+    (GOOD + f"vars currentEpoch {1 << 63} lastVoteEpoch 0\n", "line 2: currentEpoch is too large: 9223372036854775808"),
+    (GOOD + f"vars currentEpoch {'9' * 5000}\n", "line 2: currentEpoch is no number: '9999"),
+    (GOOD.replace("0 0 1", f"0 0 {1 << 64}"), "line 1: epoch is too large"),
+    (GOOD.replace("@16379", "@16379,,tls-port=65536"), "line 1: bad tls-port 65536"),
+    (GOOD.replace("connected\n", f"connected {'9' * 5000}\n"), "line 1: bad slot '9999"),
     (GOOD + "vars currentEpoch 1", "line 2: the file ends within a line"),
     (GOOD + GOOD, f"line 2: node {A} stands here twice"),
     (GOOD + GOOD.replace(A, B), "line 2: a second node with the flag 'myself'"),
@@ -144,6 +149,7 @@ def test_an_error_names_line_and_cause(text: str, cause: str) -> None:
     with pytest.raises(NodesConfError) as caught:
         parse_state(text)
     assert str(caught.value).startswith(cause)
+    assert len(str(caught.value)) < 250
 
 
 def _wait_for(oracle: Oracle, path: Path, *wanted: str) -> str:
