@@ -50,6 +50,14 @@ def parse_integer(text: bytes | bytearray) -> int:
     return number
 
 
+def count_of(text: str) -> int | None:
+    """A count or an offset as a file or another server tells it; None for what is none, or beyond 63 bits."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _INT64_DIGITS):
+        return None
+    number = int(text)
+    return number if number <= INT64_MAX else None
+
+
 def parse_int32(text: bytes) -> int:
     """An integer that Redis keeps in 32 bits (the number of a database)."""
     number = parse_integer(text)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster.keyspace.numbers import count_of
 from cluster.persistence.aof import AppendOnly
 from cluster.persistence.aof_directory import AofError
 from cluster.persistence.child import SnapshotChild
@@ -130,8 +131,9 @@ class Persistence:
             aux = yield from self._load_file(self.path, keep_deadlines=self._server.is_replica)
         finally:
             self.loader.end()
-        if aux.get("ctime", "").isdecimal():
-            self.loaded_age_ms = max(1, self._server.clock_ms() - int(aux["ctime"]) * 1000)
+        written = count_of(aux.get("ctime", ""))
+        if written is not None:
+            self.loaded_age_ms = max(1, self._server.clock_ms() - written * 1000)
         log, loader = self._server.log, self.loader
         log("notice", f"Done loading RDB, keys loaded: {loader.keys}, keys expired: {loader.expired}.")
         log("notice", f"DB loaded from disk: {time.monotonic() - started:.3f} seconds")

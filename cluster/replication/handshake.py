@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from cluster.keyspace.numbers import count_of
 from cluster.replication.wire import LinkError, PrimaryWire
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ async def synchronize(server: Server, replication: Replication, wire: PrimaryWir
         failover.answered(accepted=True)
         server.log("notice", "Successful partial resynchronization with master.")
         return None
-    if answer[:1] == ["+FULLRESYNC"] and len(answer) == 3 and answer[2].isdecimal():
+    offset = count_of(answer[2]) if answer[:1] == ["+FULLRESYNC"] and len(answer) == 3 else None
+    if offset is not None:
         server.log("notice", f"Full resync from master: {answer[1]}:{answer[2]}")
         failover.answered(accepted=True)
-        return History(answer[1], int(answer[2]))
+        return History(answer[1], offset)
     failover.answered(accepted=False)
     raise LinkError(f"Unexpected reply to PSYNC from master: {' '.join(answer)}")

@@ -14,6 +14,7 @@ import trio
 
 from cluster.errors import CommandError
 from cluster.journal import Divided, ForReplicas
+from cluster.keyspace.numbers import count_of
 from cluster.protocol import replies
 from cluster.replication.backlog import Backlog
 from cluster.replication.failover import Failover
@@ -394,9 +395,10 @@ class Replication:
         is good up to the snapshot only.
         """
         replid, offset = aux.get("repl-id", ""), aux.get("repl-offset", "")
-        if len(replid) != len(NO_ID) or not offset.isdecimal() or self.backlog is not None:
+        reached = count_of(offset)
+        if len(replid) != len(NO_ID) or reached is None or self.backlog is not None:
             return
-        self.offset = int(offset)
+        self.offset = reached
         if self._server.is_replica:
             self.replid = replid
             self.stand_in(aux.get("repl-stream-db", ""))
@@ -407,7 +409,8 @@ class Replication:
 
     def stand_in(self, db: str) -> None:
         """The followed stream stands in that database; in the first where that says nothing useful."""
-        self.stream_db = int(db) if db.isdecimal() and int(db) < len(self._server.databases) else 0
+        number = count_of(db)
+        self.stream_db = number if number is not None and number < len(self._server.databases) else 0
 
     # -- running ---------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import trio
 
+from cluster.keyspace.numbers import count_of
 from cluster.persistence.rdb_reader import RdbError
 from cluster.replication.loading import Snapshot, load_snapshot
 from cluster.replication.wire import READ_BYTES, LinkError, PrimaryWire
@@ -127,9 +128,10 @@ async def snapshot_pieces(link: ReplicaLink, wire: PrimaryWire) -> AsyncIterator
                 link.sync_read += len(buffer) - EOF_MARK_BYTES
                 del buffer[:-EOF_MARK_BYTES]
             await wire.more()
-    if not header.startswith(b"$") or not header[1:].isdigit():
+    total = count_of(header[1:].decode("latin-1")) if header.startswith(b"$") else None
+    if total is None:
         raise LinkError(f"Bad protocol from MASTER, the first byte is not '$': {header[:40]!r}")
-    link.sync_total = int(header[1:])
+    link.sync_total = total
     while left := link.sync_total - link.sync_read:
         if not buffer:
             await wire.more()

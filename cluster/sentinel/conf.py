@@ -109,8 +109,11 @@ def _about(s: State, primary: Primary, option: str, words: Words) -> None:
         raise BadSetting(_UNRECOGNIZED)
 
 
+MOST_DIGITS = 20
+
+
 def _number(word: str) -> int:
-    if not (word.isdecimal() and word.isascii()):
+    if not (word.isdecimal() and word.isascii() and len(word) <= MOST_DIGITS):
         raise BadSetting(f"'{word}' is not a number.")
     return int(word)
 

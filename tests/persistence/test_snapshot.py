@@ -32,6 +32,20 @@ def test_a_save_that_is_cut_off_leaves_a_file_that_the_tools_of_redis_know(
     assert os.listdir(tmp_path) == ["dump.rdb"]
 
 
+@pytest.mark.parametrize("number", [b"9" * 5000, b"9" * 30, b"-1", b"", b"\xd9\xa3"])
+def test_what_a_snapshot_says_of_itself_that_is_no_number_is_passed_over(tmp_path: Path, number: bytes) -> None:
+    length = (0x4000 | len(number)).to_bytes(2, "big")
+    names = (b"ctime", b"repl-offset", b"repl-stream-db")
+    said = b"".join(b"\xfa%c%b%b%b" % (len(name), name, length, number) for name in names)
+    said += b"\xfa\x07repl-id\x28" + b"a" * 40
+    (tmp_path / "dump.rdb").write_bytes(b"REDIS0010" + said + b"\0\1k\1v\xff" + bytes(8))
+    node = WholeNode(tmp_path)
+    node.server.persistence.load()
+    assert node("GET", "k") == b"v"
+    assert node.server.replication.offset == 0
+    assert node.server.persistence.loaded_age_ms in (None, 0)
+
+
 # -- a disk that fails -------------------------------------------------------------------------------------------
 
 

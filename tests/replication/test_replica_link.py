@@ -144,7 +144,9 @@ MARK = b"e" * 40
     (FULL + LENGTH + GOOD[:-15], "connection closed"),
     (FULL + LENGTH + GOOD[:-1] + bytes((GOOD[-1] ^ 1,)), "Wrong RDB checksum"),
     (FULL + b"$EOF:" + MARK + b"\r\n" + GOOD[:20] + MARK, "Unexpected end of the data"),
-    (FULL + b"$99999999999999999999\r\n" + GOOD, "connection closed"),
+    (FULL + b"$999999999999999999\r\n" + GOOD, "connection closed"),
+    (FULL + b"$99999999999999999999\r\n" + GOOD, "the first byte is not '$'"),
+    (FULL.replace(b" 100", b" " + b"9" * 40), "Unexpected reply to PSYNC"),
 ], ids=lambda value: value[:40] if isinstance(value, str) else "")  # fmt: skip
 def test_a_broken_sync_leaves_the_old_data_and_is_tried_again(replica: Server, answer: bytes, logged: str) -> None:
     with FalsePrimary(says(answer), says(answer), keeps_saying(FULL + LENGTH + GOOD)) as primary:

@@ -108,6 +108,7 @@ def test_the_highest_epoch_of_a_file_is_the_current_one() -> None:
         ("sentinel foo bar", "No such master with specified name."),
         ("sentinel monitor m 127.0.0.1 6379", "Unrecognized sentinel configuration statement."),
         ("sentinel monitor m 127.0.0.1 6379 0", "Quorum must be 1 or greater."),
+        (f"sentinel monitor m 127.0.0.1 6379 {'9' * 5000}", f"'{'9' * 5000}' is not a number."),
         ("sentinel monitor m no-address 6379 1", "Can't resolve instance hostname."),
         ("sentinel monitor known 127.0.0.1 1 1", "Duplicate master name."),
         ("sentinel myid x", "Malformed Sentinel id in myid option."),
