@@ -19,8 +19,7 @@ class CommandError(Exception):
     @property
     def encoded(self) -> bytes:
         """The RESP simple error; line breaks, which would break the protocol, become blanks."""
-        text = self.message.replace("\r", " ").replace("\n", " ")
-        return b"-" + text.encode("utf-8", "surrogateescape") + b"\r\n"
+        return b"-" + _on_one_line(self.message) + b"\r\n"
 
 
 class NamedAsTyped(CommandError):
@@ -44,7 +43,11 @@ class ProtocolError(Exception):
 
     @property
     def encoded(self) -> bytes:
-        return b"-ERR Protocol error: " + self.message.encode("utf-8", "surrogateescape") + b"\r\n"
+        return b"-ERR Protocol error: " + _on_one_line(self.message) + b"\r\n"
+
+
+def _on_one_line(message: str) -> bytes:
+    return message.replace("\r", " ").replace("\n", " ").encode("utf-8", "surrogateescape")
 
 
 def wrong_arity(name: str) -> CommandError:

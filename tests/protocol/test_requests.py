@@ -168,6 +168,13 @@ def test_an_argument_of_another_type_is_met_wherever_the_stream_is_cut(cut: int)
     assert caught.value.message == "expected '$', got '+'"
 
 
+@pytest.mark.parametrize(("line", "shown"), [(b"", b" "), (b"\nx", b" "), (b"\xff", b"\xff")])
+def test_the_answer_to_a_broken_header_is_one_line_whatever_stands_there(line: bytes, shown: bytes) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        parse(RequestParser(), [b"*1\r\n" + line + b"\r\n"])
+    assert caught.value.encoded == b"-ERR Protocol error: expected '$', got '" + shown + b"'\r\n"
+
+
 @pytest.mark.parametrize("line", [b"~1", b">1", b"%1", b"|1"])
 def test_what_is_a_collection_to_a_client_is_an_inline_command_here(line: bytes) -> None:
     """hiredis knows these; from a client they are words like any other."""
