@@ -51,7 +51,7 @@ def bgrewriteaof(ctx: Context) -> bytes:
     if rewrite.is_running:
         raise CommandError("ERR Background append only file rewriting already in progress")
     rewrite.failures = 0  # who asks for it need not wait for the end of a pause
-    if persistence.in_background or not ctx.allows_blocking:
+    if persistence.writes_rdb or not ctx.allows_blocking:
         rewrite.scheduled = True
         return replies.simple("Background append only file rewriting scheduled")
     if not rewrite.start():

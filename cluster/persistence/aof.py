@@ -234,7 +234,7 @@ class AppendOnly:
 
     @property
     def _child_is_at_work(self) -> bool:
-        return self.rewrite.is_running or self._server.persistence.in_background
+        return self.rewrite.is_running or self._server.persistence.writes_rdb
 
     # -- errors ----------------------------------------------------------------------------------------------
 
@@ -372,7 +372,7 @@ class AppendOnly:
         log = self._server.log
         self.state = WAITING
         self._faults.forget()
-        if self._server.persistence.in_background:
+        if self._server.persistence.writes_rdb:
             self.rewrite.scheduled = True
             log("notice", "AOF was enabled but there is already another background operation. An AOF background was "
                           "scheduled to start when possible.")

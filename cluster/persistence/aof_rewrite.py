@@ -92,8 +92,7 @@ class Rewrite:
             server.log("warning", f"Can't rewrite append only file in background: fork: {error.strerror}")
             self._failed()
             return False
-        server.stats.last_fork_usec = int((time.monotonic() - started) * 1e6)
-        server.latency.took("fork", server.stats.last_fork_usec * 1000)
+        server.persistence.forked(started)
         self._started, self._progress = started, progress
         server.log("notice", f"Background append only file rewriting started by pid {self._child.pid}")
         return True
@@ -190,7 +189,7 @@ class Rewrite:
             if child.poll():
                 self._ended(child)
             return
-        if self._server.persistence.in_background:
+        if self._server.persistence.writes_rdb:
             return
         if self.scheduled:
             if not self._is_paused(now_ms):

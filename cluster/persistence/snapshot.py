@@ -63,6 +63,7 @@ class Persistence:
         self.progress = Progress()
         """Of the latest child, whatever its snapshot is for."""
         self._child_progress = self.progress
+        self._sync_children: dict[Progress, float] = {}
         self.last_own_bytes = 0
         self.turns = 0
         """Counts what makes a snapshot that was begun before one of the past: a newer one, or other data."""
@@ -84,6 +85,12 @@ class Persistence:
     @property
     def in_background(self) -> bool:
         return self._child is not None
+
+    @property
+    def writes_rdb(self) -> bool:
+        """Whether a snapshot is being made, be it for the file or for replicas. What begins by itself waits for its
+        end: two children at once would copy twice as much of the memory."""
+        return self._child is not None or bool(self._sync_children)
 
     @property
     def refuses_writes(self) -> bool:
@@ -188,7 +195,19 @@ class Persistence:
         self.progress = Progress()
         return self.progress
 
+    def sync_child_began(self, progress: Progress, started: float) -> None:
+        """A child that writes for replicas was forked, from `started` (time.monotonic) on."""
+        self._sync_children[progress] = started
+        self.forked(started)
+
+    def forked(self, started: float) -> None:
+        """A fork that took from then until now."""
+        stats = self._server.stats
+        stats.last_fork_usec = int((time.monotonic() - started) * 1e6)
+        self._server.latency.took("fork", stats.last_fork_usec * 1000)
+
     def child_is_gone(self, progress: Progress) -> None:
+        self._sync_children.pop(progress, None)
         self.last_own_bytes = progress.peak_bytes
         progress.clear()
 
@@ -298,8 +317,7 @@ class Persistence:
         child = SnapshotChild(
             self.path, lambda: self.chunks_of_child(progress), self._server.log, sync_every=self._sync_every
         )
-        self._server.stats.last_fork_usec = int((time.monotonic() - started) * 1e6)
-        self._server.latency.took("fork", self._server.stats.last_fork_usec * 1000)
+        self.forked(started)
         self._child, self._child_progress = child, progress
         return child
 
@@ -391,7 +409,7 @@ class Persistence:
             if self._child.poll():
                 self._child_ended(self._child)
             return
-        if self.aof.rewrite.is_running:  # one child at a time
+        if self.aof.rewrite.is_running or self._sync_children:  # one child at a time
             return
         now = now_ms // 1000
         if self._scheduled:
@@ -431,7 +449,8 @@ class Persistence:
 
     def info(self) -> Iterator[tuple[str, object]]:
         """The fields of INFO persistence."""
-        running = int(time.monotonic() - self._child_started) if self.in_background else -1
+        started = [self._child_started] if self.in_background else [*self._sync_children.values()]
+        running = int(time.monotonic() - min(started)) if started else -1
         progress = self.progress
         yield "current_cow_peak", progress.peak_bytes
         yield "current_cow_size", progress.own_bytes
@@ -440,7 +459,7 @@ class Persistence:
         yield "current_save_keys_processed", progress.keys_done
         yield "current_save_keys_total", progress.keys_total
         yield "rdb_changes_since_last_save", self.changes
-        yield "rdb_bgsave_in_progress", int(self.in_background)
+        yield "rdb_bgsave_in_progress", int(self.writes_rdb)
         yield "rdb_last_save_time", self.last_save
         yield "rdb_last_bgsave_status", "ok" if self._last_ok else "err"
         yield "rdb_last_bgsave_time_sec", self._last_seconds

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +65,7 @@ class FullSync:
         self.is_sending = False
         self._path = Path(server.config.dir) / f"temp-sync-{os.getpid()}-{replicas[0].session.id}.rdb"
         self._child: SnapshotChild | None = None
+        self._child_is_gone = False
         self._pipe = -1
         self._progress = server.persistence.follow_child()
         self._turn = server.persistence.turns
@@ -77,7 +79,7 @@ class FullSync:
     def begin(self) -> bool:
         """Fork. False when that cannot be: the replicas are let go."""
         server = self._server
-        written = -1
+        started, written = time.monotonic(), -1
         try:
             if self.piped:
                 self._pipe, written = os.pipe2(os.O_CLOEXEC)
@@ -94,6 +96,7 @@ class FullSync:
         finally:
             if written >= 0:
                 os.close(written)
+        server.persistence.sync_child_began(self._progress, started)
         return True
 
     def admit(self, replica: Replica) -> bool:
@@ -116,6 +119,7 @@ class FullSync:
             if self.piped:
                 await self._relay()
             await self._wait_for(child)
+            self._end(child)
             self.is_sending = True
             if not self.piped and child.exit_code == 0:
                 self._open_file()
@@ -125,13 +129,19 @@ class FullSync:
                 for replica in self._live():
                     nursery.start_soon(self._bring_online, replica)
         finally:
-            child.stop()
-            self._server.persistence.child_is_gone(self._progress)
+            self._end(child)
             self._child = None
             self._close_pipe()
             self._path.unlink(missing_ok=True)
             if self._file >= 0:
                 os.close(self._file)
+
+    def _end(self, child: SnapshotChild) -> None:
+        """Make sure that it has ended."""
+        child.stop()
+        if not self._child_is_gone:
+            self._child_is_gone = True
+            self._server.persistence.child_is_gone(self._progress)
 
     def _open_file(self) -> None:
         """What is to be sent; it stays as our own snapshot where none came after it, as redis-server's does."""

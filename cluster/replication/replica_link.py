@@ -56,7 +56,7 @@ class ReplicaLink:
         self.heard_ms = server.clock_ms()
         self.in_step_ms = in_step_ms
         self.down_since_ms = down_since_ms  # None: no link to any primary was up yet
-        self.sync_total = -1  # bytes of the snapshot under way; -1: not known
+        self.sync_total = 0  # bytes of the snapshot under way; 0: not known
         self.sync_read = 0
         self.is_loading = False
         self._stopped = False
@@ -112,7 +112,7 @@ class ReplicaLink:
             self.down_since_ms = self._server.clock_ms()
         self.up = False
         self.state = "connect"
-        self.sync_total, self.sync_read = -1, 0
+        self.sync_total = self.sync_read = 0
         if self._applier is not None:
             self._server.disconnect(self._applier.session)
             self._applier = None
@@ -272,7 +272,7 @@ class ReplicaLink:
             yield "master_sync_total_bytes", total
             yield "master_sync_read_bytes", read
             yield "master_sync_left_bytes", total - read
-            yield "master_sync_perc", f"{100 * read / total if total > 0 else 0:.2f}"
+            yield "master_sync_perc", f"{100 * read / total if total else 0:.2f}"
             yield "master_sync_last_io_seconds_ago", max(0, now_ms - self.heard_ms) // 1000
         if not self.up:
             down_ms = self.down_since_ms

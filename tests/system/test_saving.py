@@ -81,27 +81,43 @@ def test_a_save_point_is_of_changes_and_of_seconds_and_may_be_set_any_time(harne
     assert server.call("CONFIG", "GET", "save") == ["save", ""]
 
 
-def test_info_tells_how_far_a_background_save_is(harness: Harness) -> None:
-    server = harness.server(SAVING)
+AT_WORK = {"rdb_bgsave_in_progress": "0", "aof_rewrite_in_progress": "0"}
+
+
+@pytest.mark.parametrize("what", ["BGSAVE", "a base of keys", "a base of commands", "a full sync"])
+def test_info_tells_how_far_a_child_is(harness: Harness, what: str) -> None:
+    preamble = "no" if what == "a base of commands" else "yes"
+    server = harness.server({**SAVING, "aof-use-rdb-preamble": preamble})
     idle = {name: value for name, value in facts(server).items() if name.startswith("current_")}
     assert set(idle.values()) == {"0", "0.00"}
-    server.call("DEBUG", "POPULATE", 2_000)
+    server.call("DEBUG", "POPULATE", 1_200)
     server.call("CONFIG", "SET", "rdb-key-save-delay", 1_000)
-    server.call("BGSAVE")
+    kind, other = ("aof_rewrite", "rdb_bgsave") if "base" in what else ("rdb_bgsave", "aof_rewrite")
+    if what == "a full sync":
+        server.call("DEBUG", "POPULATE", 4_000, "more")
+        server.call("CONFIG", "SET", "rdb-key-save-delay", 150)
+        harness.server(ALONE).call("REPLICAOF", server.host, server.port)
+    else:
+        server.call("BGREWRITEAOF" if "base" in what else "BGSAVE")
+    keys = int(str(server.call("DBSIZE")))
 
     def under_way() -> bool:
-        return 1000 < int(facts(server)["current_save_keys_processed"]) < 2000
+        return keys // 2 < int(facts(server)["current_save_keys_processed"]) < keys
 
     wait_until(under_way, DEADLINE_S, "half of the keys are written")
     found = facts(server)
-    assert found["current_save_keys_total"] == "2000"
+    assert found["current_save_keys_total"] == str(keys)
     assert 50 < float(found["current_fork_perc"]) <= 100
     assert int(found["current_cow_peak"]) >= int(found["current_cow_size"]) > 10_000
     assert 0 <= int(found["current_cow_size_age"]) < DEADLINE_S
-    wait_saved(server)
+    assert (found[f"{kind}_in_progress"], found[f"{other}_in_progress"]) == ("1", "0")
+    times = [int(found[name]) for name in ("rdb_current_bgsave_time_sec", "aof_current_rewrite_time_sec")]
+    assert (times if kind == "rdb_bgsave" else times[::-1]) == [pytest.approx(2, abs=2), -1]
+    wait_until(lambda: AT_WORK.items() <= facts(server).items(), DEADLINE_S, "it is over")
     found = facts(server)
-    assert int(found["rdb_last_cow_size"]) > 10_000
+    assert int(found["aof_last_cow_size" if "base" in what else "rdb_last_cow_size"]) > 10_000
     assert {name: value for name, value in found.items() if name.startswith("current_")} == idle
+    assert int(server.info("stats")["latest_fork_usec"]) > 0
 
 
 def test_one_at_a_time(harness: Harness) -> None:
@@ -215,6 +231,26 @@ def test_the_file_of_a_full_sync_is_the_snapshot_from_then_on(harness: Harness, 
     pair.catch_up()
     assert pair.replica.call("DBSIZE") == 6_001
     assert pair.synced("sync_full") == (2 if deleted == "yes" else 1)
+
+
+def test_what_begins_by_itself_waits_until_a_full_sync_has_its_snapshot(harness: Harness) -> None:
+    logged = {**ALONE, "appendonly": "yes", "repl-diskless-sync": "no"}
+    pair = Pair(harness.server(logged), harness.server(ALONE))
+    primary = pair.primary
+    primary.call("DEBUG", "POPULATE", 6_000)
+    primary.call("CONFIG", "SET", "rdb-key-save-delay", SLOWLY)
+    pair.replica.call("REPLICAOF", primary.host, primary.port)
+    wait_until(lambda: children(primary), DEADLINE_S, "the snapshot is being written")
+    assert primary.call("BGREWRITEAOF") == "Background append only file rewriting scheduled"
+    primary.call("CONFIG", "SET", "save", "1 1")
+    saved = int(facts(primary)["rdb_last_save_time"])
+    primary.call("SET", "a", 1)
+    wait_until(lambda: int(primary.call("TIME")[0]) > saved + 1, DEADLINE_S, "a save point is reached")  # type: ignore[index]
+    assert len(children(primary)) == 1
+    primary.call("CONFIG", "SET", "rdb-key-save-delay", 0)
+    pair.replica.call("REPLICAOF", "NO", "ONE")
+    wait_until(lambda: facts(primary)["aof_rewrites"] == "1", DEADLINE_S, "the rewrite is made")
+    wait_until(lambda: facts(primary)["rdb_changes_since_last_save"] == "0", DEADLINE_S, "the save is made")
 
 
 def test_it_stays_where_somebody_counts_on_snapshots(harness: Harness) -> None:
