@@ -321,7 +321,7 @@ class _CarefulParser:
         if line is None:
             return False
         if line[:1] != b"$":
-            got = line[:1].decode("utf-8", "surrogateescape")
+            got = (line[:1] or b"\r").decode("utf-8", "surrogateescape")
             raise ProtocolError(f"expected '$', got '{got}'")
         self._bulk_length = self._checked_length(_number(line[1:]))
         return True
