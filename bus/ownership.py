@@ -38,7 +38,7 @@ def tick(s: State) -> None:
         if peer.claimed is not peer.slots:
             if peer.claimed == peer.slots:
                 peer.claimed, peer.disowned = peer.slots, 0  # one object from now on: to compare them costs nothing
-            elif peer.claimed & ~peer.slots:
+            elif peer.claimed & ~peer.slots and (remind or not peer.fail):  # the dead claim what they had for long
                 claim(s, peer)
                 if remind:
                     _tell_if_behind(s, peer)
@@ -101,6 +101,8 @@ def claim(s: State, sender: Peer) -> None:
     for owner in s.peers.values() if won else ():
         if owner.config_epoch >= sender.claimed_epoch:
             won &= ~owner.slots | s.unclaimed
+            if not won:
+                break
     dropped = won & me.slots
     lost = my_shard is not None and bool(won & my_shard.slots)
     if won:
