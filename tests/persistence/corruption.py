@@ -142,14 +142,19 @@ def start(directory: Path, rng: random.Random) -> str:
     return "taken"
 
 
+def payloads() -> list[bytes]:
+    """DUMP's, of every key of the snapshots."""
+    entries = [entry for snapshot in SNAPSHOTS for entry in load_rdb(io.BytesIO(snapshot))]
+    return [dump_payload(entry.value, Configuration([])) for entry in entries]
+
+
 def outcomes(first: int, count: int) -> dict[str, object]:
     node = InProcessNode(("enable-debug-command", "yes"))
-    entries = [entry for snapshot in SNAPSHOTS for entry in load_rdb(io.BytesIO(snapshot))]
-    payloads = [dump_payload(entry.value, Configuration([])) for entry in entries]
+    whole = payloads()
     directory = Path(tempfile.mkdtemp())
     kinds: dict[str, tuple[int, Callable[[random.Random], str]]] = {
         "snapshots": (count, read_snapshot),
-        "payloads": (count, lambda rng: restore(node, payloads, rng)),
+        "payloads": (count, lambda rng: restore(node, whole, rng)),
         "append-only files": (count // 20, lambda rng: start(directory, rng)),
     }
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
