@@ -5,9 +5,11 @@ from __future__ import annotations
 from cluster.commands.context import Context
 from cluster.commands.keys import FIRST_READ, first_key
 from cluster.commands.registry import ASKING, DENYOOM, READONLY, WRITE, command
+from cluster.commands.sorted_sets import settle_zeros
 from cluster.errors import CommandError, SyntaxFault
 from cluster.keyspace.events import DEL, Event
 from cluster.keyspace.numbers import parse_integer
+from cluster.keyspace.sorted_set import SortedSetValue
 from cluster.persistence.rdb_reader import RdbError, load_payload, payload_is_whole
 from cluster.persistence.rdb_writer import dump_payload
 from cluster.protocol import replies
@@ -80,6 +82,8 @@ def _restore(
     except RdbError as error:
         ctx.server.log("warning", f"RESTORE of {key!r}: {error}")
         raise CommandError("ERR Bad data format") from None
+    if isinstance(value, SortedSetValue):
+        settle_zeros(ctx, value)
     deadline = (expiry if absttl else ctx.now_ms + expiry) if expiry else None
     ctx.clear(key)
     if deadline is not None and deadline <= ctx.now_ms and not ctx.obeys_primary:

@@ -95,6 +95,15 @@ def test_what_does_not_end_is_found() -> None:
     assert bounded(10, lambda: request([b"PING"])) == b"*1\r\n$4\r\nPING\r\n"
 
 
+@pytest.mark.parametrize(("name", "data"), [
+    ("session", b"*1\r\n\r\n"),
+    ("session", b"CONFIG GET " + b"*" * 40 + b"q\r\n"),
+    ("RESTORE", b"\x05\x02\x01k" + bytes(7) + b"\x80\x01m" + bytes(6) + b"\xf0\x3f"),
+])  # fmt: skip
+def test_what_was_found_is_mended(every: dict[str, Target], name: str, data: bytes) -> None:
+    assert outcome(every[name], data) in (TAKEN, REFUSED)
+
+
 def test_a_seed_makes_the_same_input_again(every: dict[str, Target]) -> None:
     for target in every.values():
         assert made(target, random.Random("1")) == made(target, random.Random("1"))
