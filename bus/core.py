@@ -101,6 +101,10 @@ class BusCore:
         manual = self._s.manual
         return manual is not None and not manual.replica_id and not manual.can_start
 
+    def knows(self, node_id: str) -> bool:
+        """Whether that node is a member of the cluster."""
+        return node_id in self._s.peers
+
     def failure_reports(self, node_id: str) -> int:
         return failure.reports(self._s, self._s.peers[node_id])
 

@@ -42,6 +42,8 @@ LENGTH_BYTES = 4
 FRAME_LIMIT_BYTES = 1 << 20
 """The largest frame between nodes that have proven who they are."""
 HANDSHAKE_FRAME_LIMIT_BYTES = 1 << 10
+STRANGERS_FRAME_LIMIT_BYTES = 1 << 16
+"""From a node that is no member of the cluster: of what it says only an invitation counts."""
 PIECE_BYTES = 1 << 16
 """A longer message travels in pieces, so that others need not wait for the whole of it."""
 MESSAGE_LIMIT_BYTES = 1 << 30
@@ -91,11 +93,12 @@ def pieces(body: bytes) -> list[bytes]:
 class Joiner:
     """The other end of `pieces`: frames → messages. Other frames may come between the pieces of one."""
 
-    __slots__ = ("_held", "_left")
+    __slots__ = ("_held", "_left", "limit")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MESSAGE_LIMIT_BYTES) -> None:
         self._held = bytearray()
         self._left = 0
+        self.limit = limit
 
     def take(self, body: bytes) -> bytes | None:
         """The message that `body` is or completes, or None. Raises FrameError."""
@@ -103,7 +106,7 @@ class Joiner:
             return body
         head = 1 + LENGTH_BYTES
         left, size = int.from_bytes(body[1:head], "big"), len(body) - head
-        if size < 1 or left + size > MESSAGE_LIMIT_BYTES:
+        if size < 1 or left + len(self._held) + size > self.limit:
             raise FrameError("a piece out of shape")
         if self._held and left + size != self._left:
             raise FrameError("a piece of another message")

@@ -19,7 +19,17 @@ from typing import Protocol
 import trio
 
 from bus.auth import NONCE_BYTES, LinkHandshake, Seal
-from bus.frames import FRAME_LIMIT_BYTES, LENGTH_BYTES, FrameError, FrameReader, Joiner, pack, pieces
+from bus.frames import (
+    FRAME_LIMIT_BYTES,
+    LENGTH_BYTES,
+    MESSAGE_LIMIT_BYTES,
+    STRANGERS_FRAME_LIMIT_BYTES,
+    FrameError,
+    FrameReader,
+    Joiner,
+    pack,
+    pieces,
+)
 
 READ_BYTES = 16 * 1024
 WRITE_BYTES = 64 * 1024
@@ -39,6 +49,14 @@ class Identity:
     node_id: str
     cluster_id: str
     secret: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Stranger:
+    """An inbound connection that may be a flood's. `scope`: what to cancel to be rid of it."""
+
+    address: str
+    scope: trio.CancelScope
 
 
 class SecureStream(Protocol):
@@ -76,6 +94,7 @@ class Link:
         self.closing = False
         self.heard = False  # a byte of the peer
         self.up = False  # the core knows of it
+        self.stranger: Stranger | None = None  # inbound, and not yet known to be a member's
         self.scope = trio.CancelScope()
         self.address = host_of(stream, remote=True)
         self.local_address = host_of(stream, remote=False)
@@ -122,8 +141,14 @@ class Link:
         self.node_id = handshake.peer_id
         self.cluster_id = handshake.peer_cluster_id
         self._seal = handshake.seal
-        self._reader.limit = FRAME_LIMIT_BYTES
+        self._reader.limit = self._joiner.limit = STRANGERS_FRAME_LIMIT_BYTES
+        if self.outbound:
+            self.trust()
         return True
+
+    def trust(self) -> None:
+        """The peer is a member of the cluster: what it says may be long."""
+        self._reader.limit, self._joiner.limit = FRAME_LIMIT_BYTES, MESSAGE_LIMIT_BYTES
 
     async def _one_frame(self) -> bytes | None:
         """The next frame of a greeting, read so that nothing of what follows it is taken in; None at the end."""

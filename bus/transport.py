@@ -11,7 +11,7 @@ import errno
 import socket
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import clock_gettime_ns, time_ns
@@ -21,7 +21,7 @@ import trio
 from bus import events
 from bus.core import BusCore
 from bus.frames import MESSAGE_LIMIT_BYTES, FrameError, decode, encode
-from bus.links import Identity, Link, Stream, host_of
+from bus.links import Identity, Link, Stranger, Stream, host_of
 from bus.listening import BusListenError, open_listener
 from bus.messages import Announcement, Message, Messages
 from bus.state import kind_name
@@ -34,7 +34,7 @@ QUEUE_LIMIT_BYTES = 16 << 20
 PUBLISH_LIMIT_BYTES = 64 << 20
 """The same for published messages; the one that goes beyond it is still sent whole."""
 STRANGERS_LIMIT = 256
-"""Inbound links at a time whose peer has not yet said who it is."""
+"""Inbound links at a time whose peer has not yet said who it is, or is no member of the cluster."""
 COMPLAINT_PERIOD_SECONDS = 3600.0
 """The same fault of the same peer is logged once, and again after a link with it was well, or after that time."""
 WELL_SECONDS = 10.0
@@ -96,7 +96,7 @@ class BusTransport:
         self._secure = secure
         self._links: dict[int, Link] = {}
         self._next_id = 1
-        self._strangers = 0
+        self._strangers: dict[Stranger, None] = {}  # in the order in which they came
         self._nursery: trio.Nursery | None = None
         self._listeners: list[trio.SocketListener] = []
         self._busy = False
@@ -226,20 +226,44 @@ class BusTransport:
                 self._complain("listener", f"Error accepting cluster node: {error.strerror}")
                 await trio.sleep(ACCEPT_PAUSE_SECONDS)
                 continue
-            if self._strangers >= STRANGERS_LIMIT:
-                self.rejected += 1
-                self._complain("listener", "Too many cluster links whose peer has not said who it is: refusing more")
-                stream.socket.close()
-                continue
-            self._strangers += 1
-            self._nursery.start_soon(self._serve_stranger, stream)
+            if len(self._strangers) >= STRANGERS_LIMIT:
+                self._make_room()
+            stranger = Stranger(host_of(stream, remote=True), trio.CancelScope())
+            self._strangers[stranger] = None
+            self._nursery.start_soon(self._serve_stranger, stream, stranger)
 
-    async def _serve_stranger(self, stream: trio.SocketStream) -> None:
-        covered = await self._cover(stream, inbound=True)
-        if covered is None:
-            self._strangers -= 1
-            return
-        await self._live(self._new_link(covered, None), HANDSHAKE_SECONDS)
+    def _make_room(self) -> None:
+        """Hang up on the oldest stranger of the address that has most of them: a member says who it is at once, and
+        mostly from another address, so that however many come it is the flood that makes room for it."""
+        counts = Counter(one.address for one in self._strangers)
+        [(address, _)] = counts.most_common(1)
+        oldest = next(one for one in self._strangers if one.address == address)
+        del self._strangers[oldest]
+        oldest.scope.cancel()
+        self.rejected += 1
+        self._complain("listener", "Too many cluster links whose peer has not said who it is: closing the oldest")
+
+    async def _serve_stranger(self, stream: trio.SocketStream, stranger: Stranger) -> None:
+        covered: Stream | None = None
+        try:
+            with stranger.scope:
+                covered = await self._cover(stream, inbound=True)
+            if covered is None:
+                stream.socket.close()
+                return
+            link = self._new_link(covered, None)
+            link.stranger = stranger
+            stranger.scope = link.scope
+            await self._live(link, HANDSHAKE_SECONDS)
+        finally:
+            self._strangers.pop(stranger, None)
+
+    def _recognise(self, link: Link, stranger: Stranger) -> None:
+        """A stranger that has turned out to be a member is none."""
+        if self._core.knows(link.node_id or ""):
+            link.trust()
+            link.stranger = None
+            self._strangers.pop(stranger, None)
 
     async def _connect(self, effect: events.Connect) -> None:
         """One attempt, from the connection to the link's end.
@@ -319,10 +343,7 @@ class BusTransport:
         reason: events.DownReason | None = "closed"
         try:
             with link.scope:
-                try:
-                    reason = await self._greet(link, greeting_seconds)
-                finally:
-                    self._strangers -= not link.outbound
+                reason = await self._greet(link, greeting_seconds)
                 if reason is None:
                     await self._talk(link)
         except Exception as error:
@@ -362,6 +383,8 @@ class BusTransport:
             link.link_id, link.node_id or "", link.address, link.outbound, link.target or "", link.local_address,
             link.cluster_id,
         ))
+        if link.stranger is not None:
+            self._recognise(link, link.stranger)
         began = trio.current_time()
         try:
             await link.talk(lambda body: self._receive(link, body))
@@ -384,6 +407,8 @@ class BusTransport:
             raise
         except Exception as error:
             raise FrameError(f"a message that cannot be taken in ({_cause(error)})") from error
+        if link.stranger is not None:
+            self._recognise(link, link.stranger)
 
     def _queue(self, link_id: int, message: Message) -> None:
         link = self._links.get(link_id)

@@ -32,6 +32,7 @@ class FakeCore:
         self.seen: list[Event] = []
         self.answer: Answer = lambda _event: []
         self.deadline: int | None = None
+        self.members = {A, B}
 
     def start(self) -> list[Effect]:
         return [Log("notice", "started")]
@@ -43,6 +44,9 @@ class FakeCore:
         if not isinstance(event, events.Tick):
             self.seen.append(event)
         return self.answer(event)
+
+    def knows(self, node_id: str) -> bool:
+        return node_id in self.members
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.seen if isinstance(event, kind)]

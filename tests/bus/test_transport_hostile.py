@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import trio
 
 from bus import events, links, transport
+from bus.auth import LinkHandshake
 from bus.events import Effect, Event, FrameReceived, LinkDown, LinkUp, Send
 from bus.frames import LENGTH_BYTES, encode, pack
 from bus.messages import Announcement, Message, Vote
@@ -208,15 +209,82 @@ async def test_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(b), stranger(b) as first, stranger(b) as second:
         await first.stream.send_all(b"\0")
         await second.stream.send_all(b"\0")
-        for _ in range(3):
-            async with stranger(b) as third:
-                await third.closed()
-        assert b.transport.rejected == 3
-        assert len(b.log) == 1
-        await second.stream.aclose()
-        async with stranger(b) as fourth:
-            await fourth.greet()
+        async with stranger(b), stranger(b):
+            await first.closed()
+            await second.closed()
+            assert b.transport.rejected == 2
+            assert len(b.log) == 1
+
+
+async def test_a_flood_of_strangers_does_not_keep_a_member_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are that say nothing: the oldest of them make room."""
+    monkeypatch.setattr(transport, "STRANGERS_LIMIT", 20)
+    b = Side(A, SECRET)
+    async with running(b), trio.open_nursery() as nursery:
+        async def silent() -> None:
+            async with stranger(b) as peer:
+                await peer.closed()
+
+        for _ in range(100):
+            nursery.start_soon(silent)
+        await eventually(lambda: b.transport.rejected == 80)
+        async with stranger(b) as member:
+            await member.greet()
             await b.until(LinkUp)
+            await member.stream.send_all(member.sealed(encode(PING)))
+            await b.until(FrameReceived)
+            assert len(b.transport.links()) == 1
+            assert len(b.log) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_without_a_secret_who_is_no_member_is_a_stranger_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A greeting costs nothing there; members stay, whoever greets."""
+    monkeypatch.setattr(transport, "STRANGERS_LIMIT", 2)
+    a = Side(A)
+    async with running(a), stranger(a) as member:
+        member.handshake = handshake_of(b"", initiator=True)
+        await member.greet()
+        await a.until(LinkUp)
+        async with AsyncExitStack() as stack:
+            for number in range(1, 6):
+                peer = await stack.enter_async_context(stranger(a))
+                peer.handshake = LinkHandshake(
+                    initiator=True, node_id=f"{number:040x}", cluster_id="", secret=b"", nonce=bytes(16)
+                )
+                await peer.greet()
+                await a.until(LinkUp, 1 + number)
+            await eventually(lambda: len(a.core.of(LinkDown)) == 3)
+            assert {link.node_id for link in a.transport.links()} == {B, f"{4:040x}", f"{5:040x}"}
+
+
+async def test_who_is_no_member_cannot_fill_the_memory() -> None:
+    a = Side(A)
+    a.core.members.clear()
+    async with running(a), stranger(a) as peer:
+        peer.handshake = handshake_of(b"", initiator=True)
+        await peer.greet()
+        await peer.stream.send_all(_frame(b"\xc1" + (1 << 20).to_bytes(4, "big") + b"x" * 100))
+        await peer.closed()
+        assert a.log == [f"Closing cluster link with {B}: a piece out of shape"]
+
+
+async def test_a_stranger_that_becomes_a_member_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "STRANGERS_LIMIT", 1)
+    a = Side(A)
+    a.core.members.clear()
+    async with running(a), stranger(a) as peer:
+        peer.handshake = handshake_of(b"", initiator=True)
+        await peer.greet()
+        await a.until(LinkUp)
+        a.core.members.add(B)
+        await peer.stream.send_all(pack([8, 1, 0, False, []]))
+        await a.until(FrameReceived)
+        async with stranger(a) as other:
+            await other.stream.send_all(b"\0")
+            await peer.stream.send_all(pack([8, 2, 0, False, []]))
+            await a.until(FrameReceived, 2)
+            assert a.transport.rejected == 0
 
 
 async def test_a_peer_that_is_refused_time_and_again_is_logged_once() -> None:
