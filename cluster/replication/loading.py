@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KEYS_PER_SLICE = 2_000
 """Keys loaded before the clients have a turn."""
+LEAST_REST_S = 0.001
 SIGN_OF_LIFE_MS = 200
 """redis-server gives a replica up that it does not hear of for repl-timeout, and that may be short; and the first sign
 may come before it is ready to take it for what it says."""
@@ -50,21 +51,30 @@ async def _load(
     server: Server, source: BinaryIO, still_here: Callable[[], Awaitable[None]], snapshot: Snapshot
 ) -> None:
     memory = server.memory
-    said_ms = 0
+    said_ms, left = 0, 0
 
     def on_function(code: bytes) -> None:
         snapshot.libraries = server.functions.loaded_into(snapshot.libraries, code)
 
-    for count, entry in enumerate(load_rdb(source, snapshot.aux.__setitem__, server.field_names, on_function)):
+    for entry in load_rdb(source, snapshot.aux.__setitem__, server.field_names, on_function):
         if entry.db >= len(snapshot.databases):
             raise RdbError(f"the master has a database {entry.db}, we have {len(snapshot.databases)}")
         snapshot.databases[entry.db].store(entry.key, entry.value, entry.deadline_ms)
         clock = memory.clock_of(entry.idle_seconds, entry.frequency)
         if clock is not None:
             snapshot.clocks[entry.db][entry.key] = clock
-        if count % KEYS_PER_SLICE == 0:
-            await trio.lowlevel.checkpoint()
+        left -= 1
+        if left <= 0:
+            left, rest_s = _slice(server.config.key_load_delay)
+            await trio.sleep(rest_s)
             now = server.clock_ms()
             if now - said_ms >= SIGN_OF_LIFE_MS:
                 said_ms = now
                 await still_here()
+
+
+def _slice(delay_us: int) -> tuple[int, float]:
+    """How many keys to load at once, and how long to rest for them (key-load-delay)."""
+    of_key_s = (delay_us if delay_us >= 0 else -1 / delay_us) / 1e6
+    keys = max(1, min(KEYS_PER_SLICE, int(LEAST_REST_S / of_key_s))) if of_key_s else KEYS_PER_SLICE
+    return keys, keys * of_key_s

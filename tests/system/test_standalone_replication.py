@@ -291,6 +291,22 @@ def test_repl_diskless_load(harness: Harness, primary: ServerKind, mode: str) ->
     assert first == second
 
 
+def test_a_replica_serves_what_it_had_until_all_of_the_snapshot_is_loaded(harness: Harness) -> None:
+    """redis-server does so only with swapdb and within one history."""
+    pair = Pair(harness.server(ALONE), harness.server({**ALONE, "key-load-delay": "2000"}, kind="ours"))
+    pair.primary.call("DEBUG", "POPULATE", 400)
+    pair.replica.call("SET", "old", 1)
+    pair.replica.call("REPLICAOF", pair.primary.host, pair.primary.port)
+    wait_until(lambda: pair.replica.info("persistence")["async_loading"] == "1", DEADLINE_S, "it is loading")
+    found = pair.replica.info("replication")
+    assert (found["master_link_status"], found["master_sync_in_progress"]) == ("down", "1")
+    assert (pair.replica.call("GET", "old"), pair.replica.call("DBSIZE")) == ("1", 1)
+    pair.replica.call("CONFIG", "SET", "key-load-delay", 0)
+    pair.catch_up()
+    assert (pair.replica.call("GET", "old"), pair.replica.call("DBSIZE")) == (None, 400)
+    assert pair.replica.info("persistence")["async_loading"] == "0"
+
+
 @pytest.mark.parametrize("diskless", ["yes", "no"])
 def test_replicas_that_come_together_share_a_snapshot(harness: Harness, diskless: str) -> None:
     primary = harness.server({
