@@ -16,6 +16,7 @@ from cluster.commands.registry import (
     STALE,
     command,
 )
+from cluster.config.quoting import split_words
 from cluster.errors import CommandError, NotAnInteger, SyntaxFault
 from cluster.keyspace.numbers import INT64_MAX, parse_integer
 from cluster.protocol import replies
@@ -102,10 +103,12 @@ def _note_option(replica: Replica, word: bytes, value: bytes, name: bytes) -> No
             raise CommandError("ERR value is out of range, value must between 0 and 1")
         replica.rdb_only = number == 1
     elif word == b"rdb-filter-only":
-        wanted = value.split()
+        wanted = split_words(value.decode("utf-8", "replace"))
+        if wanted is None:
+            raise CommandError("ERR Missing rdb-filter-only values")
         for part in wanted:
-            if part.lower() != b"functions":
-                raise CommandError(f"ERR Unsupported rdb-filter-only option: {part.decode('utf-8', 'replace')}")
+            if part.lower() != "functions":
+                raise CommandError(f"ERR Unsupported rdb-filter-only option: {part}")
         replica.wants_keys, replica.wants_functions = False, bool(wanted)
     elif word != b"version":
         raise CommandError(f"ERR Unrecognized REPLCONF option: {name.decode('utf-8', 'replace')}")

@@ -286,6 +286,9 @@ def test_role_names_the_replicas_and_what_they_have(node: InProcessNode) -> None
 def test_replconf_refuses_what_it_does_not_know(node: InProcessNode) -> None:
     assert node.error("REPLCONF", "listening-port") == "ERR syntax error"
     assert node.error("REPLCONF", "colour", "red") == "ERR Unrecognized REPLCONF option: colour"
+    assert node.error("REPLCONF", "rdb-filter-only", "red") == "ERR Unsupported rdb-filter-only option: red"
+    assert node.error("REPLCONF", "rdb-filter-only", '"functions') == "ERR Missing rdb-filter-only values"
+    assert node("REPLCONF", "rdb-filter-only", '"functions"') == b"OK"
 
 
 def test_a_replica_without_its_primary_cannot_be_synced_from(node: InProcessNode) -> None:
