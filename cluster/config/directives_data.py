@@ -43,7 +43,7 @@ SNAPSHOTS = Section(
         ),
         Directive(
             name="key-load-delay", kind=Integer(INT_MIN, INT_MAX), default="0", hidden=True,
-            about="microseconds to rest for each key loaded, at the start or from a primary; negative: one behind so many",
+            about="microseconds to rest for each key loaded, from a file or a primary; negative: one behind so many",
         ),
         Directive(
             name="loading-process-events-interval-bytes", kind=Integer(1024), default="2097152", hidden=True,
