@@ -134,6 +134,28 @@ async def test_who_hangs_up_without_a_word_costs_no_line() -> None:
         assert len(b.log) == 1
 
 
+async def test_a_conversation_that_was_recorded_changes_nothing_when_it_is_said_again() -> None:
+    a = Side(A, SECRET)
+    async with running(a):
+        async with stranger(a) as peer:
+            recorded = [pack(peer.handshake.hello)]
+            await peer.stream.send_all(recorded[0])
+            recorded += [pack(proof) for proof in peer.handshake.receive(await peer.frame())]
+            await peer.stream.send_all(recorded[-1])
+            peer.handshake.receive(await peer.frame())
+            recorded.append(peer.sealed(encode(Vote(1))))
+            await peer.stream.send_all(recorded[-1])
+            await a.until(FrameReceived)
+        await a.until(LinkDown)
+        seen = list(a.core.seen)
+        for said in (recorded, recorded[1:], recorded[2:], [recorded[0], recorded[2]]):
+            async with stranger(a) as again:
+                await again.stream.send_all(b"".join(said))
+                await again.closed()
+        assert a.core.seen == seen
+        assert a.transport.rejected == 4
+
+
 @pytest.mark.parametrize(("kind", "cause"), [
     ("garbage", "a frame whose seal does not fit"),
     ("altered", "a frame whose seal does not fit"),
