@@ -141,7 +141,10 @@ class ReplicaLink:
             await self._follow(wire)
 
     async def _connect(self) -> Stream:
-        stream = await trio.open_tcp_stream(self.host, self.port)
+        try:
+            stream = await trio.open_tcp_stream(self.host, self.port)
+        except ValueError as error:  # no resolver can be asked for that (UnicodeError is one of these)
+            raise LinkError(f"'{self.host}' is no name of a host: {error}") from None
         if not self._server.config.tls_replication:
             return stream
         return await secured(stream, self._server.tls.contexts.outgoing)

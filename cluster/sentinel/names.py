@@ -51,5 +51,5 @@ class Names:
 def _look_up(host: str) -> str | None:
     try:
         return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError:
+    except (OSError, ValueError):  # no resolver can be asked for that (UnicodeError is one of these)
         return None

@@ -161,6 +161,17 @@ def test_a_broken_sync_leaves_the_old_data_and_is_tried_again(replica: Server, a
         assert not list(replica.directory.glob("temp-*"))
 
 
+@pytest.mark.parametrize("host", [b"a..b", b"\xff\xfe", b"x" * 70])
+def test_a_primary_whose_name_is_none_is_one_line(replica: Server, host: bytes) -> None:
+    before = replica.log().count("is no name of a host")
+    replica.call("REPLICAOF", host, 1)
+    wait_until(
+        lambda: replica.log().count("is no name of a host") > before, DEADLINE_S,
+        lambda: f"a line\n{replica.log_tail()}",
+    )
+    assert "BUG" not in replica.log()
+
+
 def test_the_old_data_stay_while_no_sync_succeeds(replica: Server) -> None:
     with FalsePrimary(says(FULL + LENGTH + GOOD[:20])) as primary:
         follow(replica, primary)
