@@ -22,7 +22,8 @@ class Safety:
         self.violations: list[str] = []
         self._by_vote_only = by_vote_only
         self._votes: dict[tuple[str, int], str] = {}
-        self._winners: dict[int, str] = {}
+        self._voters: dict[tuple[str, int], set[str]] = {}
+        self._winners: dict[tuple[int, frozenset[str]], str] = {}
         self._owners: dict[int, dict[str, int]] = {}
         self._saved: dict[str, tuple[int, int]] = {}
 
@@ -64,6 +65,7 @@ class Safety:
         candidate = node.sim.network.other_side(node, link_id)
         if candidate is None:
             return  # the link is gone, and so is the vote
+        self._voters.setdefault((candidate.ip, epoch), set()).add(node.node_id)
         if self._votes.setdefault((node.node_id, epoch), candidate.ip) != candidate.ip:
             self.violations.append(f"{node.node_id} voted for two in epoch {epoch}")
         if node.durable_disk is None or node.durable_disk.last_vote_epoch < epoch:
@@ -82,10 +84,15 @@ class Safety:
     def _check_winner(self, node: SimNode) -> None:
         if node.synced_at is None and node.sim.now > node.forced_until:
             self.violations.append(f"{node.node_id} took over, and was never in step with its primary")
-        epoch = node.info.config_epoch
-        winner = self._winners.setdefault(epoch, node.node_id)
+        epoch, electorate = node.info.config_epoch, _electorate(node)
+        voters = self._voters.get((node.ip, epoch), set()) & electorate
+        if 2 * len(voters) <= len(electorate):
+            self.violations.append(
+                f"{node.node_id} won epoch {epoch} with {len(voters)} votes of {len(electorate)} primaries"
+            )
+        winner = self._winners.setdefault((epoch, electorate), node.node_id)
         if winner != node.node_id:
-            self.violations.append(f"{winner} and {node.node_id} both won epoch {epoch}")
+            self.violations.append(f"{winner} and {node.node_id} both won epoch {epoch}, by the same primaries")
 
     def _check_owner(self, view: ClusterView) -> None:
         me = view.nodes[view.my_id]
@@ -97,6 +104,20 @@ class Safety:
         for other, slots in in_epoch.items():
             if other != view.my_id and slots & mine:
                 self.violations.append(f"{other} and {view.my_id} own the same slots in epoch {me.config_epoch}")
+
+
+def _electorate(node: SimNode) -> frozenset[str]:
+    """The primaries whose majority `node`, which is about to take its primary's place, had to win.
+
+    Nodes may differ in that for a while: a failover gives a seat to the successor, and the old primary and those who
+    have not heard of it still count the old one. Majorities of the two need not have a voter in common, and then two
+    may win the same epoch (docs/architecture.md); the collision is settled when they meet.
+    """
+    primaries = {one.node_id for one in node.running.view.nodes.values() if one.role == "primary" and one.slots}
+    primaries.discard(node.node_id)
+    if node.following is not None:
+        primaries.add(node.following)
+    return frozenset(primaries)
 
 
 def disagreements(sim: Simulation) -> list[str]:
