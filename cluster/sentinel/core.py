@@ -26,6 +26,7 @@ from cluster.sentinel.hello import hear
 from cluster.sentinel.members import by_address
 from cluster.sentinel.state import HELLO_CHANNEL, DataServer, Instance, Peer, Primary, Resolve, Settings, State
 
+SAVE_AGAIN_MS = 1_000
 SLOWEST_TICK_MS = 100
 FASTEST_TICK_MS = 50
 """Sentinels tick at uneven times, so that those which see the same do not go on asking for votes at the same time."""
@@ -69,7 +70,7 @@ class SentinelCore:
             case Greeted():
                 hear(s, event.text)
             case NotSaved():
-                s.unsaved = True
+                s.unsaved, s.not_saved_ms = True, s.now
         return s.out
 
     def operate(self, now_ms: int, operation: Callable[[State], None]) -> list[Effect]:
@@ -136,7 +137,7 @@ class SentinelCore:
         if stood_still_ms > s.periods.tilt_trigger:
             s.tilt, s.tilt_since_ms = True, s.now
             s.announce("warning", "+tilt", "#tilt mode entered", None)
-        if s.unsaved:
+        if s.unsaved and s.now - s.not_saved_ms >= SAVE_AGAIN_MS:
             s.persist()
         for primary in list(s.primaries.values()):
             self._look_after(primary)

@@ -6,6 +6,7 @@ Each sentinel publishes, on every server it watches and at every sentinel it kno
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from cluster.sentinel.members import add_peer, drop_connections, forget, switch, tell_scripts
@@ -14,6 +15,9 @@ from cluster.sentinel.state import HELLO_CHANNEL, Address, Instance, Link, Peer,
 _FIELDS = 8
 _HIGHEST_PORT = 65535
 _DIGITS = 20
+_HIGHEST_EPOCH = 2**62
+"""Beyond half of what fits, nobody has come by counting."""
+_RUN_ID = re.compile(r"[0-9A-Za-z]{40}")
 
 
 class Hello(NamedTuple):
@@ -33,10 +37,14 @@ def parse_hello(text: str) -> Hello | None:
     if len(parts) != _FIELDS:
         return None
     numbers = [parts[1], parts[3], parts[6], parts[7]]
-    if not parts[2] or not all(one.isdecimal() and one.isascii() and len(one) < _DIGITS for one in numbers):
+    if not all(one.isdecimal() and one.isascii() and len(one) < _DIGITS for one in numbers):
+        return None
+    if _RUN_ID.fullmatch(parts[2]) is None:
         return None
     port, epoch, primary_port, config_epoch = map(int, numbers)
     if not (0 < port <= _HIGHEST_PORT and 0 < primary_port <= _HIGHEST_PORT):
+        return None
+    if max(epoch, config_epoch) >= _HIGHEST_EPOCH:
         return None
     return Hello(parts[0], port, parts[2], epoch, parts[4], parts[5], primary_port, config_epoch)
 

@@ -52,8 +52,8 @@ class Outgoing:
                 cause = "Connection timed out"
             except* trio.BrokenResourceError:
                 cause = "Connection reset by peer"
-            except* (OSError, hiredis.HiredisError) as errors:
-                cause = str(errors.exceptions[0])
+            except* Exception as errors:  # noqa: BLE001  (whatever they have sent: it costs this connection only)
+                cause = str(errors.exceptions[0]) or type(errors.exceptions[0]).__name__
         self._tell(Disconnected(self.number, cause))
 
     async def _serve(self, ip: str, port: int) -> None:

@@ -8,6 +8,7 @@ import time
 
 import trio
 
+KNOWN_LIMIT = 1_000
 FRESH_SECONDS = 1.0
 """How old an answer may be before the name is looked up again, beside what goes on."""
 
@@ -23,12 +24,16 @@ class Names:
         self._more = trio.Event()
 
     def resolve(self, host: str) -> str | None:
+        if not (host.isascii() and host.isprintable()):
+            return None  # an IPv6 scope takes any character, and no system call does
         try:
             return str(ipaddress.ip_address(host))
         except ValueError:
             if not self.enabled or not host:
                 return None
         if host not in self._known:
+            if len(self._known) >= KNOWN_LIMIT:
+                del self._known[next(one for one in self._known if one not in self._wanted)]
             self._known[host] = (_look_up(host), time.monotonic())
         address, at = self._known[host]
         if time.monotonic() - at > FRESH_SECONDS and host not in self._wanted:
@@ -43,7 +48,7 @@ class Names:
             self._more = trio.Event()
             for host in list(self._wanted):
                 address = await trio.to_thread.run_sync(_look_up, host, abandon_on_cancel=True)
-                if address is not None or self._known[host][0] is None:
+                if address is not None or self._known.get(host, (None,))[0] is None:
                     self._known[host] = (address, time.monotonic())
                 self._wanted.discard(host)
 

@@ -40,6 +40,7 @@ def monitor(s: State, name: str, host: str, port: str, quorum: str) -> None:
         primary = settable.monitor(s, name, host, number, votes)
     except BadSetting as error:
         raise Refused(f"ERR {error}") from None
+    primary.leader_epoch = s.current_epoch  # it may have been watched before, and a vote given
     s.persist()
     s.tell("warning", "+monitor", primary, f" quorum {primary.quorum}")
 
@@ -59,6 +60,8 @@ def remove(s: State, name: str) -> None:
 
 
 def reset(s: State, primary: Primary) -> None:
+    if primary.promoted is not None and primary.current_address != primary.address:
+        members.switch(s, primary, primary.current_address)  # the promotion has been made, and its epoch taken
     members.reset(s, primary)
     s.persist()
     s.tell("warning", "+reset-master", primary)
@@ -79,7 +82,7 @@ def fail_over(s: State, name: str) -> None:
 def check_quorum(s: State, name: str) -> str:
     """How a failover would find its votes; raises Refused with NOQUORUM when it would not."""
     primary = find(s, name)
-    usable = 1 + sum(1 for peer in primary.peers.values() if not peer.s_down)
+    usable = (not s.unsaved) + sum(1 for peer in primary.peers.values() if not peer.s_down)
     enough, authorized = usable >= primary.quorum, usable >= majority(1 + len(primary.peers))
     if enough and authorized:
         return f"OK {usable} usable Sentinels. Quorum and failover authorization can be reached"

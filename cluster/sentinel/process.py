@@ -83,6 +83,7 @@ class Sentinel:
         conf.read(self.core.state, config.lines("sentinel"))
         self.scripts = ScriptQueue(self.core.state.periods)
         self._links: dict[int, Outgoing] = {}
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._nursery: trio.Nursery
         self._stop = trio.Event()
         self.server = SentinelServer(
@@ -160,7 +161,7 @@ class Sentinel:
     def _save(self) -> bool:
         path = self.config.file_path
         try:
-            text = rewrite_directives(read_text(path), self.config, self._other_lines())
+            text = rewrite_directives(_text_of(path), self.config, self._other_lines())
             write_text(path, conf.rewrite(text, list(conf.lines(self.core.state))))
         except OSError as error:
             self.log(
@@ -260,20 +261,22 @@ class Sentinel:
         for job in self.scripts.due(now_ms()):
             try:
                 process = subprocess.Popen([job.path, *job.arguments], stdin=subprocess.DEVNULL)
-            except OSError as error:
+            except (OSError, ValueError) as error:  # an argument with a NUL
                 missing = isinstance(error, FileNotFoundError | PermissionError)
                 self._script_ended(job, _NOT_FOUND if missing else _NOT_STARTED, 0)
                 continue
             job.pid = process.pid
+            self._running[process.pid] = process
             self.publish("debug", "+script-child", str(process.pid))
             self._nursery.start_soon(self._wait_for, job, process)
         for job in self.scripts.overdue(now_ms()):
             if job.pid is not None:
                 self.publish("warning", "-script-timeout", f"{job.path} {job.pid}")
-                os.kill(job.pid, signal.SIGKILL)
+                self._running[job.pid].kill()  # which looks first whether it has ended meanwhile
 
     async def _wait_for(self, job: Job, process: subprocess.Popen[bytes]) -> None:
         status = await trio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
+        del self._running[process.pid]
         self.publish("debug", "-script-child", f"{process.pid} {max(status, 0)} {max(-status, 0)}")
         self._script_ended(job, max(status, 0), max(-status, 0))
 
@@ -281,6 +284,14 @@ class Sentinel:
         over = self.scripts.ended(job, now_ms(), status, by_signal)
         if over and (status or by_signal):
             self.publish("warning", "-script-error", f"{job.path} {by_signal} {status}")
+
+
+def _text_of(path: str) -> str:
+    """Raises OSError; a file that somebody has removed is written anew."""
+    try:
+        return read_text(path)
+    except FileNotFoundError:
+        return ""
 
 
 def is_executable(path: str) -> bool:

@@ -43,7 +43,7 @@ def monitor(s: State, name: str, host: str, port: int, quorum: int) -> Primary:
     """Watch over another primary."""
     if not name or any(byte in name for byte in " \n\r\t"):
         raise BadSetting("Invalid master name.")
-    address = s.address(host, port) if 0 <= port <= _HIGHEST_PORT else None
+    address = s.address_in_file(host, port) if 0 <= port <= _HIGHEST_PORT else None
     if address is None:
         raise BadSetting("Can't resolve instance hostname." if 0 <= port <= _HIGHEST_PORT else "Invalid port number.")
     if name in s.primaries:

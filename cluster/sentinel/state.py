@@ -252,6 +252,7 @@ class State:
         self.tilt_since_ms = 0
         self.unsaved = False
         """The file does not hold what we promised: nothing more is promised until it does."""
+        self.not_saved_ms = 0
         self.failures: set[str] = set()
         self.connections: dict[int, Connection] = {}
         self.out: list[Effect] = []
@@ -263,12 +264,19 @@ class State:
         ip = self.resolve(host)
         return None if ip is None else Address(host, ip, port)
 
+    def address_in_file(self, host: str, port: int) -> Address | None:
+        """The same for a file's: a name that has no address just now may have one later."""
+        address = self.address(host, port)
+        return Address(host, "", port) if address is None and self.settings.resolve_hostnames else address
+
     def shown(self, address: Address) -> str:
         """The address as clients and servers are told it."""
-        return address.host if self.settings.announce_hostnames else address.ip
+        return address.host if self.settings.announce_hostnames or not address.ip else address.ip
 
     def is_at(self, address: Address, host: str, port: int) -> bool:
-        return port == address.port and host in (address.ip, address.host)
+        if port != address.port:
+            return False
+        return host in (address.ip, address.host) or (self.resolve(host) or host) == address.ip
 
     # -- connections -----------------------------------------------------------------------------------------
 

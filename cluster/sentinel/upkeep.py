@@ -35,6 +35,8 @@ def reconnect(s: State, instance: Instance) -> None:
         address = s.address(instance.address.host, instance.address.port)
         if address is not None:
             instance.address = address
+    if not instance.address.ip:
+        return
     if link.commands is None:
         link.commands = _connect(s, instance)
         link.commands_since_ms = s.now

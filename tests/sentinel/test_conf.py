@@ -97,6 +97,18 @@ def test_lines_may_stand_before_monitor() -> None:
     assert state.primaries["m"].auth_pass == "x"
 
 
+def test_names_that_have_no_address_just_now_stay_in_the_file() -> None:
+    names = (
+        "sentinel resolve-hostnames yes\nsentinel monitor m db1.invalid 6379 1\n"
+        f"sentinel known-replica m db2.invalid 6380\nsentinel known-sentinel m s2.invalid 5001 {PEER}\n"
+    )
+    new = rewritten(names)
+    for line in names.splitlines():
+        assert f"{line}\n" in new
+    with pytest.raises(ConfigError, match="Can't resolve instance hostname"):
+        read(names.replace("yes", "no"))
+
+
 def test_the_highest_epoch_of_a_file_is_the_current_one() -> None:
     state = read("sentinel monitor m 127.0.0.1 1 1\nsentinel leader-epoch m 5\nsentinel current-epoch 3\n")
     assert state.current_epoch == 5

@@ -15,7 +15,7 @@ from cluster.sentinel.failover import choose_replica
 from cluster.sentinel.hello import parse_hello
 from cluster.sentinel.members import add_peer, add_primary, add_replica
 from cluster.sentinel.operators import Refused
-from cluster.sentinel.state import Address, Primary, Replica, Settings, State
+from cluster.sentinel.state import RECONFIGURE, Address, Primary, Replica, Settings, State
 from tests.sentinel.parts import HOST, NAME, only_addresses
 from tests.sentinel.world import World, usual
 
@@ -133,6 +133,42 @@ def test_votes_of_two_epochs_do_not_make_one_majority() -> None:
     assert leader(core.state, primary, 4) == ME
 
 
+def test_a_name_that_means_the_same_place_is_no_other_configuration() -> None:
+    """One sentinel watches an address, another announces its name: nothing is to be settled between them."""
+    core, primary = core_of()
+    core.state.resolve = lambda host: HOST if host == "db.example" else only_addresses(host)
+    core.state.current_epoch = primary.config_epoch = 7
+    core.step(1_000_100, Greeted(f"{HOST},5001,{OTHER},7,{NAME},db.example,6379,7"))
+    assert (primary.config_epoch, primary.address.port) == (7, 6379)
+    assert core.asked_whether_down(1_000_200, "db.example", 6379, 9, OTHER)[1] == OTHER
+
+
+def test_a_reset_does_not_take_back_a_promotion_that_was_made() -> None:
+    core, primary = core_of()
+    replica = add_replica(core.state, primary, Address(HOST, HOST, 6380))
+    assert replica is not None
+    primary.failing_over, primary.stage, primary.promoted, primary.config_epoch = True, RECONFIGURE, replica, 9
+    core.operate(1_000_100, lambda s: operators.reset(s, primary))
+    assert (primary.address.port, primary.config_epoch) == (6380, 9)
+    assert "monitor mymaster 127.0.0.1 6380 2" in _file(core)
+
+
+def test_a_primary_that_is_watched_again_has_no_second_vote_in_an_epoch() -> None:
+    core, _ = core_of()
+    assert core.asked_whether_down(1_000_000, HOST, 6379, 5, OTHER)[1] == OTHER
+    core.operate(1_000_100, lambda s: operators.remove(s, NAME))
+    core.operate(1_000_200, lambda s: operators.monitor(s, NAME, HOST, "6379", "2"))
+    assert core.asked_whether_down(1_000_300, HOST, 6379, 5, THIRD)[1] == ""
+
+
+def test_a_sentinel_that_cannot_save_is_no_vote_to_count_on() -> None:
+    core, _ = core_of(primary_quorum=3)
+    assert operators.check_quorum(core.state, NAME).startswith("OK 3")
+    core.step(1_000_000, NotSaved())
+    with pytest.raises(Refused, match="NOQUORUM 2"):
+        operators.check_quorum(core.state, NAME)
+
+
 # -- the choice of a replica -------------------------------------------------------------------------------------
 
 
@@ -193,6 +229,7 @@ def test_who_is_down_cut_off_or_behind_is_not_chosen() -> None:
         "", "1,2,3", f"{HOST},0,{OTHER},1,m,{HOST},1,1", f"{HOST},70000,{OTHER},1,m,{HOST},1,1",
         f"{HOST},1,,1,m,{HOST},1,1", f"{HOST},1,{OTHER},-1,m,{HOST},1,1", f"{HOST},1,{OTHER},1,m,{HOST},x,1",
         f"{HOST},1,{OTHER},1,m,{HOST},1,1,9", f"{HOST},1,{OTHER},²,m,{HOST},1,1",
+        f"{HOST},1,{'b' * 39}\0,1,m,{HOST},1,1", f"{HOST},1,{OTHER},{2**63 - 1},m,{HOST},1,1",
     ],
 )  # fmt: skip
 def test_what_is_no_hello_is_none(text: str) -> None:

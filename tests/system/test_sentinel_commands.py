@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from tests.system.harness import Harness
 from tests.system.sentinels import NAME, Sentinel
+from tests.system.waiting import wait_until
 
 pytestmark = pytest.mark.system
 
@@ -80,3 +85,39 @@ def test_commands_are_described_and_refused_as_redis_sentinel_s(harness: Harness
     script.write_text("#!/bin/sh\n")
     script.chmod(0o755)
     assert ours.call("SENTINEL", "SET", NAME, "notification-script", str(script)) == "OK"
+
+
+@pytest.fixture
+def liar() -> Iterator[int]:
+    """The port of a server that answers everything with the head of a list that no memory holds."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        connection.recv(1000)
+                        connection.sendall(b"*4294967295\r\n")
+
+        thread = Thread(target=answer, daemon=True)
+        thread.start()
+        yield int(listening.getsockname()[1])
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+def test_nothing_that_others_say_ends_a_sentinel(harness: Harness, liar: int) -> None:
+    port = harness.free_port()
+    sentinel = Sentinel("ours", harness.directory / str(port), port, [f"sentinel monitor {NAME} 127.0.0.1 {liar} 1"])
+    harness.adopt(sentinel)
+    sentinel.start()
+    stranger = f"fe80::1%\udcff,26379,{'d' * 40},1,{NAME},127.0.0.1,{liar},0".encode("utf-8", "surrogateescape")
+    sentinel.call("PUBLISH", "__sentinel__:hello", stranger)
+    sentinel.call("PUBLISH", "__sentinel__:hello", stranger.replace(b"fe80::1%\xff", b"127.0.0.1"))
+    wait_until(lambda: "+sentinel" in sentinel.log(), 20, "the second of them is one")
+    wait_until(lambda: sentinel.log().count("+sdown master") == 1, 60, "the server counts as down")
+    (sentinel.directory / "sentinel.conf").unlink()
+    assert sentinel.call("SENTINEL", "FLUSHCONFIG") == "OK"
+    assert f"sentinel monitor {NAME} 127.0.0.1 {liar} 1" in sentinel.conf
+    assert "fe80" not in sentinel.conf
