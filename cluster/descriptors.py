@@ -14,6 +14,10 @@ from cluster.log import Log
 SPARE_DESCRIPTORS = 64
 """Files and sockets a node needs beside its clients'. Twice redis-server's: the links of the bus are among them."""
 
+BUS_DESCRIPTORS = 512
+"""More for the bus of a node in a cluster, where the system lets it have them: strangers on the bus's port (256 at
+most) are not to take those of clients and of files."""
+
 
 class TooFewDescriptors(Exception):
     """Not even one client could connect; the message is the line for the log."""
@@ -27,6 +31,8 @@ def provide_at_start(config: Configuration, log: Log) -> None:
     if reached >= wanted:
         if reached > before:
             log("notice", f"Increased maximum number of open files to {reached} (it was originally set to {before}).")
+        if config.cluster_enabled:
+            _raise_limit(wanted + BUS_DESCRIPTORS)
         return
     if reached <= SPARE_DESCRIPTORS:
         raise TooFewDescriptors(

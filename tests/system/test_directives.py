@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from cluster.bringup.client import ReplyError
-from tests.system.harness import USUAL, Harness, Server
+from tests.system.harness import USUAL, Harness, Server, ServerKind
 
 pytestmark = pytest.mark.system
 
@@ -35,6 +36,16 @@ def with_descriptors(harness: Harness, limit: str) -> Server:
         harness.kind, harness.directory / str(port), port, {**USUAL, "cluster-enabled": "no"},
         prefix=("prlimit", f"--nofile={limit}", *powerless),
     ))  # fmt: skip
+
+
+def test_the_bus_has_files_of_its_own(harness: Harness, server_kind: ServerKind) -> None:
+    if server_kind != "ours":
+        pytest.skip("redis-server has none to spare for the bus")
+    server = with_descriptors(harness, "300:5000")
+    server.directives |= {"maxclients": "230", "cluster-enabled": "yes"}
+    server.start()
+    [line] = [line for line in Path(f"/proc/{server.pid}/limits").read_text().splitlines() if "open files" in line]
+    assert int(line.split()[3]) >= 230 + 256 + 64
 
 
 def test_there_are_no_more_clients_than_files(harness: Harness) -> None:
