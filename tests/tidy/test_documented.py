@@ -89,6 +89,12 @@ def test_directives_have_an_effect_where_the_page_says_so() -> None:
     assert set(modest) == set(READ_WITHOUT_EFFECT), "these are read: take the mark away"
 
 
+def test_the_tests_that_are_named_are_there() -> None:
+    named = set(re.findall(r"tests/[a-z_/]+(?:\.py)?", (ROOT / "SECURITY.md").read_text()))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
 def test_the_readme_shows_the_scripts() -> None:
     readme = (ROOT / "README.md").read_text()
     scripts = ("bring-up", "test", "check", "bench", "sentinel-demo")
