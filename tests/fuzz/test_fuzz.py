@@ -23,7 +23,7 @@ from tests.fuzz.targets import REFUSED, TAKEN, Target, targets
 
 ROOT = Path(__file__).resolve().parents[2]
 TRIES, LONG_TRIES = 150, 30_000
-GUIDED_RUNS = 100_000
+GUIDED_RUNS = 30_000
 EXAMPLES, LONG_EXAMPLES = 40, 2_000
 NAMES = [
     "session", "session before login", "bus frame", "bus link", "bus link with a secret", "nodes.conf", "cluster.yaml",
