@@ -34,6 +34,23 @@ def test_a_cut_off_primary_still_shows_what_it_was_given() -> None:
     assert "as a had it" in violation
 
 
+def test_a_cut_off_primary_need_not_have_what_its_heir_has_taken() -> None:
+    heirs = [op(LIST, "x", 1, 120, 121, node="b"), op(LIST, None, ("x",), 122, 123, node="b")]
+    last = op(LIST, None, ("x",), 300, 301, node="b")
+    stale = op(LIST, None, (), 150, 151)
+    assert judge([*heirs, stale, last], [CUT]).violations == []
+    assert judge([*heirs, op(LIST, "y", 1, 150, 151), last], [CUT]).violations == []
+    # What was there before it was cut off it has, and the heir has what it took itself.
+    assert judge([*KEPT, stale], [CUT]).violations
+    assert judge([*heirs, op(LIST, None, (), 150, 151, node="b"), last], [CUT]).violations
+
+
+def test_what_was_handed_over_to_a_node_about_to_be_cut_off_may_be_read_there() -> None:
+    came = [op(LIST, "x", 1, 120, 121, node="c"), op(LIST, None, ("x",), 150, 151), op(LIST, "y", 2, 152, 153)]
+    assert judge([*came, op(LIST, None, ("x",), 300, 301, node="b")], [CUT]).violations == []
+    assert judge([*came, op(LIST, None, ("y",), 300, 301, node="b")], [CUT]).violations
+
+
 def test_a_loss_is_of_the_last_writes() -> None:
     hole = [op(LIST, "x", 1, 150, 151), op(LIST, "y", 2, 152, 153), op(LIST, None, ("y",), 300, 301, node="b")]
     assert judge(hole, [CUT]).violations
