@@ -51,8 +51,7 @@ class SimNode(CoreProcess):
     @property
     def info(self) -> NodeInfo:
         """What the node thinks of itself."""
-        view = self.running.view
-        return view.nodes[view.my_id]
+        return self.running.my_info
 
     @property
     def serves(self) -> bool:
@@ -61,7 +60,7 @@ class SimNode(CoreProcess):
 
     @property
     def takes_replicas(self) -> bool:
-        return not self.stopped and not self.following and self.running.view.settled
+        return not self.stopped and not self.following and self.running.settled
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -137,7 +136,7 @@ class SimNode(CoreProcess):
         if self.following is None:
             if self.paused_until <= now and not self.holds_clients:
                 written = self.sim.rng.randrange(WRITE_LIMIT)
-                self.offset += written if self.running.view.settled else 0
+                self.offset += written if self.running.settled else 0
             self.step(events.ReplicationOffset(self.offset))
             return
         primary = self.sim.by_id(self.following)
