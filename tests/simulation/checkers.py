@@ -6,10 +6,18 @@ They stand outside the system: they see what the nodes say, save and show, and n
 from __future__ import annotations
 
 from bus import events
+from bus.election import RANK_DELAY_MS, REPLICATION_PING_MS
 from bus.messages import Announcement, Heartbeat, Vote, VoteRequest
 from bus.slots import bits_of
 from bus.view import ClusterView
 from tests.simulation.simulator import SimNode, Simulation
+
+CALM_MS = 2_500
+"""Where no fault was for so long, every node has heard every other one since, and nobody is wrongly suspected."""
+
+
+ELECTION_MS = 4_000
+"""The votes for who was fit when it asked may come as much later."""
 
 
 class Safety:
@@ -26,6 +34,7 @@ class Safety:
         self._winners: dict[tuple[int, frozenset[str]], str] = {}
         self._owners: dict[int, dict[str, int]] = {}
         self._saved: dict[str, tuple[int, int]] = {}
+        self._said: dict[str, int] = {}
 
     def on_effect(self, node: SimNode, event: events.Event | None, effect: events.Effect) -> None:
         match effect:
@@ -43,11 +52,16 @@ class Safety:
     def _check_message(self, node: SimNode, effect: events.Send) -> None:
         match effect.message:
             case Vote(epoch):
+                if epoch < self._said.get(node.node_id, 0):
+                    self.violations.append(f"{node.node_id} votes in epoch {epoch}, and spoke of a later one before")
                 self._check_vote(node, epoch, effect.link_id)
             case VoteRequest(epoch):
                 self._check_candidate(node, epoch)
-            case Heartbeat(config_epoch=epoch) | Announcement(config_epoch=epoch):
-                self._check_said(node, epoch)
+                if not effect.message.forced:
+                    self._check_rank(node)
+            case Heartbeat() | Announcement():
+                self._said[node.node_id] = effect.message.epoch
+                self._check_said(node, effect.message.config_epoch)
             case _:
                 pass
 
@@ -75,6 +89,24 @@ class Safety:
         if node.durable_disk is None or node.durable_disk.current_epoch < epoch:
             self.violations.append(f"{node.node_id} asks for votes in epoch {epoch} before that is on disk")
 
+    def _check_rank(self, node: SimNode) -> None:
+        """Who has less data than another replica that nothing keeps from it does not stand at once when their primary
+        dies: what each of them has was settled by that death."""
+        sim, primary = node.sim, next((one for one in node.sim.nodes if one.disk is not None and one.core is None
+                                       and one.disk.my_id == node.following), None)
+        if primary is None or sim.now - primary.changed_at >= RANK_DELAY_MS:
+            return
+        calm = sim.now - CALM_MS
+        if max(sim.network.changed_at, node.changed_at) > calm or sim.network.cuts or not sim.network.is_quick:
+            return
+        for other in sim.nodes:
+            if other is node or other.following != node.following or other.core is None or other.stopped:
+                continue
+            if other.changed_at <= calm and other.offset > node.offset:
+                self.violations.append(
+                    f"{node.node_id} stands at once with {node.offset}, and {other.node_id} has {other.offset}"
+                )
+
     def _check_said(self, node: SimNode, config_epoch: int) -> None:
         saved = node.durable_disk
         # What is on disk may be newer: the message was written before the collision that came up in the same step.
@@ -84,6 +116,8 @@ class Safety:
     def _check_winner(self, node: SimNode) -> None:
         if node.synced_at is None and node.sim.now > node.forced_until:
             self.violations.append(f"{node.node_id} took over, and was never in step with its primary")
+        if node.synced_at is not None and node.sim.now > node.forced_until:
+            self._check_age(node, node.sim.now - node.synced_at)
         epoch, electorate = node.info.config_epoch, _electorate(node)
         voters = self._voters.get((node.ip, epoch), set()) & electorate
         if 2 * len(voters) <= len(electorate):
@@ -93,6 +127,12 @@ class Safety:
         winner = self._winners.setdefault((epoch, electorate), node.node_id)
         if winner != node.node_id:
             self.violations.append(f"{winner} and {node.node_id} both won epoch {epoch}, by the same primaries")
+
+    def _check_age(self, node: SimNode, age_ms: int) -> None:
+        config = node.config
+        limit = REPLICATION_PING_MS + config.node_timeout_ms * (1 + config.replica_validity_factor)
+        if config.replica_validity_factor and age_ms > limit + ELECTION_MS:
+            self.violations.append(f"{node.node_id} took over with data {age_ms} ms old; the limit is {limit} ms")
 
     def _check_owner(self, view: ClusterView) -> None:
         me = view.nodes[view.my_id]

@@ -90,6 +90,8 @@ class Network:
         """(from, to), by the hosts' indexes: nothing passes in that direction."""
         self.max_delay = MAX_DELAY_MS
         self.loss = 0.0
+        self.changed_at = 0
+        """When it last became better or worse."""
         self._clock = clock
         self._rng = rng
         self._connect_timeout_ms = connect_timeout_ms
@@ -106,8 +108,13 @@ class Network:
 
     def heal(self) -> None:
         self.cuts.clear()
+        self.changed_at = self._clock.now
         self.loss = 0.0
         self.max_delay = MAX_DELAY_MS
+
+    @property
+    def is_quick(self) -> bool:
+        return not self.loss and self.max_delay == MAX_DELAY_MS
 
     def passes(self, sender: Host, receiver: Host) -> bool:
         return (sender.index, receiver.index) not in self.cuts

@@ -13,6 +13,10 @@ PORT = 7000
 BUS_PORT = 17000
 
 
+STEPS_PER_CHECK = 16
+"""Every so many steps it is looked at what a core keeps: each look costs more than a step."""
+
+
 def check_what_is_kept(core: BusCore) -> None:
     """What the core keeps, so as not to look at every node each time, is what such a look would find."""
     s = core._s
@@ -45,6 +49,7 @@ class CoreProcess(ABC):
         self.offset = 0
         self._held: list[events.Event] = []
         self._tick_at = 0
+        self._steps = 0
 
     @property
     def life(self) -> BusCore | None:
@@ -78,7 +83,9 @@ class CoreProcess(ABC):
                 self._held.append(event)
             return []
         effects = self.core.step(self.clock.now, event)
-        check_what_is_kept(self.core)
+        self._steps += 1
+        if self._steps % STEPS_PER_CHECK == 0:
+            check_what_is_kept(self.core)
         self.carry_out(event, effects)
         due = self.core.next_deadline()
         if due is not None and due < self._tick_at:

@@ -43,6 +43,9 @@ class SimNode(CoreProcess):
         self.sim = sim
         self.synced_at: int | None = None
         self.forced_until = 0
+        self.changed_at = 0
+        """When its process last started, died, was stopped or went on."""
+        self.settled = False
         self.paused_until = 0
         self.holds_clients = False
         self._sync_ends_at: int | None = None
@@ -68,6 +71,7 @@ class SimNode(CoreProcess):
         """`load_ms`: it needs that long for its data, which are those of that `offset` (0: none); otherwise it has all
         that it had, at once, and says nothing of it."""
         now, rng = self.sim.now, random.Random(self.sim.rng.random())
+        self.changed_at = now
         self.powered, self.stopped = True, False
         self._held.clear()
         core = BusCore(self.config, rng, self.disk, now, WALL_OFFSET_MS + now, loading=load_ms is not None)
@@ -93,12 +97,17 @@ class SimNode(CoreProcess):
         """All that a shard ever wrote is one history here."""
         return Data(self.info.shard_id, self.offset, age_ms, has_keys=self.offset > 0)
 
+    def crash(self, *, power: bool = False) -> None:
+        super().crash(power=power)
+        self.changed_at = self.sim.now
+
     def resume(self, look: Callable[[], None] = lambda: None) -> None:
         """Go on after a stop: with what the kernel kept, and the clock's news before or after it. `look` is called
         after each of them."""
         if not self.stopped:
             return
         self.stopped = False
+        self.changed_at = self.sim.now
         held, self._held = self._held, []
         tick: events.Event = events.Tick(WALL_OFFSET_MS + self.sim.now)
         for event in [tick, *held] if self.sim.rng.random() < 0.5 else [*held, tick]:
@@ -169,6 +178,8 @@ class SimNode(CoreProcess):
                 self.bytes_sent += LENGTH_BYTES + len(encode(effect.message))
             self.save_and_send(effect)
             match effect:
+                case events.ViewChanged():
+                    self.settled = effect.view.settled
                 case events.FollowNode():
                     if effect.node_id != self.following:
                         self._sync_ends_at = None
