@@ -26,10 +26,12 @@ from scripts.chaos_run.faults import Faults
 from scripts.chaos_run.schedule import schedule
 from scripts.chaos_run.timeline import Event, exposures, rows, verdict
 from scripts.histories.judgement import judge
-from scripts.histories.operations import Operation, to_lines
+from scripts.histories.operations import Operation, to_lines, told
 
 ROOT = Path(__file__).resolve().parents[2]
 _USUAL = {"save": "", "appendonly": "no", "repl-diskless-sync-delay": "0"}
+MOST_TOLD = 3
+"""So many keys that are wrong are told with all that was done to them; the history that is kept has the rest."""
 _ABOUT = """A real cluster on loopback under load: primaries and replicas are killed, stopped, restarted, failed over,
 slots are moved, all in an order that a seed decides. After each fault the cluster must become whole again. What clients
 were answered is recorded, and must be linearizable key by key; only what a primary acknowledged in the second before
@@ -131,7 +133,8 @@ def _run(nodes: list[NodeProcess], directory: Path, options: argparse.Namespace,
         with (directory / "history.jsonl").open("w") as file:
             file.writelines(to_lines(recorded))
         recorded += read_all(ways, recorded)
-        judgement = judge(recorded, exposures(events), no_loss=options.no_loss)
+        exposed = exposures(events)
+        judgement = judge(recorded, exposed, no_loss=options.no_loss)
     console.print(_table(events, recorded, begun))
     console.print(
         f"{judgement.operations} operations on {judgement.keys} keys; {judgement.exposed} writes were acknowledged by "
@@ -140,6 +143,8 @@ def _run(nodes: list[NodeProcess], directory: Path, options: argparse.Namespace,
     wrong = verdict(judgement, events)
     for line in wrong:
         console.print(f"WRONG: {line}", markup=False)
+    for key in judgement.broken_keys[:MOST_TOLD]:
+        console.print(told(key, recorded, exposed), markup=False)
     again = f"scripts/chaos --seed {options.seed} --minutes {options.minutes:g}"
     console.print(f"verdict: {len(wrong)} things are wrong; again: {again}" if wrong else "verdict: all is well")
     return not wrong

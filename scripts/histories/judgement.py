@@ -25,6 +25,8 @@ class Judgement:
 
     violations: list[str] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
+    broken_keys: list[str] = field(default_factory=list)
+    """The keys that either is about."""
     keys: int = 0
     operations: int = 0
     exposed: int = 0
@@ -107,6 +109,8 @@ def _check_term(
 
 
 def _note(judgement: Judgement, key: str, result: Result, where: str = "") -> None:
+    if result.answer is not Answer.LINEARIZABLE and key not in judgement.broken_keys:
+        judgement.broken_keys.append(key)
     if result.answer is Answer.NOT:
         judgement.violations.append(f"{key}{where}: {result}")
     elif result.answer is Answer.UNDECIDED:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -81,6 +81,26 @@ class Exposure:
 
     def covers(self, operation: Operation) -> bool:
         return operation.node == self.node and self.from_ns <= operation.ended_ns <= self.to_ns
+
+
+def told(key: str, operations: Iterable[Operation], exposures: Sequence[Exposure]) -> str:
+    """All that was done with a key, a line each in the order of begin, for a person who looks for a cause.
+
+    Seconds count from the first operation of the run; what an exposure covers says so.
+    """
+    every = sorted(operations, key=lambda operation: operation.begun_ns)
+    if not every:
+        return f"{key}: nothing was done"
+    zero = every[0].begun_ns
+    lines = [
+        f"{one.node} exposed {(one.from_ns - zero) / 1e9:.3f}-{(one.to_ns - zero) / 1e9:.3f} s: {one.why}"
+        for one in exposures
+    ]
+    for one in every:
+        if one.key == key:
+            since = replace(one, begun_ns=one.begun_ns - zero, ended_ns=one.ended_ns - zero)
+            lines.append(f"{since}{', exposed' if any(other.covers(one) for other in exposures) else ''}")
+    return "\n".join(lines)
 
 
 def to_lines(operations: Iterable[Operation]) -> Iterator[str]:

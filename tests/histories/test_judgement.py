@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.histories.judgement import judge
-from scripts.histories.operations import Exposure, Kind, from_lines, to_lines
+from scripts.histories.operations import Exposure, Kind, from_lines, to_lines, told
 from tests.histories.histories import op
 
 LIST, REGISTER = Kind.LIST, Kind.REGISTER
@@ -69,3 +69,13 @@ def test_keys_are_judged_apart() -> None:
 def test_a_history_in_a_file_is_the_same() -> None:
     history = [*KEPT, op(REGISTER, "x", None, 0, 1, key="one")]
     assert list(from_lines(to_lines(history))) == history
+
+
+def test_a_broken_key_is_told_with_all_that_was_done_to_it() -> None:
+    history = [op(REGISTER, "z", None, -1, 0, key="other"), op(LIST, "y", 2, 150, 151), *KEPT]
+    assert judge(history).broken_keys == ["key"]
+    exposed, first, second, third = told("key", history, [CUT]).splitlines()
+    assert exposed == "a exposed 0.000-0.000 s: cut off"
+    for done, line in (("write key x", first), ("write key y", second), ("read key", third)):
+        assert done in line
+    assert [line.endswith(", exposed") for line in (first, second, third)] == [False, True, False]
