@@ -34,9 +34,13 @@ class Safety:
         self._winners: dict[tuple[int, frozenset[str]], str] = {}
         self._owners: dict[int, dict[str, int]] = {}
         self._saved: dict[str, tuple[int, int]] = {}
+        self._cast: set[tuple[str, int]] = set()
         self._said: dict[str, int] = {}
 
     def on_effect(self, node: SimNode, event: events.Event | None, effect: events.Effect) -> None:
+        if event is None:
+            # What it has only heard of may be lost with it: the vote's own epoch is what outlives a loss of power.
+            self._said.pop(node.node_id, None)
         match effect:
             case events.Persist():
                 self._check_saved(effect)
@@ -52,8 +56,6 @@ class Safety:
     def _check_message(self, node: SimNode, effect: events.Send) -> None:
         match effect.message:
             case Vote(epoch):
-                if epoch < self._said.get(node.node_id, 0):
-                    self.violations.append(f"{node.node_id} votes in epoch {epoch}, and spoke of a later one before")
                 self._check_vote(node, epoch, effect.link_id)
             case VoteRequest(epoch):
                 self._check_candidate(node, epoch)
@@ -76,6 +78,10 @@ class Safety:
             self._saved[state.my_id] = epochs
 
     def _check_vote(self, node: SimNode, epoch: int, link_id: int) -> None:
+        again = (node.node_id, epoch) in self._cast  # it is asked again, as the vote was lost
+        if not again and epoch < self._said.get(node.node_id, 0):
+            self.violations.append(f"{node.node_id} votes in epoch {epoch}, and spoke of a later one before")
+        self._cast.add((node.node_id, epoch))
         candidate = node.sim.network.other_side(node, link_id)
         if candidate is None:
             return  # the link is gone, and so is the vote

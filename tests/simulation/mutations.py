@@ -123,6 +123,10 @@ def a_vote_is_given_in_an_epoch_that_is_over(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(election, "_refusal", refusal)
 
 
+def who_has_less_data_does_not_wait(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(election, "_rank", lambda s, primary: 0)
+
+
 def data_may_be_of_any_age(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(election, "_is_fit", lambda s: True)
 

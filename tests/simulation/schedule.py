@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 
 from bus import events
 from bus.view import SLOT_COUNT
-from tests.simulation.checkers import Safety, disagreements
+from tests.simulation.checkers import CALM_MS, Safety, disagreements
 from tests.simulation.simulator import SimNode, Simulation
 
-FAULT_PHASE_MS = 15_000
+FAULT_PHASE_MS = 8_000
 AGREEMENT_LIMIT_MS = 30_000
-STAYS_MS = 2_000
+STAYS_MS = 1_500
 """The cluster must not only agree but go on agreeing for that long."""
-LONGEST_PAUSE_MS = 2_000
+LONGEST_PAUSE_MS = 1_000
 """Between two faults."""
+LONGEST_ABSENCE_MS = 4_000
+"""Of a node that is stopped, or down."""
 
 
 @dataclass
@@ -41,8 +43,10 @@ def run_seed(seed: int) -> Outcome:
     sim.observers.append(safety)
     sim.prepare(primaries)
     sim.note(f"{len(sim.nodes)} nodes, {primaries} primaries" + (", epochs by vote only" if by_vote_only else ""))
-    sim.run(dice.randint(0, 4_000))
+    sim.run(dice.choice((0, dice.randint(0, CALM_MS), CALM_MS + 1)))
     faults = Faults(sim, dice, by_vote_only=by_vote_only)
+    if sim.now > CALM_MS:
+        faults.kill_a_primary()
     faults.plan(sim.now + FAULT_PHASE_MS)
     sim.run(FAULT_PHASE_MS)
     faults.heal()
@@ -86,6 +90,15 @@ class Faults:
             self._sim.clock.after(self._dice.randint(1, LONGEST_PAUSE_MS), strike)
 
         strike()
+
+    def kill_a_primary(self) -> None:
+        """In a cluster where all is well: its replicas then have to find out which of them has most of its data. The
+        first node has two, if any has."""
+        self._sim.run(self._dice.randrange(500))
+        node = self._sim.nodes[0]
+        self._sim.note(f"{node.index} crashes while all is well")
+        node.crash()
+        self._sim.run(self._dice.randint(100, 2_000))
 
     def heal(self) -> None:
         """Everything runs again, and an operator closes the slots that were left open."""
@@ -137,7 +150,7 @@ class Faults:
     def _any(self) -> SimNode:
         return self._dice.choice(self._sim.nodes)
 
-    def _later(self, action: Callable[[], None], limit_ms: int) -> None:
+    def _later(self, action: Callable[[], None], limit_ms: int = LONGEST_ABSENCE_MS) -> None:
         """Some time later, unless everything has healed by then."""
         when = self._sim.now + self._dice.randint(1, limit_ms)
         if when < self._end:
@@ -148,14 +161,14 @@ class Faults:
         if node.core is not None:
             self._sim.note(f"{node.index} crashes")
             node.crash()
-            self._later(lambda: self._restart(node), 8_000)
+            self._later(lambda: self._restart(node))
 
     def _lose_power(self) -> None:
         node = self._any()
         if node.core is not None:
             self._sim.note(f"{node.index} loses power")
             node.crash(power=True)
-            self._later(lambda: self._restart(node), 8_000)
+            self._later(lambda: self._restart(node))
 
     def _restart(self, node: SimNode) -> None:
         if node.core is None:
@@ -167,7 +180,7 @@ class Faults:
         if node.core is not None and not node.stopped:
             self._sim.note(f"{node.index} is stopped")
             node.stopped = True
-            self._later(lambda: self._resume(node), 5_000)
+            self._later(lambda: self._resume(node))
 
     def _resume(self, node: SimNode) -> None:
         if node.stopped:

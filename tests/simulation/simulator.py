@@ -17,7 +17,7 @@ from bus.election import MANUAL_TIMEOUT_MS
 from bus.frames import LENGTH_BYTES, encode
 from bus.messages import Data
 from bus.state import random_id
-from bus.view import SLOT_COUNT, NodeInfo, PersistentState, Ranges
+from bus.view import SLOT_COUNT, ClusterView, NodeInfo, PersistentState, Ranges
 from tests.simulation.network import Clock, Network
 from tests.simulation.process import BUS_PORT, PORT, CoreProcess
 
@@ -45,7 +45,8 @@ class SimNode(CoreProcess):
         self.forced_until = 0
         self.changed_at = 0
         """When its process last started, died, was stopped or went on."""
-        self.settled = False
+        self.shown: ClusterView | None = None
+        """The view that its core showed last; to ask the core for one costs as much as a step."""
         self.paused_until = 0
         self.holds_clients = False
         self._sync_ends_at: int | None = None
@@ -60,6 +61,10 @@ class SimNode(CoreProcess):
     def serves(self) -> bool:
         """Whether it would acknowledge a write now."""
         return self.running.view.state_ok and bool(self.info.slots) and not self.holds_clients
+
+    @property
+    def settled(self) -> bool:
+        return self.shown is not None and self.shown.settled
 
     @property
     def takes_replicas(self) -> bool:
@@ -95,7 +100,8 @@ class SimNode(CoreProcess):
 
     def _data(self, age_ms: int | None) -> Data:
         """All that a shard ever wrote is one history here."""
-        return Data(self.info.shard_id, self.offset, age_ms, has_keys=self.offset > 0)
+        assert self.shown is not None
+        return Data(self.shown.nodes[self.shown.my_id].shard_id, self.offset, age_ms, has_keys=self.offset > 0)
 
     def crash(self, *, power: bool = False) -> None:
         super().crash(power=power)
@@ -179,7 +185,7 @@ class SimNode(CoreProcess):
             self.save_and_send(effect)
             match effect:
                 case events.ViewChanged():
-                    self.settled = effect.view.settled
+                    self.shown = effect.view
                 case events.FollowNode():
                     if effect.node_id != self.following:
                         self._sync_ends_at = None

@@ -18,7 +18,7 @@ BATCHES = 10
 
 
 def seeds(batch: int) -> range:
-    count = int(os.environ.get("CLUSTER_NODE_SEEDS", "300"))
+    count = int(os.environ.get("CLUSTER_NODE_SEEDS", "500"))
     return range(batch * count // BATCHES, (batch + 1) * count // BATCHES)
 
 
