@@ -92,11 +92,11 @@ def _about(s: State, primary: Primary, option: str, words: Words) -> None:
         else:
             primary.leader_epoch = epoch
     elif option in ("known-replica", "known-slave") and len(words) == 2:
-        address = s.address_in_file(words[0], _number(words[1]))
+        address = s.address_in_file(words[0], _port(words[1]))
         if address is not None:
             members.add_replica(s, primary, address)
     elif option == "known-sentinel" and len(words) in (2, 3):
-        address = s.address_in_file(words[0], _number(words[1]))
+        address = s.address_in_file(words[0], _port(words[1]))
         if address is not None and len(words) == 3 and words[2] not in primary.peers:
             members.add_peer(s, primary, words[2], address)
     elif option == "rename-command" and len(words) == 2:
@@ -107,6 +107,13 @@ def _about(s: State, primary: Primary, option: str, words: Words) -> None:
         settable.set_of_primary(s, primary, option, words[0])
     else:
         raise BadSetting(_UNRECOGNIZED)
+
+
+def _port(word: str) -> int:
+    port = _number(word)
+    if port > settable.HIGHEST_PORT:
+        raise BadSetting("Invalid port number.")
+    return port
 
 
 MOST_DIGITS = 20

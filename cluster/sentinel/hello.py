@@ -112,11 +112,15 @@ def _meet(s: State, primary: Primary, hello: Hello) -> Peer | None:
 
 
 def _invalidate(s: State, primary: Primary, address: Address) -> None:
-    """Whoever was at this address before is there no more; where it went its own hello will say."""
-    for other in primary.peers.values():
+    """Whoever was at this address before is there no more; its own hello will say where it went, if it is anywhere: as
+    long as it counts among those who vote, a majority may be out of reach."""
+    for other in list(primary.peers.values()):
         if other.address[1:] == address[1:]:
             s.tell("notice", "+sentinel-invalid-addr", other)
-            _move_to(s, other.link, other.address._replace(port=0))
+            for one in s.primaries.values():
+                gone = one.peers.pop(other.run_id, None)
+                if gone is not None:
+                    forget(s, gone)
 
 
 def _move_peer(s: State, peer: Peer) -> None:
@@ -139,7 +143,11 @@ def _settle_collision(s: State, primary: Primary, hello: Hello) -> None:
     be watched for ever. Of two sentinels that find it out the one with the smaller id gives its own a newer epoch."""
     if s.is_at(primary.current_address, hello.primary_host, hello.primary_port):
         return
-    if primary.config_epoch and s.my_id < hello.run_id and not s.unsaved:
+    if primary.failing_over or primary.s_down or primary.link.broken or s.unsaved:
+        return  # it is about to be another one's anyway
+    if s.address(primary.address.host, primary.address.port) != primary.address:
+        return  # it has moved, and that is no failover
+    if primary.config_epoch and s.my_id < hello.run_id:
         s.current_epoch += 1
         primary.config_epoch = s.current_epoch
         s.persist()
@@ -148,15 +156,14 @@ def _settle_collision(s: State, primary: Primary, hello: Hello) -> None:
 
 def _take_configuration(s: State, primary: Primary, peer: Peer, hello: Hello) -> None:
     """A failover that we did not make is over: what it led to has a higher epoch, so it holds."""
-    address = primary.address
-    if not s.is_at(address, hello.primary_host, hello.primary_port):
+    before = primary.current_address  # where a failover of ours has sent clients: then that is over, too
+    if not s.is_at(before, hello.primary_host, hello.primary_port):
         moved = s.address(hello.primary_host, hello.primary_port)
         if moved is None:
             return
         primary.config_epoch = hello.config_epoch
         s.tell("warning", "+config-update-from", peer)
-        before = primary.address
-        switch(s, primary, moved)
+        switch(s, primary, moved, before)
         tell_scripts(s, primary, "observer", before, moved)
         return
     primary.config_epoch = hello.config_epoch

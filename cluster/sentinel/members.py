@@ -112,9 +112,9 @@ def move(s: State, primary: Primary, address: Address) -> None:
     s.persist()
 
 
-def switch(s: State, primary: Primary, address: Address) -> None:
-    """`move`, told to everybody as +switch-master."""
-    before = primary.address
+def switch(s: State, primary: Primary, address: Address, before: Address | None = None) -> None:
+    """`move`, told to everybody as +switch-master. before: where clients have been sent until now."""
+    before = before or primary.address
     s.announce(
         "warning", "+switch-master",
         f"{primary.name} {s.shown(before)} {before.port} {s.shown(address)} {address.port}", primary,

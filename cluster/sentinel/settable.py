@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from cluster.sentinel.members import add_primary
 from cluster.sentinel.state import Primary, Settings, State
 
-_HIGHEST_PORT = 65535
+HIGHEST_PORT = 65535
 _LARGEST = 2**31 - 1
 
 
@@ -43,9 +43,9 @@ def monitor(s: State, name: str, host: str, port: int, quorum: int) -> Primary:
     """Watch over another primary."""
     if not name or any(byte in name for byte in " \n\r\t"):
         raise BadSetting("Invalid master name.")
-    address = s.address_in_file(host, port) if 0 <= port <= _HIGHEST_PORT else None
+    address = s.address_in_file(host, port) if 0 <= port <= HIGHEST_PORT else None
     if address is None:
-        raise BadSetting("Can't resolve instance hostname." if 0 <= port <= _HIGHEST_PORT else "Invalid port number.")
+        raise BadSetting("Can't resolve instance hostname." if 0 <= port <= HIGHEST_PORT else "Invalid port number.")
     if name in s.primaries:
         raise BadSetting("Duplicate master name.")
     return add_primary(s, name, address, quorum)
@@ -153,7 +153,7 @@ def set_global(settings: Settings, option: str, word: str) -> None:
         value: object = yes_or_no(option, word)
     elif option == "announce-port":
         value = integer(word)
-        if not 0 <= integer(word) <= _HIGHEST_PORT:
+        if not 0 <= integer(word) <= HIGHEST_PORT:
             raise BadSetting("Invalid port number.")
     else:
         value = word

@@ -179,7 +179,8 @@ def connected(s: State, number: int, local_ip: str) -> None:
     else:
         link.messages_since_ms = link.last_message_ms = s.now
     needs_messages = any(isinstance(owner, DataServer) for owner in link.owners)
-    both = link.commands is not None and (link.messages is not None or not needs_messages)
+    commands = s.connections.get(link.commands) if link.commands is not None else None
+    both = commands is not None and commands.up and (link.messages is not None or not needs_messages)
     link.broken = not both
 
 

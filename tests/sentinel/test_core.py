@@ -10,7 +10,7 @@ import pytest
 from cluster.sentinel import conf, operators
 from cluster.sentinel.core import SentinelCore
 from cluster.sentinel.election import leader, majority
-from cluster.sentinel.events import Greeted, NotSaved, Persist
+from cluster.sentinel.events import Connected, Greeted, NotSaved, Persist, Send, Tick
 from cluster.sentinel.failover import choose_replica
 from cluster.sentinel.hello import parse_hello
 from cluster.sentinel.members import add_peer, add_primary, add_replica
@@ -107,6 +107,7 @@ def test_two_primaries_of_one_epoch_do_not_stay() -> None:
     """As after a failover by hand while another was elected."""
     core, primary = core_of()
     core.state.current_epoch = primary.config_epoch = 7
+    primary.link.broken = False
     core.step(1_000_100, _told_by(OTHER, 5001, 6380, 7))
     assert (primary.config_epoch, core.state.current_epoch) == (8, 8)
     assert "config-epoch mymaster 8" in _file(core)
@@ -114,9 +115,62 @@ def test_two_primaries_of_one_epoch_do_not_stay() -> None:
     assert primary.config_epoch == 8
 
 
+def test_an_address_that_is_not_up_to_date_is_given_no_newer_epoch() -> None:
+    names = {"db1": "10.0.0.1"}
+    core, primary = core_of()
+    core.state.resolve = lambda host: names.get(host, host)
+    primary.address, primary.config_epoch = Address("db1", "10.0.0.1", 6379), 1
+    primary.link.broken = False
+    names["db1"] = "10.0.0.9"  # another sentinel has seen already that it moved
+    core.step(1_000_000, Greeted(f"{HOST},5001,{OTHER},1,{NAME},10.0.0.9,6379,1"))
+    assert primary.config_epoch == 1
+
+
+def test_a_newer_configuration_ends_a_failover_of_ours_even_if_it_names_the_old_primary() -> None:
+    core, primary = core_of()
+    replica = add_replica(core.state, primary, Address(HOST, HOST, 6380))
+    assert replica is not None
+    primary.failing_over, primary.stage, primary.promoted, primary.config_epoch = True, RECONFIGURE, replica, 1
+    core.step(1_000_100, _told_by(OTHER, 5001, 6379, 2))
+    assert (primary.current_address.port, primary.config_epoch, primary.failing_over) == (6379, 2, False)
+
+
+def test_after_a_promotion_that_came_to_nothing_all_agree() -> None:
+    """The promoted replica dies at once, only the old primary is there again, and the leader was not in the others'."""
+    world = usual(1, quorum=2, sentinels=3, replicas=2)
+    world.servers[6381].priority = 0
+    world.run(12)
+    world.kill(6379)
+    world.run_until(lambda: any(world.heard(port, "+promoted-slave") for port in world.sentinels), 30)
+    world.kill(6380)
+    world.start(6379)
+    world.run(150)
+    assert {sentinel.sees for sentinel in world.sentinels.values()} == {6379}
+    assert all(sentinel.core.state.current_epoch < 10 for sentinel in world.sentinels.values())
+
+
+def test_no_hello_goes_out_without_an_address() -> None:
+    core, primary = core_of()
+    core.step(1_000_100, Tick())
+    assert primary.link.messages is not None
+    core.step(1_000_150, Connected(primary.link.messages, HOST))
+    sent = [one.arguments for one in core.step(1_002_200, Tick()) if isinstance(one, Send)]
+    assert not [words for words in sent if "PUBLISH" in words]
+
+
+def test_a_vote_in_an_epoch_that_is_known_already_is_on_disk_before_it_is_told() -> None:
+    core, _ = core_of()
+    core.step(1_000_000, _told_by(THIRD, 5002, 6379, 1))
+    *_, effects = core.asked_whether_down(1_000_000, HOST, 6379, 2, OTHER)
+    core.step(1_000_000, _told_by(THIRD, 5002, 6379, 3))
+    *_, effects = core.asked_whether_down(1_000_000, HOST, 6379, 3, OTHER)
+    assert effects[0] == Persist()
+
+
 def test_of_two_who_find_them_out_only_one_takes_a_newer_epoch() -> None:
     core, primary = core_of()
     core.state.my_id = "d" * 40
+    primary.link.broken = False
     core.state.current_epoch = primary.config_epoch = 7
     core.step(1_000_100, _told_by(OTHER, 5001, 6380, 7))
     assert primary.config_epoch == 7
@@ -255,11 +309,14 @@ def test_a_sentinel_that_moved_is_known_once() -> None:
     assert sorted((peer.run_id, peer.address.port) for peer in primary.peers.values()) == [(OTHER, 6001), (THIRD, 5002)]
 
 
-def test_a_new_sentinel_at_an_old_one_s_address_leaves_that_one_nowhere() -> None:
+def test_a_new_sentinel_at_an_old_one_s_address_takes_its_place() -> None:
+    """As redis-sentinel has it. One more to vote, who is nowhere, could be one too many."""
     core, primary = core_of()
+    other = add_primary(core.state, "second", Address(HOST, HOST, 7000), 2)
+    add_peer(core.state, other, OTHER, Address(HOST, HOST, 5001))
     core.step(1_000_000, _hello("d" * 40, 5001))
-    assert primary.peers[OTHER].address.port == 0
-    assert primary.peers["d" * 40].address.port == 5001
+    assert sorted(primary.peers) == [THIRD, "d" * 40]
+    assert not other.peers
 
 
 def test_one_connection_serves_all_primaries_that_two_sentinels_watch() -> None:
