@@ -109,7 +109,8 @@ def liar() -> Iterator[int]:
 
 def test_nothing_that_others_say_ends_a_sentinel(harness: Harness, liar: int) -> None:
     port = harness.free_port()
-    sentinel = Sentinel("ours", harness.directory / str(port), port, [f"sentinel monitor {NAME} 127.0.0.1 {liar} 1"])
+    lines = [f"sentinel monitor {NAME} 127.0.0.1 {liar} 1", f"sentinel down-after-milliseconds {NAME} 500"]
+    sentinel = Sentinel("ours", harness.directory / str(port), port, lines)
     harness.adopt(sentinel)
     sentinel.start()
     stranger = f"fe80::1%\udcff,26379,{'d' * 40},1,{NAME},127.0.0.1,{liar},0".encode("utf-8", "surrogateescape")
