@@ -33,7 +33,7 @@ class Names:
                 return None
         if host not in self._known:
             if len(self._known) >= KNOWN_LIMIT:
-                del self._known[next(one for one in self._known if one not in self._wanted)]
+                del self._known[next(iter(self._known))]  # a hello can name anything
             self._known[host] = (_look_up(host), time.monotonic())
         address, at = self._known[host]
         if time.monotonic() - at > FRESH_SECONDS and host not in self._wanted:
