@@ -19,6 +19,7 @@ from cluster.sentinel.state import Primary, State
 Words = tuple[str, ...]
 
 _ID_LENGTH = 40
+_MOST_DIGITS = 20
 _UNRECOGNIZED = "Unrecognized sentinel configuration statement."
 _FIRST = ("myid", "deny-scripts-reconfig", "announce-ip", "announce-port", "resolve-hostnames", "announce-hostnames",
           "current-epoch", "sentinel-user", "sentinel-pass")  # fmt: skip
@@ -116,11 +117,8 @@ def _port(word: str) -> int:
     return port
 
 
-MOST_DIGITS = 20
-
-
 def _number(word: str) -> int:
-    if not (word.isdecimal() and word.isascii() and len(word) <= MOST_DIGITS):
+    if not (word.isdecimal() and word.isascii() and len(word) <= _MOST_DIGITS):
         raise BadSetting(f"'{word}' is not a number.")
     return int(word)
 

@@ -63,10 +63,6 @@ class SimNode(CoreProcess):
         return self.running.view.state_ok and bool(self.info.slots) and not self.holds_clients
 
     @property
-    def settled(self) -> bool:
-        return self.shown is not None and self.shown.settled
-
-    @property
     def takes_replicas(self) -> bool:
         return not self.stopped and not self.following and self.running.settled
 
