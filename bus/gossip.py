@@ -278,9 +278,9 @@ def _close(s: State, link_id: LinkId) -> None:
 
 def on_heartbeat(s: State, peer: Peer, link_id: LinkId, message: Heartbeat) -> None:
     peer.offset = message.offset
+    peer.pong_wall = s.wall  # its ping says as much, and nobody pings whom he hears
     if message.kind == "pong":
         peer.ping_sent_at = 0
-        peer.pong_wall = s.wall
         if peer.probed_at and message.serial == peer.serial and link_id == peer.link:
             peer.heard_us_at, peer.probed_at = peer.probed_at, 0
     want = 0

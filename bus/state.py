@@ -77,7 +77,7 @@ class Peer:
     heard_at: int = 0
     ping_sent_at: int = 0
     ping_wall: int = 0
-    pong_wall: int = 0
+    pong_wall: int = 0  # of the last heartbeat: its ping says as much
     serial: int = 0  # of the last ping that asked for it back
     probed_at: int = 0  # when that one was sent, while its pong is awaited
     heard_us_at: int = 0  # it had heard this node at that time, by its pong

@@ -19,7 +19,8 @@ Ranges = tuple[tuple[int, int], ...]
 class NodeInfo:
     """One node as CLUSTER NODES shows it. `flags`: of myself, pfail, fail, handshake, noaddr, nofailover.
 
-    `ping_sent_ms` is 0 while no ping waits for its pong; both times are wall-clock ms since the epoch.
+    `ping_sent_ms` is 0 while no ping waits for its pong, `pong_received_ms` when a ping or pong of its was heard last;
+    both are wall-clock ms since the epoch.
     """
 
     node_id: str

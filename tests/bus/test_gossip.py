@@ -233,6 +233,14 @@ def test_a_ping_is_answered_by_a_pong() -> None:
     assert [message.kind for message in driver.sent(Heartbeat, "b")] == ["pong"]
 
 
+def test_who_pings_first_each_time_is_shown_as_heard_though_nobody_asks_it_for_a_pong() -> None:
+    driver = Driver()
+    for _ in range(10):
+        driver.tick(TIMEOUT_MS // 4, alive="c")
+        driver.hear("b", replace(driver.heartbeat("b"), kind="ping"))
+    assert driver.now - driver.node("b").pong_received_ms < TIMEOUT_MS
+
+
 def test_who_has_been_silent_for_half_the_timeout_is_pinged() -> None:
     driver = Driver(config=BusConfig(node_timeout_ms=10_000, port=PORT, bus_port=BUS_PORT))
     driver.tick(100, alive="bc")
