@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from cluster.bringup.topology import Member, disagreement, parse_nodes
+from cluster.bringup.client import RespClient
+from cluster.bringup.topology import Member, disagreement, parse_nodes, spread_slots
 from tests.system.harness import Harness, Server
 from tests.system.waiting import wait_until
 
@@ -47,17 +48,42 @@ class Cluster:
     def create(
         cls, harness: Harness, size: int, replicas: int = 0, directives: Mapping[str, str] | None = None
     ) -> Cluster:
-        """`size` servers made a cluster by redis-cli --cluster create, which everybody agrees on."""
-        servers = [harness.server(directives, start=False) for _ in range(size)]
+        """`size` servers made a cluster, which everybody agrees on; the first of them are its primaries."""
+        return cls.formed(harness, [harness.server(directives, start=False) for _ in range(size)], replicas)
+
+    @classmethod
+    def formed(cls, harness: Harness, servers: Sequence[Server], replicas: int = 0) -> Cluster:
+        """Start servers and make them a cluster, by the commands of redis-cli --cluster create. That waits for whole
+        seconds, and is tried in test_cli_manager."""
         for server in servers:
             server.start(wait=False)
         for server in servers:
             server.wait_answering()
-        addresses = [server.address for server in servers]
-        redis_cli("--cluster", "create", *addresses, "--cluster-replicas", replicas, "--cluster-yes")
         cluster = cls(harness, servers)
+        clients = [server.client() for server in servers]
+        try:
+            cluster._form(clients, len(servers) // (replicas + 1))
+        finally:
+            for client in clients:
+                client.close()
         cluster.wait_whole()
         return cluster
+
+    def _form(self, clients: Sequence[RespClient], primaries: int) -> None:
+        for client, (first, last) in zip(clients, spread_slots(primaries), strict=False):
+            client.call("CLUSTER", "ADDSLOTSRANGE", first, last)
+        for epoch, client in enumerate(clients, start=1):
+            client.call("CLUSTER", "SET-CONFIG-EPOCH", epoch)
+        for server in self.servers[1:]:
+            clients[0].call("CLUSTER", "MEET", server.cluster_host, server.port, server.bus_port)
+        wait_until(
+            lambda: all(_knows(client, len(clients)) for client in clients),
+            AGREE_DEADLINE_S,
+            lambda: f"all have met\n{self.all_log_tails()}",
+        )
+        ids = [client.text("CLUSTER", "MYID") for client in clients[:primaries]]
+        for at, client in enumerate(clients[primaries:]):
+            client.call("CLUSTER", "REPLICATE", ids[at % primaries])
 
     @property
     def running(self) -> list[Server]:
@@ -159,3 +185,8 @@ class Cluster:
     def get(self, key: str) -> object:
         """A key's value from its owner, following no redirect."""
         return self.owner(key).call("GET", key)
+
+
+def _knows(client: RespClient, count: int) -> bool:
+    members = parse_nodes(client.text("CLUSTER", "NODES")).values()
+    return len(members) == count and not any("handshake" in member.flags for member in members)

@@ -49,7 +49,8 @@ USUAL: Mapping[str, str] = {
 
 
 class Server:
-    """One process. `directives` as in redis.conf; `prefix` runs before the program, as `ip netns exec X` does."""
+    """One process. `directives` as in redis.conf; `prefix` runs before the program, as `ip netns exec X` does.
+    `cluster_host` is where its peers reach it."""
 
     switches: Sequence[str] = ()
     """What stands on the command line behind the file."""
@@ -69,6 +70,7 @@ class Server:
         self.kind = kind
         self.directory = directory
         self.host = host
+        self.cluster_host = host
         self.port = port
         self.directives = dict(directives)
         self.log_path = directory / "node.log"

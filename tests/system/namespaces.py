@@ -37,13 +37,7 @@ def _ip(*words: str) -> None:
 
 
 class NamespacedServer(Server):
-    """A server whose `host` is where the test reaches it, and whose `cluster_host` is where its peers do."""
-
-    cluster_host: str = ""
-
-    @property
-    def cluster_address(self) -> str:
-        return f"{self.cluster_host}:{self.port}"
+    """A server whose `host` is where the test reaches it, and no address of its cluster."""
 
 
 class Network:

@@ -34,13 +34,15 @@ def _slot_count(cluster: Cluster, server: Server) -> int:
 
 
 def test_create_gives_each_primary_a_replica(harness: Harness) -> None:
-    cluster = Cluster.create(harness, 6, 1)
+    servers = [harness.server() for _ in range(6)]
+    addresses = [server.address for server in servers]
+    redis_cli("--cluster", "create", *addresses, "--cluster-replicas", 1, "--cluster-yes")
+    cluster = Cluster(harness, servers)
+    cluster.wait_whole()
     assert len(cluster.primaries()) == 3
     assert all(len(cluster.replicas_of(primary)) == 1 for primary in cluster.primaries())
     assert "[OK] All 16384 slots covered." in cluster.cli("check", "@")
-    refused = redis_cli(
-        "--cluster", "create", *[server.address for server in cluster.servers[:3]], "--cluster-yes", check=False
-    )
+    refused = redis_cli("--cluster", "create", *addresses[:3], "--cluster-yes", check=False)
     assert "is not empty" in refused
 
 

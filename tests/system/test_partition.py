@@ -13,7 +13,7 @@ from scripts.chaos_run.clients import Load, read_all
 from scripts.chaos_run.timeline import LAG_NS
 from scripts.histories.judgement import judge
 from scripts.histories.operations import Action, Exposure, told
-from tests.system.clusters import Cluster, redis_cli
+from tests.system.clusters import Cluster
 from tests.system.harness import Harness, Server
 from tests.system.namespaces import NamespacedServer, Network, namespaces_are_possible
 from tests.system.waiting import wait_until
@@ -47,16 +47,7 @@ def network(harness: Harness) -> Iterator[Network]:
 
 @pytest.fixture
 def cluster(network: Network, harness: Harness) -> Cluster:
-    servers = [network.server(TIMEOUT) for _ in range(6)]
-    for server in servers:
-        server.start(wait=False)
-    for server in servers:
-        server.wait_answering()
-    addresses = [server.cluster_address for server in servers]
-    redis_cli("--cluster", "create", *addresses, "--cluster-replicas", 1, "--cluster-yes")
-    cluster = Cluster(harness, servers)
-    cluster.wait_whole()
-    return cluster
+    return Cluster.formed(harness, [network.server(TIMEOUT) for _ in range(6)], 1)
 
 
 def _state(server: Server) -> str:

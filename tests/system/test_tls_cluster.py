@@ -99,13 +99,7 @@ def _port_of_redirect(client: RespClient, key: str) -> int:
 def test_clients_are_sent_to_the_port_that_they_can_speak_to(harness: Harness, certificates: Certificates) -> None:
     ports = [str(harness.free_port()) for _ in range(3)]
     servers = [harness.server({**certificates.directives, "tls-port": port}, start=False) for port in ports]
-    for server in servers:
-        server.start(wait=False)
-    for server in servers:
-        server.wait_answering()
-    redis_cli("--cluster", "create", *(server.address for server in servers), "--cluster-yes")
-    cluster = Cluster(harness, servers)
-    cluster.wait_whole()
+    cluster = Cluster.formed(harness, servers)
     owner = cluster.owner("k")
     other = next(server for server in servers if server is not owner)
     wanted = int(owner.directives["tls-port"])
