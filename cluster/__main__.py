@@ -6,20 +6,24 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import trio
 
 from cluster.access import configured_users
 from cluster.cli import fatal_line, parse_command_line
 from cluster.commands import all_commands
+from cluster.commands.registry import CommandTable
 from cluster.config.errors import ConfigError
 from cluster.config.files import enter_directory, expand, read_text
+from cluster.config.store import Configuration
 from cluster.descriptors import TooFewDescriptors, provide_at_start
 from cluster.log import Log
 from cluster.node import Node
 from cluster.reconfigure import rename_commands
-from cluster.sentinel.process import Sentinel
-from cluster.sentinel.table import sentinel_commands
+
+if TYPE_CHECKING:
+    from cluster.sentinel.process import Sentinel
 
 GC_THRESHOLDS = (500, 1, 2_000_000)
 """The old generation is hardly ever visited, since the data holds no cycles. The young ones are small: a pass looks at
@@ -44,7 +48,7 @@ def run(argv: list[str]) -> int:
                 print(options.show, flush=True)
             return 0
         config = options.config
-        commands = sentinel_commands() if options.sentinel else all_commands()
+        commands = _commands_of_a_sentinel() if options.sentinel else all_commands()
         rename_commands(commands, config)
         configured_users(config, commands)  # so that what is wrong with them is told here
         enter_directory(config, create=options.create_directory, paths_from_start=options.paths_from_start)
@@ -66,7 +70,7 @@ def run(argv: list[str]) -> int:
         return 1
     gc.set_threshold(*GC_THRESHOLDS)
     try:
-        node = Sentinel(config, commands, log) if options.sentinel else Node(config, commands, log)
+        node = _sentinel(config, commands, log) if options.sentinel else Node(config, commands, log)
     except ConfigError as error:
         print(fatal_line(error), file=sys.stderr)
         return 1
@@ -74,6 +78,18 @@ def run(argv: list[str]) -> int:
     status = trio.run(node.run)
     gc.freeze()  # or the interpreter would look for cycles in all of the data before it ends
     return status
+
+
+def _commands_of_a_sentinel() -> CommandTable:
+    from cluster.sentinel.table import sentinel_commands  # here, so that a node does not start the later for it
+
+    return sentinel_commands()
+
+
+def _sentinel(config: Configuration, commands: CommandTable, log: Log) -> Sentinel:
+    from cluster.sentinel.process import Sentinel
+
+    return Sentinel(config, commands, log)
 
 
 def _daemonize() -> None:

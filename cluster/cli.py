@@ -23,7 +23,6 @@ from cluster.config.redis_conf import (
 )
 from cluster.config.store import Configuration, Setting
 from cluster.config.values import parse_integer
-from cluster.config.yaml_config import node_settings, parse_cluster_yaml, pick_node
 from cluster.version import REDIS_VERSION, VERSION
 
 DEFAULT_PORT = 7000
@@ -117,6 +116,9 @@ def _without_file(given: list[Setting], read: ReadText) -> StartOptions:
 
 
 def _from_yaml(argv: list[str], read: ReadText, expand: Expand) -> StartOptions:
+    # Imported here, for PyYAML is a fifteenth of what a start takes, and most nodes have no such file.
+    from cluster.config.yaml_config import node_settings, parse_cluster_yaml, pick_node
+
     path = _take(argv, "--config") or ""
     port = _number(_take(argv, "--port"), "--port")
     number = _number(_take(argv, "--node"), "--node")
