@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LONG_RUN_SEEDS = "5000"
 LONG_RUN_EXAMPLES = "500"
 THRESHOLDS = gc.get_threshold()
+LONGEST = ("system", "simulation", "differential", "programs")
+"""The folders whose files take longest."""
 
 hypothesis.settings.register_profile(
     # Examples take what they take on a busy machine; the same examples each run, so that a failure is one to keep.
@@ -49,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # What is long begins first, so that the two processes of scripts/test, which take a file each, end together.
+    items.sort(key=lambda item: LONGEST.index(folder) if (folder := item.path.parent.name) in LONGEST else len(LONGEST))
     if config.getoption("--long"):
         return
     for item in items:
