@@ -94,7 +94,8 @@ class Pair:
 
     def let_expire(self, key: bytes) -> None:
         """`key`, if there is one in the first database, is past its deadline when this returns."""
-        self.both_from_others([b"PEXPIRE", key, b"1"])
+        if {reply.value for reply in self.both_from_others([b"PEXPIRE", key, b"1"])} == {b"0"}:
+            return
         self._expired.add(key)
         until = time.time_ns() // 1_000_000 + 2
         while time.time_ns() // 1_000_000 < until:
