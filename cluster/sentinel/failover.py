@@ -137,7 +137,7 @@ def choose_replica(s: State, primary: Primary) -> Replica | None:
     behind_ms = DISCONNECTED_TIMES * primary.down_after_ms
     info_ms = FRESH_INFOS * periods.info_period
     if primary.s_down:
-        behind_ms += s.now - primary.s_down_since_ms
+        behind_ms += s.now - (primary.lost_since_ms or primary.s_down_since_ms)
         info_ms = FRESH_PINGS * periods.ping_period
     good = [
         replica for replica in primary.replicas.values()
@@ -206,11 +206,14 @@ def _tell_to_follow(s: State, replica: Replica, promoted: Replica, event: str) -
 
 
 def _detect_end(s: State, primary: Primary, promoted: Replica) -> None:
-    if promoted.s_down:
-        return
+    """It is over when all others follow, when it has taken too long, or when the promoted one is down itself."""
     left = [one for one in primary.replicas.values() if not one.promoted and one.reconfiguration != "done"]
     late = s.now - primary.stage_since_ms > primary.failover_timeout_ms
-    if any(not replica.s_down for replica in left) and not late:
+    if promoted.s_down:
+        over = late or s.now - promoted.s_down_since_ms > promoted.down_after_ms
+    else:
+        over = late or all(replica.s_down for replica in left)
+    if not over:
         return
     if late:
         s.tell("warning", "+failover-end-for-timeout", primary)

@@ -84,6 +84,7 @@ def reset(s: State, primary: Primary, *, keep_peers: bool = False) -> None:
     link.last_ping_ms = link.last_connect_ms = 0
     primary.s_down = primary.o_down = primary.failing_over = primary.forced = primary.script_kill_sent = False
     primary.rebooted_ms = None
+    primary.lost_since_ms = 0
     primary.leader = ""
     primary.stage = NONE
     primary.stage_since_ms = 0
@@ -100,7 +101,9 @@ def move(s: State, primary: Primary, address: Address) -> None:
     known = [replica.address for replica in primary.replicas.values()]
     if primary.address.port:  # the old address is one that somebody can be at
         known.append(primary.address)
+    lost_since_ms = primary.lost_since_ms
     reset(s, primary, keep_peers=True)
+    primary.lost_since_ms = lost_since_ms
     primary.address = address
     primary.s_down_since_ms = primary.o_down_since_ms = 0
     for replica_address in known:

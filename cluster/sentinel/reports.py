@@ -41,6 +41,7 @@ def take_ping(s: State, instance: Instance, reply: Reply) -> None:
         link.ping_asked_ms = 0
         if isinstance(instance, Primary) and text.startswith("PONG"):
             instance.rebooted_ms = None
+            instance.lost_since_ms = 0
     elif text.startswith("BUSY") and instance.s_down and not instance.script_kill_sent:
         # A script that wrote nothing is not worth a failover.
         s.send(instance, "", renamed(instance, "SCRIPT"), "KILL")

@@ -184,6 +184,8 @@ class Primary(DataServer):
         self.o_down = False
         self.o_down_since_ms = 0
         self.rebooted_ms: int | None = None
+        self.lost_since_ms = 0
+        """Since when it has been down, or whoever was the primary before one that has not answered yet."""
         self.stage = NONE
         self.stage_since_ms = 0
         self.failing_over = False

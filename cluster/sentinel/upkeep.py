@@ -136,6 +136,8 @@ def check_subjectively_down(s: State, instance: Instance) -> None:
         down = down or (rebooted is not None and s.now - rebooted > instance.reboot_down_after_ms)
     if down and not instance.s_down:
         instance.s_down, instance.s_down_since_ms = True, s.now
+        if isinstance(instance, Primary) and not instance.lost_since_ms:
+            instance.lost_since_ms = s.now
         s.tell("warning", "+sdown", instance)
     elif not down and instance.s_down:
         instance.s_down = instance.script_kill_sent = False

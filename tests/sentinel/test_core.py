@@ -13,9 +13,11 @@ from cluster.sentinel.election import leader, majority
 from cluster.sentinel.events import Connected, Greeted, NotSaved, Persist, Send, Tick
 from cluster.sentinel.failover import choose_replica
 from cluster.sentinel.hello import parse_hello
-from cluster.sentinel.members import add_peer, add_primary, add_replica
+from cluster.sentinel.members import add_peer, add_primary, add_replica, move
 from cluster.sentinel.operators import Refused
+from cluster.sentinel.reports import take_ping
 from cluster.sentinel.state import RECONFIGURE, Address, Primary, Replica, Settings, State
+from cluster.sentinel.upkeep import check_subjectively_down
 from tests.sentinel.parts import HOST, NAME, only_addresses
 from tests.sentinel.world import World, usual
 
@@ -270,6 +272,37 @@ def test_who_is_down_cut_off_or_behind_is_not_chosen() -> None:
         assert choose_replica(state, primary) is not None
         spoil(primary.replicas[f"{HOST}:6380"])
         assert choose_replica(state, primary) is None, spoil.__name__
+
+
+@pytest.mark.parametrize("sentinels", [1, 2])
+def test_a_promoted_replica_that_dies_is_replaced_with_nobody_to_take_over(sentinels: int) -> None:
+    world = usual(sentinels=sentinels, quorum=1)
+    world.kill(6379)
+    world.run_until(lambda: world.sentinels[5000].sees != 6379, 20)
+    promoted = world.sentinels[5000].sees
+    world.kill(promoted)
+    (last,) = {6380, 6381} - {promoted}
+    world.run_until(lambda: all(one.sees == last for one in world.sentinels.values()), 60)
+
+
+@pytest.mark.parametrize("worked", [False, True])
+def test_whoever_lost_a_primary_is_not_too_far_behind_because_the_next_one_died_at_once(worked: bool) -> None:
+    state, primary = _with_replicas((100, 1, "a"), (100, 1, "b"))
+    _let_die(state, primary)
+    move(state, primary, Address(HOST, HOST, 6381))
+    if worked:
+        take_ping(state, primary, b"PONG")
+    _let_die(state, primary)
+    last = primary.replicas[f"{HOST}:6380"]
+    last.info_at_ms = last.link.last_available_ms = state.now
+    last.link.broken, last.link_down_ms = False, 11 * primary.down_after_ms
+    assert choose_replica(state, primary) is (None if worked else last)
+
+
+def _let_die(state: State, primary: Primary) -> None:
+    state.now += primary.down_after_ms + 1
+    check_subjectively_down(state, primary)
+    assert primary.s_down
 
 
 # -- hellos ------------------------------------------------------------------------------------------------------
