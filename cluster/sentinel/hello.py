@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from cluster.sentinel.members import add_peer, drop_connections, forget, switch, tell_scripts
-from cluster.sentinel.state import HELLO_CHANNEL, Address, Instance, Link, Peer, Primary, State
+from cluster.sentinel.state import HELLO_CHANNEL, Address, Instance, Peer, Primary, State
 
 _FIELDS = 8
 _HIGHEST_PORT = 65535
@@ -100,13 +100,12 @@ def _meet(s: State, primary: Primary, hello: Hello) -> Peer | None:
         forget(s, before)
         shown = f" ip {hello.host} port {hello.port} for {hello.run_id}"
         s.tell("notice", "+sentinel-address-switch", primary, shown)
+        _move_others(s, hello.run_id, address)
     else:
         _invalidate(s, primary, address)
     peer = add_peer(s, primary, hello.run_id, address)
     if before is None:
         s.tell("notice", "+sentinel", peer)
-    else:
-        _move_peer(s, peer)
     s.persist()
     return peer
 
@@ -123,19 +122,14 @@ def _invalidate(s: State, primary: Primary, address: Address) -> None:
                     forget(s, gone)
 
 
-def _move_peer(s: State, peer: Peer) -> None:
+def _move_others(s: State, run_id: str, address: Address) -> None:
     """It is the same sentinel for all primaries that it watches with us."""
     for primary in s.primaries.values():
-        other = primary.peers.get(peer.run_id)
-        if other is not None and other is not peer and other.address != peer.address:
-            _move_to(s, other.link, peer.address)
+        other = primary.peers.get(run_id)
+        if other is not None and other.address != address:
+            other.address = address
+            drop_connections(s, other.link)
             s.tell("notice", "+sentinel-address-update", other)
-
-
-def _move_to(s: State, link: Link, address: Address) -> None:
-    for owner in link.owners:
-        owner.address = address
-    drop_connections(s, link)
 
 
 def _settle_collision(s: State, primary: Primary, hello: Hello) -> None:

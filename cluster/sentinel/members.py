@@ -33,7 +33,7 @@ def add_peer(s: State, primary: Primary, run_id: str, address: Address) -> Peer:
     """Another sentinel of `primary`, over the connection that is there for another primary, if there is one."""
     link = next(
         (peer.link for other in s.primaries.values() if other is not primary
-         for peer in other.peers.values() if peer.run_id == run_id and peer.address == address),
+         for peer in other.peers.values() if peer.run_id == run_id and peer.address[1:] == address[1:]),
         None,
     )  # fmt: skip
     peer = Peer(run_id, address, link if link is not None else new_link(s), primary, s.now)

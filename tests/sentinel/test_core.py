@@ -10,7 +10,7 @@ import pytest
 from cluster.sentinel import conf, operators
 from cluster.sentinel.core import SentinelCore
 from cluster.sentinel.election import leader, majority
-from cluster.sentinel.events import Connected, Greeted, NotSaved, Persist, Send, Tick
+from cluster.sentinel.events import Close, Connect, Connected, Greeted, NotSaved, Persist, Publish, Send, Tick
 from cluster.sentinel.failover import choose_replica
 from cluster.sentinel.hello import parse_hello
 from cluster.sentinel.members import add_peer, add_primary, add_replica, move
@@ -357,6 +357,29 @@ def test_one_connection_serves_all_primaries_that_two_sentinels_watch() -> None:
     assert second.peers[OTHER].link is primary.peers[OTHER].link
     core.operate(1_000_000, lambda s: operators.remove(s, NAME))
     assert len(second.peers[OTHER].link.owners) == 1
+
+
+def test_a_sentinel_that_moved_is_at_its_new_address_for_all_primaries_over_one_connection() -> None:
+    core, primary = core_of()
+    others = [add_primary(core.state, name, Address(HOST, HOST, port), 2) for name, port in (("b", 7000), ("c", 7001))]
+    for other in others:
+        add_peer(core.state, other, OTHER, Address(HOST, HOST, 5001))
+    core.step(1_000_000, Tick())
+    old = primary.peers[OTHER].link.commands
+    effects = core.step(1_000_001, _hello(OTHER, 6001))
+    told = [(one.channel, one.text.split(" @ ")[-1]) for one in effects if isinstance(one, Publish)]
+    assert told == [
+        ("+sentinel-address-switch", f"master {NAME} {HOST} 6379 ip {HOST} port 6001 for {OTHER}"),
+        ("+sentinel-address-update", f"b {HOST} 7000"), ("+sentinel-address-update", f"c {HOST} 7001"),
+    ]  # fmt: skip
+    assert old is not None
+    assert Close(old) in effects
+    moved = [one.peers[OTHER] for one in (primary, *others)]
+    assert [peer.address.port for peer in moved] == [6001] * 3
+    assert all(peer.link is moved[0].link for peer in moved)
+    dialled = [one.port for one in core.step(1_002_000, Tick()) if isinstance(one, Connect)]
+    assert dialled.count(6001) == 1
+    assert 5001 not in dialled
 
 
 # -- operators ---------------------------------------------------------------------------------------------------
