@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from traceback import format_exception
 
 import hiredis
 import trio
@@ -18,15 +19,20 @@ CONNECT_SECONDS = 5
 """An attempt to connect may take that long; the next one comes a second later."""
 
 Handle = Callable[[Event], None]
+Complain = Callable[[str], None]
 
 
 class Outgoing:
     """One connection, as an event's effects see it: what is sent before it is up waits for that."""
 
-    def __init__(self, number: int, handle: Handle, secured_by: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, number: int, handle: Handle, complain: Complain, secured_by: ssl.SSLContext | None = None
+    ) -> None:
+        """complain: a line for the log, about what should not be."""
         self.number = number
         self.scope = trio.CancelScope()
         self._handle = handle
+        self._complain = complain
         self._secured_by = secured_by
         self._closed = False
         self._unsent = bytearray()
@@ -52,8 +58,12 @@ class Outgoing:
                 cause = "Connection timed out"
             except* trio.BrokenResourceError:
                 cause = "Connection reset by peer"
-            except* Exception as errors:  # noqa: BLE001  (whatever they have sent: it costs this connection only)
-                cause = str(errors.exceptions[0]) or type(errors.exceptions[0]).__name__
+            except* (OSError, hiredis.HiredisError, MemoryError) as errors:  # theirs: a list may have any length
+                cause = str(_first(errors)) or type(_first(errors)).__name__
+            except* Exception as errors:  # noqa: BLE001  (ours: it costs this connection only)
+                cause = f"a fault of this sentinel ({type(_first(errors)).__name__})"
+                shown = "".join(format_exception(errors))
+                self._complain(f"=== BUG: the connection to {ip}:{port} failed: {shown}")
         self._tell(Disconnected(self.number, cause))
 
     async def _serve(self, ip: str, port: int) -> None:
@@ -85,6 +95,11 @@ class Outgoing:
                 await stream.send_all(data)
             self._more = trio.Event()
             await self._more.wait()
+
+
+def _first(errors: ExceptionGroup[Exception]) -> Exception:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 async def _connect(ip: str, port: int) -> trio.SocketStream:

@@ -55,7 +55,9 @@ from cluster.version import VERSION
 
 CRASH_STATUS = 99
 """What a simulated crash ends with."""
-SAMPLE_MS = 100
+COMPLAINT_PERIOD_MS = 3_600_000
+COMPLAINTS_LIMIT = 1_000
+"""Texts remembered for that purpose."""
 _NOT_FOUND, _NOT_STARTED = 2, 99
 """How a script that could not be started is reported to have ended."""
 
@@ -83,6 +85,7 @@ class Sentinel:
         conf.read(self.core.state, config.lines("sentinel"))
         self.scripts = ScriptQueue(self.core.state.periods)
         self._links: dict[int, Outgoing] = {}
+        self._complaints: dict[str, int] = {}
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._nursery: trio.Nursery
         self._stop = trio.Event()
@@ -111,6 +114,16 @@ class Sentinel:
         except Exception:  # noqa: BLE001  (whatever it is, it is about that one message)
             self.log("warning", f"=== BUG: {event} was not understood: {format_exc()}")
 
+    def _complain(self, text: str) -> None:
+        """The same is told once in a while: whoever is at fault is connected to again, once a second."""
+        now = now_ms()
+        if now < self._complaints.get(text, 0):
+            return
+        if len(self._complaints) >= COMPLAINTS_LIMIT:
+            self._complaints.clear()
+        self._complaints[text] = now + COMPLAINT_PERIOD_MS
+        self.log("warning", text)
+
     def carry_out(self, effects: Sequence[Effect]) -> bool:
         """False when something could not be written to disk."""
         saved = True
@@ -121,7 +134,8 @@ class Sentinel:
                 case Send():
                     self._links[effect.connection].send(effect.arguments)
                 case Connect():
-                    link = self._links[effect.connection] = Outgoing(effect.connection, self._hear, self._tls())
+                    link = Outgoing(effect.connection, self._hear, self._complain, self._tls())
+                    self._links[effect.connection] = link
                     self._nursery.start_soon(self._run_link, link, effect.ip, effect.port)
                 case Close():
                     self._links.pop(effect.connection).close()
