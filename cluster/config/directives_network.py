@@ -52,7 +52,7 @@ NETWORK = Section(
         ),
         Directive(
             name="bind-source-addr", kind=Text(), default="",
-            effect=ACCEPTED, about="the system chooses the address that connections to other nodes come from",
+            about="the address that a sentinel's connections come from; for a node's the system chooses one",
         ),
         Directive(
             name="socket-mark-id", kind=Integer(0, UINT_MAX), default="0", immutable=True, effect=ACCEPTED,

@@ -26,13 +26,15 @@ class Outgoing:
     """One connection, as an event's effects see it: what is sent before it is up waits for that."""
 
     def __init__(
-        self, number: int, handle: Handle, complain: Complain, secured_by: ssl.SSLContext | None = None
-    ) -> None:
-        """complain: a line for the log, about what should not be."""
+        self, number: int, handle: Handle, complain: Complain, *, source: str = "",
+        secured_by: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
+        """complain: a line for the log, about what should not be. source: the address of ours to come from."""
         self.number = number
         self.scope = trio.CancelScope()
         self._handle = handle
         self._complain = complain
+        self._source = source
         self._secured_by = secured_by
         self._closed = False
         self._unsent = bytearray()
@@ -68,7 +70,7 @@ class Outgoing:
 
     async def _serve(self, ip: str, port: int) -> None:
         with trio.fail_after(CONNECT_SECONDS):
-            plain = await _connect(ip, port)
+            plain = await _connect(ip, port, self._source)
             stream = plain if self._secured_by is None else await secured(plain, self._secured_by)
         async with stream:
             self._tell(Connected(self.number, stream.socket.getsockname()[0]))
@@ -102,11 +104,13 @@ def _first(errors: ExceptionGroup[Exception]) -> Exception:
     return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
-async def _connect(ip: str, port: int) -> trio.SocketStream:
+async def _connect(ip: str, port: int, source: str) -> trio.SocketStream:
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     sock = trio.socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source:
+            await sock.bind((source, 0))
         await sock.connect((ip, port))
     except BaseException:
         sock.close()

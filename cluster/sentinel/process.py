@@ -134,9 +134,7 @@ class Sentinel:
                 case Send():
                     self._links[effect.connection].send(effect.arguments)
                 case Connect():
-                    link = Outgoing(effect.connection, self._hear, self._complain, self._tls())
-                    self._links[effect.connection] = link
-                    self._nursery.start_soon(self._run_link, link, effect.ip, effect.port)
+                    self._connect(effect)
                 case Close():
                     self._links.pop(effect.connection).close()
                 case Publish():
@@ -163,6 +161,12 @@ class Sentinel:
         at = time.localtime(time.time() + (until_ms - now_ms()) / 1000)
         shown = time.strftime("%a %b %d %H:%M:%S %Y", at)
         self.log("warning", f"Next failover delay: I will not start a failover before {shown}")
+
+    def _connect(self, effect: Connect) -> None:
+        link = self._links[effect.connection] = Outgoing(
+            effect.connection, self._hear, self._complain, source=self.config.bind_source_addr, secured_by=self._tls()
+        )
+        self._nursery.start_soon(self._run_link, link, effect.ip, effect.port)
 
     def _tls(self) -> ssl.SSLContext | None:
         """What connections are made by, to servers as to other sentinels."""

@@ -10,15 +10,15 @@ from cluster.sentinel.events import Connected, Disconnected, Event, Received
 from cluster.sentinel.links import Outgoing
 
 DEADLINE_S = 20
-Answer = bytes
 
 
 class Talk:
     """A connection to a server that answers whatever comes with `answer`, and what came of it."""
 
-    def __init__(self, answer: Answer, fault: Callable[[Event], None] = lambda event: None) -> None:
+    def __init__(self, answer: bytes, fault: Callable[[Event], None] = lambda event: None, source: str = "") -> None:
         self.answer = answer
         self.fault = fault
+        self.source = source
         self.events: list[Event] = []
         self.complaints: list[str] = []
         self.from_ip = ""
@@ -34,7 +34,7 @@ class Talk:
             await stream.send_all(self.answer)
 
     async def __call__(self) -> None:
-        link = Outgoing(1, self._handle, self.complaints.append)
+        link = Outgoing(1, self._handle, self.complaints.append, source=self.source)
         link.send(("PING",))
         with trio.fail_after(DEADLINE_S):
             async with trio.open_nursery() as nursery:
@@ -44,8 +44,8 @@ class Talk:
                 nursery.cancel_scope.cancel()
 
 
-def talk(answer: Answer, fault: Callable[[Event], None] = lambda event: None) -> Talk:
-    one = Talk(answer, fault)
+def talk(answer: bytes, fault: Callable[[Event], None] = lambda event: None, source: str = "") -> Talk:
+    one = Talk(answer, fault, source)
     trio.run(one)
     return one
 
@@ -75,4 +75,16 @@ def test_what_others_do_wrong_is_no_fault_of_ours() -> None:
     one = talk(b"?\r\n")
     assert isinstance(one.events[-1], Disconnected)
     assert "Protocol error" in one.events[-1].cause
+    assert one.complaints == []
+
+
+def test_connections_come_from_the_address_that_is_to_be_theirs() -> None:
+    assert talk(b"+PONG\r\n").from_ip == "127.0.0.1"
+    assert talk(b"+PONG\r\n", source="127.0.0.9").from_ip == "127.0.0.9"
+
+
+def test_an_address_that_is_not_ours_is_the_cause_that_there_is_no_connection() -> None:
+    one = talk(b"+PONG\r\n", source="203.0.113.1")
+    assert isinstance(one.events[-1], Disconnected)
+    assert "Cannot assign requested address" in one.events[-1].cause
     assert one.complaints == []

@@ -1,0 +1,89 @@
+"""A sentinel's process without a process of its own: connections, scripts and the file are real, the rest is here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import trio
+
+from cluster.cli import parse_command_line
+from cluster.config.files import expand, read_text
+from cluster.log import Log
+from cluster.sentinel.process import Sentinel
+from cluster.sentinel.table import sentinel_commands
+from tests.bus.sides import eventually
+from tests.sentinel.parts import NAME
+
+
+class Running:
+    """A sentinel whose file has `lines`, over a primary at a port where a server of the test's own listens."""
+
+    def __init__(self, folder: Path, *lines: str) -> None:
+        self.folder = folder
+        self.lines = lines
+        self.peers: list[str] = []
+        """From where it has connected to the primary."""
+        self.sentinel: Sentinel
+
+    @property
+    def log(self) -> str:
+        path = self.folder / "log"
+        return path.read_text() if path.exists() else ""
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        self.peers.append(stream.socket.getpeername()[0])
+        async with stream:
+            while await stream.receive_some():
+                pass
+
+    def run(self, play: Callable[[Running], Awaitable[None]]) -> None:
+        """`play` it while it runs."""
+
+        async def main() -> None:
+            async with trio.open_nursery() as nursery:
+                (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+                nursery.start_soon(trio.serve_listeners, self._serve, [listener])
+                self._start(listener.socket.getsockname()[1])
+                nursery.start_soon(self.sentinel.run)
+                await play(self)
+                nursery.cancel_scope.cancel()
+
+        trio.run(main)
+
+    def _start(self, port: int) -> None:
+        conf = self.folder / "sentinel.conf"
+        own = ["port 0", f"unixsocket {self.folder / 'socket'}", f"logfile {self.folder / 'log'}", "loglevel debug"]
+        conf.write_text("\n".join([*own, f"sentinel monitor {NAME} 127.0.0.1 {port} 1", *self.lines, ""]))
+        options = parse_command_line([str(conf), "--sentinel"], read_text, expand, "cluster-node")
+        assert options.config is not None
+        log = Log(options.config.logfile, options.config.loglevel)
+        self.sentinel = Sentinel(options.config, sentinel_commands(), log)
+
+
+def test_connections_come_from_bind_source_addr(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        await eventually(lambda: len(running.peers) == 2)
+
+    running = Running(tmp_path, "bind-source-addr 127.0.0.9")
+    running.run(play)
+    assert running.peers == ["127.0.0.9"] * 2
+
+
+def test_a_script_that_takes_too_long_is_killed_and_tried_again(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\nexec sleep 600\n")
+    script.chmod(0o755)
+
+    async def play(running: Running) -> None:
+        running.sentinel.core.state.periods.script_max_runtime = 1
+        await eventually(lambda: "-script-child" in running.log)
+        (job,) = running.sentinel.scripts.jobs
+        assert (job.pid, job.retries) == (None, 1)
+
+    running = Running(tmp_path, f"sentinel notification-script {NAME} {script}")
+    running.run(play)
+    (told,) = [line for line in running.log.splitlines() if "-script-timeout" in line]
+    pid = told.rpartition(" ")[2]
+    assert told.endswith(f"-script-timeout {script} {pid}")
+    assert f"-script-child {pid} 0 9" in running.log
