@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from cluster.sentinel.members import add_peer, drop_connections, forget, switch, tell_scripts
+from cluster.sentinel.members import add_peer, drop_connections, forget, has_room, switch, tell_scripts
 from cluster.sentinel.state import HELLO_CHANNEL, Address, Instance, Peer, Primary, State
 
 _FIELDS = 8
@@ -103,6 +103,8 @@ def _meet(s: State, primary: Primary, hello: Hello) -> Peer | None:
         _move_others(s, hello.run_id, address)
     else:
         _invalidate(s, primary, address)
+        if not has_room(s, primary, "sentinels"):
+            return None
     peer = add_peer(s, primary, hello.run_id, address)
     if before is None:
         s.tell("notice", "+sentinel", peer)

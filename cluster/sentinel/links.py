@@ -7,12 +7,12 @@ import ssl
 from collections.abc import Callable
 from traceback import format_exception
 
-import hiredis
 import trio
 
 from cluster.network.tls_stream import Stream, secured
 from cluster.protocol.replies import request
-from cluster.sentinel.events import Connected, Disconnected, ErrorReply, Event, Received, Value
+from cluster.sentinel.events import Connected, Disconnected, Event, Received, Value
+from cluster.sentinel.replies import BadReply, ReplyReader, ReplyTooLong, Unfinished
 
 READ_BYTES = 64 * 1024
 CONNECT_SECONDS = 5
@@ -26,14 +26,16 @@ class Outgoing:
     """One connection, as an event's effects see it: what is sent before it is up waits for that."""
 
     def __init__(
-        self, number: int, handle: Handle, complain: Complain, *, source: str = "",
+        self, number: int, handle: Handle, complain: Complain, unfinished: Unfinished, *, source: str = "",
         secured_by: ssl.SSLContext | None = None,
     ) -> None:  # fmt: skip
-        """complain: a line for the log, about what should not be. source: the address of ours to come from."""
+        """complain: a line for the log, about what should not be. source: the address of ours to come from.
+        unfinished: what the replies of all connections hold."""
         self.number = number
         self.scope = trio.CancelScope()
         self._handle = handle
         self._complain = complain
+        self._replies = ReplyReader(unfinished)
         self._source = source
         self._secured_by = secured_by
         self._closed = False
@@ -60,12 +62,16 @@ class Outgoing:
                 cause = "Connection timed out"
             except* trio.BrokenResourceError:
                 cause = "Connection reset by peer"
-            except* (OSError, hiredis.HiredisError, MemoryError) as errors:  # theirs: a list may have any length
+            except* ReplyTooLong as errors:
+                cause = str(_first(errors))
+                self._complain(f"Closing the connection to {ip}:{port}: {cause}")
+            except* (OSError, BadReply) as errors:
                 cause = str(_first(errors)) or type(_first(errors)).__name__
             except* Exception as errors:  # noqa: BLE001  (ours: it costs this connection only)
                 cause = f"a fault of this sentinel ({type(_first(errors)).__name__})"
                 shown = "".join(format_exception(errors))
                 self._complain(f"=== BUG: the connection to {ip}:{port} failed: {shown}")
+        self._replies.close()
         self._tell(Disconnected(self.number, cause))
 
     async def _serve(self, ip: str, port: int) -> None:
@@ -83,10 +89,8 @@ class Outgoing:
     async def _talk(self, stream: Stream) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, stream)
-            reader = hiredis.Reader(replyError=ErrorReply)
             while data := await stream.receive_some(READ_BYTES):
-                reader.feed(data)
-                while (reply := reader.gets()) is not False and not self._closed:
+                for reply in self._replies.feed(data):
                     self._tell(Received(self.number, reply))
             nursery.cancel_scope.cancel()
 

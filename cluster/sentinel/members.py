@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cluster.sentinel.events import RunScript
-from cluster.sentinel.state import NONE, Address, Instance, Link, Peer, Primary, Replica, State
+from cluster.sentinel.state import (
+    MAX_PEERS,
+    MAX_REPLICAS,
+    NONE,
+    Address,
+    Instance,
+    Link,
+    Peer,
+    Primary,
+    Replica,
+    State,
+)
 
 
 def new_link(s: State) -> Link:
@@ -18,6 +31,10 @@ def add_primary(s: State, name: str, address: Address, quorum: int) -> Primary:
 
 def replica_name(ip: str, port: int) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+
+
+def is_replica(s: State, primary: Primary, address: Address) -> bool:
+    return replica_name(s.shown(address), address.port) in primary.replicas
 
 
 def add_replica(s: State, primary: Primary, address: Address) -> Replica | None:
@@ -40,6 +57,17 @@ def add_peer(s: State, primary: Primary, run_id: str, address: Address) -> Peer:
     peer.run_id = run_id
     primary.peers[run_id] = peer
     return peer
+
+
+def has_room(s: State, primary: Primary, what: Literal["replicas", "sentinels"]) -> bool:
+    """For another one that somebody names. The first time that there is none, the log says so."""
+    known, most = (primary.replicas, MAX_REPLICAS) if what == "replicas" else (primary.peers, MAX_PEERS)
+    if len(known) < most:
+        return True
+    if what not in primary.noted_full:
+        primary.noted_full.add(what)
+        s.note("warning", f"{primary.name} has more than {most} {what}: the others are not taken in")
+    return False
 
 
 def forget(s: State, instance: Instance) -> None:
@@ -85,6 +113,7 @@ def reset(s: State, primary: Primary, *, keep_peers: bool = False) -> None:
     primary.s_down = primary.o_down = primary.failing_over = primary.forced = primary.script_kill_sent = False
     primary.rebooted_ms = None
     primary.lost_since_ms = 0
+    primary.noted_full.clear()
     primary.leader = ""
     primary.stage = NONE
     primary.stage_since_ms = 0

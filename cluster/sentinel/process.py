@@ -47,6 +47,7 @@ from cluster.sentinel.events import (
 )
 from cluster.sentinel.links import Outgoing
 from cluster.sentinel.names import Names
+from cluster.sentinel.replies import Unfinished
 from cluster.sentinel.scripts import Job, ScriptQueue
 from cluster.sentinel.server import SentinelServer
 from cluster.sentinel.state import Settings
@@ -85,6 +86,7 @@ class Sentinel:
         conf.read(self.core.state, config.lines("sentinel"))
         self.scripts = ScriptQueue(self.core.state.periods)
         self._links: dict[int, Outgoing] = {}
+        self._unfinished = Unfinished()
         self._complaints: dict[str, int] = {}
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._nursery: trio.Nursery
@@ -164,8 +166,9 @@ class Sentinel:
 
     def _connect(self, effect: Connect) -> None:
         link = self._links[effect.connection] = Outgoing(
-            effect.connection, self._hear, self._complain, source=self.config.bind_source_addr, secured_by=self._tls()
-        )
+            effect.connection, self._hear, self._complain, self._unfinished, source=self.config.bind_source_addr,
+            secured_by=self._tls(),
+        )  # fmt: skip
         self._nursery.start_soon(self._run_link, link, effect.ip, effect.port)
 
     def _tls(self) -> ssl.SSLContext | None:

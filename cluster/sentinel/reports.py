@@ -6,8 +6,9 @@ from cluster.sentinel.election import take_answer
 from cluster.sentinel.events import Crash, ErrorReply, Reply
 from cluster.sentinel.failover import send_replicaof
 from cluster.sentinel.hello import hurry_hellos
-from cluster.sentinel.members import add_replica, tell_scripts
+from cluster.sentinel.members import add_replica, has_room, is_replica, tell_scripts
 from cluster.sentinel.state import (
+    MAX_KEPT_INFO,
     PROMOTED,
     RECONFIGURE,
     WAIT_PROMOTION,
@@ -25,6 +26,8 @@ PATIENCE_HELLOS = 4
 """A replica that says it is a primary has so many publish-periods in which a hello may tell us that it should be."""
 FRESH_INFOS = 2
 _HIGHEST_PORT = 65535
+_MAX_INFO_LINES = 20_000
+"""Of INFO, which has some 200 and one for each replica."""
 
 
 def text_of(reply: Reply) -> str:
@@ -63,8 +66,9 @@ def take_info(s: State, server: DataServer, reply: Reply) -> None:
     server.info_asked = False
     if not isinstance(reply, bytes):
         return
-    server.info = text_of(reply)
-    role = _read(s, server, server.info)
+    text = text_of(reply)
+    role = _read(s, server, text)
+    server.info = text if isinstance(server, Primary) else text[:MAX_KEPT_INFO]
     server.info_at_ms = s.now
     if role and role != server.role:
         server.role = "master" if role == "master" else "slave"
@@ -88,7 +92,7 @@ def _read(s: State, server: DataServer, text: str) -> str:
     if isinstance(server, Replica):
         server.link_down_ms = 0
     fields = {}
-    for line in text.split("\r\n"):
+    for line in text.split("\r\n", _MAX_INFO_LINES)[:_MAX_INFO_LINES]:
         name, colon, value = line.partition(":")
         if colon:
             fields[name] = value
@@ -123,7 +127,11 @@ def _find_replicas(s: State, primary: Primary, fields: dict[str, str]) -> None:
         parts = dict(part.partition("=")[::2] for part in value.split(","))
         port = _number(parts.get("port", ""))
         address = s.address(parts.get("ip", ""), port) if port and port <= _HIGHEST_PORT else None
-        replica = add_replica(s, primary, address) if address is not None else None
+        if address is None or is_replica(s, primary, address):
+            continue
+        if not has_room(s, primary, "replicas"):
+            break
+        replica = add_replica(s, primary, address)
         if replica is not None:
             s.tell("notice", "+slave", replica)
             s.persist()

@@ -16,6 +16,11 @@ from cluster.sentinel.events import Close, Effect, Note, Persist, Publish, RunSc
 HELLO_CHANNEL = b"__sentinel__:hello"
 MAX_DESYNC_MS = 1000
 """Sentinels that see a primary fail at the same time start up to so far apart, so that votes split less."""
+MAX_REPLICAS = 4_000
+MAX_PEERS = 1_000
+"""Of one primary; whatever servers and hellos name beyond that is not taken in."""
+MAX_KEPT_INFO = 64 << 10
+"""Characters of a replica's INFO for SENTINEL INFO-CACHE; a usual one has 6,000."""
 MAX_PENDING = 100
 """Commands on one connection that nobody has answered; no more are sent."""
 
@@ -186,6 +191,8 @@ class Primary(DataServer):
         self.rebooted_ms: int | None = None
         self.lost_since_ms = 0
         """Since when it has been down, or whoever was the primary before one that has not answered yet."""
+        self.noted_full: set[str] = set()
+        """Of what there was more than we take in: a line in the log has said so."""
         self.stage = NONE
         self.stage_since_ms = 0
         self.failing_over = False

@@ -10,9 +10,18 @@ from hypothesis import strategies as st
 from cluster.config.redis_conf import parse_text
 from cluster.sentinel import conf, views
 from cluster.sentinel.core import SentinelCore
-from cluster.sentinel.events import Connect, Connected, ErrorReply, Greeted, Received, Reply, Tick
+from cluster.sentinel.events import Connect, Connected, ErrorReply, Greeted, Note, Received, Reply, Tick
 from cluster.sentinel.members import add_primary
-from cluster.sentinel.state import HELLO_CHANNEL, Address, Settings
+from cluster.sentinel.reports import take_info
+from cluster.sentinel.state import (
+    HELLO_CHANNEL,
+    MAX_KEPT_INFO,
+    MAX_PEERS,
+    MAX_REPLICAS,
+    Address,
+    Primary,
+    Settings,
+)
 from tests.sentinel.parts import HOST, NAME, only_addresses
 
 _number = st.sampled_from(["0", "-1", "1", "6380", "70000", "9" * 30, "9" * 5000, "x", "", "²"])
@@ -58,3 +67,41 @@ def test_no_reply_ends_it(replies: list[tuple[int, Reply]], seed: int) -> None:
     again = SentinelCore("d" * 40, Settings(), random.Random(1), only_addresses, 0)
     conf.read(again.state, list(parse_text(text, "file")))
     assert conf.rewrite("", list(conf.lines(again.state))) == text
+
+
+def _core() -> tuple[SentinelCore, Primary]:
+    core = SentinelCore("c" * 40, Settings(), random.Random(1), only_addresses, 1_000_000)
+    return core, add_primary(core.state, NAME, Address(HOST, HOST, 6379), 1)
+
+
+def test_of_replicas_without_end_some_thousands_are_taken_and_one_line_says_so() -> None:
+    core, primary = _core()
+    lines = [f"slave{at}:ip=10.0.{at >> 8}.{at & 255},port=6379,state=online" for at in range(MAX_REPLICAS + 50)]
+    for _ in range(2):
+        take_info(core.state, primary, "\r\n".join(["role:master", *lines]).encode())
+    assert len(primary.replicas) == MAX_REPLICAS
+    notes = [one.text for one in core.state.out if isinstance(one, Note)]
+    assert notes == [f"{NAME} has more than {MAX_REPLICAS} replicas: the others are not taken in"]
+
+
+def test_of_an_info_without_end_little_is_read_and_less_is_kept() -> None:
+    core, primary = _core()
+    named = b"slave0:ip=10.0.0.1,port=6379\r\n"
+    take_info(core.state, primary, b"x:\r\n" * 100_000 + named)
+    assert not primary.replicas
+    take_info(core.state, primary, b"x:\r\n" * 10_000 + named)
+    (replica,) = primary.replicas.values()
+    take_info(core.state, replica, b"role:slave\r\nx:" + b"x" * 1_000_000)
+    assert len(replica.info) == MAX_KEPT_INFO
+
+
+def test_of_sentinels_without_end_some_are_taken_and_one_line_says_so() -> None:
+    core, primary = _core()
+    notes: list[str] = []
+    for number in range(MAX_PEERS + 20):
+        effects = core.step(1_000_000, Greeted(f"{HOST},{number + 1},{number:040d},0,{NAME},{HOST},6379,0"))
+        notes += [one.text for one in effects if isinstance(one, Note)]
+    assert len(primary.peers) == MAX_PEERS
+    assert notes == [f"{NAME} has more than {MAX_PEERS} sentinels: the others are not taken in"]
+    core.step(1_000_000, Greeted(f"{HOST},9999,{0:040d},0,{NAME},{HOST},6379,0"))
+    assert primary.peers["0" * 40].address.port == 9999, "whoever is known may move"

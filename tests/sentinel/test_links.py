@@ -8,6 +8,7 @@ import trio
 
 from cluster.sentinel.events import Connected, Disconnected, Event, Received
 from cluster.sentinel.links import Outgoing
+from cluster.sentinel.replies import MAX_ELEMENTS, Unfinished
 
 DEADLINE_S = 20
 
@@ -34,7 +35,7 @@ class Talk:
             await stream.send_all(self.answer)
 
     async def __call__(self) -> None:
-        link = Outgoing(1, self._handle, self.complaints.append, source=self.source)
+        link = Outgoing(1, self._handle, self.complaints.append, Unfinished(), source=self.source)
         link.send(("PING",))
         with trio.fail_after(DEADLINE_S):
             async with trio.open_nursery() as nursery:
@@ -76,6 +77,15 @@ def test_what_others_do_wrong_is_no_fault_of_ours() -> None:
     assert isinstance(one.events[-1], Disconnected)
     assert "Protocol error" in one.events[-1].cause
     assert one.complaints == []
+
+
+def test_a_reply_that_is_too_long_is_told_and_ends_the_connection() -> None:
+    one = talk(b"*%d\r\n" % (MAX_ELEMENTS + 1))
+    what = f"a list of {MAX_ELEMENTS + 1} elements within 0 others"
+    assert one.events[-1] == Disconnected(1, what)
+    (complaint,) = one.complaints
+    assert complaint.startswith("Closing the connection to 127.0.0.1:")
+    assert complaint.endswith(what)
 
 
 def test_connections_come_from_the_address_that_is_to_be_theirs() -> None:
