@@ -20,6 +20,7 @@ from cluster.sentinel.events import (
     NotSaved,
     Received,
     Reply,
+    Saved,
     Tick,
 )
 from cluster.sentinel.hello import hear
@@ -69,6 +70,8 @@ class SentinelCore:
                 self._received(event.connection, event.reply)
             case Greeted():
                 hear(s, event.text)
+            case Saved():
+                self._saved()
             case NotSaved():
                 s.unsaved, s.not_saved_ms = True, s.now
         return s.out
@@ -80,10 +83,6 @@ class SentinelCore:
         s.out = []
         operation(s)
         return s.out
-
-    def saved(self) -> None:
-        """The file holds what is promised, again."""
-        self.state.unsaved = False
 
     def asked_whether_down(
         self, now_ms: int, ip: str, port: int, epoch: int, candidate: str
@@ -129,6 +128,14 @@ class SentinelCore:
         elif purpose == "ask" and isinstance(instance, Peer):
             reports.take_down_answer(s, instance, reply)
 
+    def _saved(self) -> None:
+        """Go on with what had to wait for it."""
+        s = self.state
+        s.unsaved, s.epoch_on_disk = False, s.current_epoch
+        if not s.tilt:
+            for primary in s.primaries.values():
+                ask_peers(s, primary)
+
     # -- time ------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
@@ -159,8 +166,7 @@ class SentinelCore:
         upkeep.check_subjectively_down(s, instance)
         if isinstance(instance, Primary):
             upkeep.check_objectively_down(s, instance)
-            if failover.start_if_needed(s, instance):
-                ask_peers(s, instance, at_once=True)
+            failover.start_if_needed(s, instance)
             failover.advance(s, instance)
             ask_peers(s, instance)
 

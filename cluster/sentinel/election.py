@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 from cluster.sentinel.events import Persist
-from cluster.sentinel.state import MAX_DESYNC_MS, NONE, Peer, Primary, State
+from cluster.sentinel.state import MAX_DESYNC_MS, NONE, WAIT_START, Peer, Primary, State
 from cluster.sentinel.upkeep import renamed
 
 ANYBODY = "*"
@@ -61,8 +61,13 @@ def _needed(primary: Primary) -> int:
     return max(majority(1 + len(primary.peers)), primary.quorum)
 
 
-def ask_peers(s: State, primary: Primary, *, at_once: bool = False) -> None:
-    """Ask the others whether they, too, see `primary` down; with a failover of ours under way, for their vote."""
+def ask_peers(s: State, primary: Primary) -> None:
+    """Ask the others whether they, too, see `primary` down; with a failover of ours under way, for their vote: at once
+    in an epoch in which they have not been asked."""
+    stands = primary.stage != NONE and s.current_epoch <= s.epoch_on_disk
+    at_once = stands and primary.stage == WAIT_START and primary.asked_epoch != s.current_epoch
+    if at_once:
+        primary.asked_epoch = s.current_epoch
     for peer in primary.peers.values():
         if s.now - peer.last_answer_ms > STALE_ANSWERS * s.periods.ask_period:
             peer.says_down = False
@@ -73,10 +78,9 @@ def ask_peers(s: State, primary: Primary, *, at_once: bool = False) -> None:
         if not at_once and (recent or peer.asked):
             continue
         peer.asked = True
-        candidate = s.my_id if primary.stage != NONE else ANYBODY
         s.send(
             peer, "ask", renamed(peer, "SENTINEL"), "is-master-down-by-addr", s.shown(primary.address),
-            primary.address.port, s.current_epoch, candidate,
+            primary.address.port, s.current_epoch, s.my_id if stands else ANYBODY,
         )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """What goes into Sentinel's core, and what it asks for.
 
 Events: a connection is up or down, a reply or a message came, time passed. Effects are carried out in the order in
-which they stand: what has to be on disk comes before what is said because of it.
+which they stand. What has to be on disk before something is said is asked for with one step, and that is said with
+another, when it is there.
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """What was to be on disk is, as it was when the step that asked for it was over."""
+
+
+@dataclass(frozen=True, slots=True)
 class NotSaved:
     """What was to be on disk is not."""
 
@@ -62,7 +68,7 @@ class Greeted:
     text: str
 
 
-Event: TypeAlias = "Tick | Connected | Disconnected | Received | NotSaved | Greeted"
+Event: TypeAlias = "Tick | Connected | Disconnected | Received | Saved | NotSaved | Greeted"
 
 
 # -- effects -----------------------------------------------------------------------------------------------------
@@ -92,7 +98,8 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """The state as it is when the step is over has to be on disk before anything that follows; else `NotSaved`."""
+    """Write the state as it is when the step is over, and let the core know: `Saved` or `NotSaved` is to be its next
+    event. Nothing that depends on it is among the effects that follow: that comes of `Saved`."""
 
 
 @dataclass(frozen=True, slots=True)

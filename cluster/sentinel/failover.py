@@ -33,10 +33,9 @@ DISCONNECTED_TIMES = 10
 """A replica may have lost its primary for so many down-after-milliseconds before we did."""
 
 
-def start_if_needed(s: State, primary: Primary) -> bool:
-    """Whether a failover has just been started."""
+def start_if_needed(s: State, primary: Primary) -> None:
     if not primary.o_down or primary.failing_over or s.unsaved:
-        return False
+        return
     begun = primary.failover_started_ms
     if begun is not None:
         until = begun + NEXT_TRY_TIMEOUTS * primary.failover_timeout_ms
@@ -44,9 +43,8 @@ def start_if_needed(s: State, primary: Primary) -> bool:
             if primary.delay_noted_ms != begun:
                 primary.delay_noted_ms = begun
                 s.out.append(NoteDelay(until))
-            return False
+            return
     start(s, primary)
-    return True
 
 
 def start(s: State, primary: Primary) -> None:

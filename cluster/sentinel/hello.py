@@ -51,10 +51,12 @@ def parse_hello(text: str) -> Hello | None:
 
 def say_hello(s: State, instance: Instance) -> None:
     primary, settings = instance.primary, s.settings
-    address = primary.current_address
+    if primary.config_epoch > s.epoch_on_disk:
+        return
+    address, epoch = primary.current_address, min(s.current_epoch, s.epoch_on_disk)
     text = ",".join((
         settings.announce_ip or instance.link.local_ip, str(settings.announce_port or settings.port), s.my_id,
-        str(s.current_epoch), primary.name, s.shown(address), str(address.port), str(primary.config_epoch),
+        str(epoch), primary.name, s.shown(address), str(address.port), str(primary.config_epoch),
     ))  # fmt: skip
     name = "PUBLISH" if isinstance(instance, Peer) else primary.called("PUBLISH")
     s.send(instance, "publish", name, HELLO_CHANNEL, text)

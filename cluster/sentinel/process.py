@@ -42,6 +42,7 @@ from cluster.sentinel.events import (
     Persist,
     Publish,
     RunScript,
+    Saved,
     Send,
     Tick,
 )
@@ -129,10 +130,12 @@ class Sentinel:
     def carry_out(self, effects: Sequence[Effect]) -> bool:
         """False when something could not be written to disk."""
         saved = True
+        afterwards: Sequence[Effect] = ()
         for effect in effects:
             match effect:
                 case Persist():
                     saved = self._save()
+                    afterwards = self.core.step(now_ms(), Saved() if saved else NotSaved())
                 case Send():
                     self._links[effect.connection].send(effect.arguments)
                 case Connect():
@@ -151,7 +154,7 @@ class Sentinel:
                     self.log("warning", "Sentinel CRASH because of SENTINEL simulate-failure")
                     os._exit(CRASH_STATUS)
         self._names.enabled = self.core.state.settings.resolve_hostnames
-        return saved
+        return (not afterwards or self.carry_out(afterwards)) and saved
 
     def publish(self, level: str, channel: str, text: str) -> None:
         self.log(level, f"{channel} {text}")
@@ -189,9 +192,7 @@ class Sentinel:
                 "warning", "WARNING: Sentinel was not able to save the new configuration on disk!!!: "
                 f"{error.strerror}"
             )  # fmt: skip
-            self.core.step(now_ms(), NotSaved())
             return False
-        self.core.saved()
         self.log("notice", "Sentinel new configuration saved on disk")
         return True
 
@@ -224,7 +225,7 @@ class Sentinel:
         except (ListenError, CommandError, ConfigError, BadUsersFile) as error:
             log("warning", str(error))
             return 1
-        if not self._save():
+        if not self.carry_out([Persist()]):
             return 1
         log("warning", f"Sentinel ID is {self.core.state.my_id}")
         self._write_pid_file()

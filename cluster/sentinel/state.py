@@ -186,6 +186,8 @@ class Primary(DataServer):
         self.leader = ""
         """For whom we voted in `leader_epoch`."""
         self.leader_epoch = 0
+        self.asked_epoch = 0
+        """In which epoch we have asked the others for their votes."""
         self.o_down = False
         self.o_down_since_ms = 0
         self.rebooted_ms: int | None = None
@@ -257,6 +259,8 @@ class State:
         self.periods = Periods()
         self.primaries: dict[str, Primary] = {}
         self.current_epoch = 0
+        self.epoch_on_disk = 0
+        """No newer one is told to anybody: whoever starts again must not use one twice."""
         self.tilt = False
         self.tilt_since_ms = 0
         self.unsaved = False

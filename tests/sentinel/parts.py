@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from cluster.sentinel.events import (
     Publish,
     Reply,
     RunScript,
+    Saved,
     Send,
     Tick,
 )
@@ -187,6 +189,7 @@ class SentinelProcess:
 
     def carry_out(self, effects: list[Effect]) -> bool:
         saved = True
+        afterwards: list[Effect] = []
         world = self.world
         for effect in effects:
             if not self.alive:
@@ -194,6 +197,7 @@ class SentinelProcess:
             match effect:
                 case Persist():
                     saved = self._save()
+                    afterwards = self.core.step(world.now, Saved() if saved else NotSaved())
                 case Connect():
                     wire = self.wires[effect.connection] = Wire(effect.connection, self, effect.port)
                     world.connect(wire)
@@ -201,6 +205,7 @@ class SentinelProcess:
                     arguments = tuple(
                         one.decode() if isinstance(one, bytes) else str(one) for one in effect.arguments
                     )
+                    self._check_epochs(arguments)
                     world.send(self.wires[effect.connection], arguments)
                 case Close():
                     wire = self.wires.pop(effect.connection)
@@ -212,14 +217,24 @@ class SentinelProcess:
                     self.scripts.append((effect.path, *effect.arguments))
                 case Crash():
                     world.kill(self.port)
-        return saved
+        return (not afterwards or self.carry_out(afterwards)) and saved
+
+    def _check_epochs(self, arguments: tuple[str, ...]) -> None:
+        """Nobody is told of an epoch that a restart would make us forget, or use again."""
+        told = [0]
+        if arguments[0] == "PUBLISH":
+            parts = arguments[2].split(",")
+            told = [int(parts[3]), int(parts[7])]
+        elif arguments[1:2] == ("is-master-down-by-addr",) and arguments[5] == self.run_id:
+            told = [int(arguments[4])]
+        saved = re.search(r"^sentinel current-epoch (\d+)$", self.text, re.MULTILINE)
+        assert saved is not None
+        assert max(told) <= int(saved[1]), f"{self.port} has told {arguments} before it was on disk"
 
     def _save(self) -> bool:
         if self.disk_full:
-            self.core.step(self.world.now, NotSaved())
             return False
         self.text = conf.rewrite(self.text, list(conf.lines(self.core.state)))
-        self.core.saved()
         return True
 
     def run(self, _wire: Wire, arguments: tuple[str, ...]) -> Reply:

@@ -10,7 +10,19 @@ import pytest
 from cluster.sentinel import conf, operators
 from cluster.sentinel.core import SentinelCore
 from cluster.sentinel.election import leader, majority
-from cluster.sentinel.events import Close, Connect, Connected, Greeted, NotSaved, Persist, Publish, Send, Tick
+from cluster.sentinel.events import (
+    Close,
+    Connect,
+    Connected,
+    Effect,
+    Greeted,
+    NotSaved,
+    Persist,
+    Publish,
+    Saved,
+    Send,
+    Tick,
+)
 from cluster.sentinel.failover import choose_replica
 from cluster.sentinel.hello import parse_hello
 from cluster.sentinel.members import add_peer, add_primary, add_replica, move
@@ -70,7 +82,7 @@ def test_a_vote_that_could_not_be_saved_is_never_told() -> None:
     core.step(1_000_000, NotSaved())
     assert core.asked_whether_down(1_000_001, HOST, 6379, 1, OTHER)[1] == ""
     assert core.asked_whether_down(1_000_002, HOST, 6379, 2, THIRD)[1] == ""
-    core.saved()
+    core.step(1_000_002, Saved())
     assert core.asked_whether_down(1_000_003, HOST, 6379, 2, THIRD)[1] == THIRD
 
 
@@ -82,6 +94,72 @@ def test_a_full_disk_keeps_a_sentinel_from_leading() -> None:
     assert world.heard(5000, "+elected-leader") == 0
     world.sentinels[5000].disk_full = False
     world.run_until(lambda: world.sentinels[5000].sees != 6379, 30)
+
+
+def _asked_for(effects: list[Effect], candidate: str) -> list[int]:
+    """The epochs in which the others are asked for their votes for `candidate`."""
+    sent = [one.arguments for one in effects if isinstance(one, Send)]
+    return [int(words[4]) for words in sent if words[1:2] == ("is-master-down-by-addr",) and words[5] == candidate]
+
+
+def _told_epochs(effects: list[Effect]) -> set[tuple[str, str]]:
+    """The epochs in hellos: the sentinel's, and that of the configuration."""
+    sent = [str(one.arguments[2]).split(",") for one in effects if isinstance(one, Send) and "PUBLISH" in one.arguments]
+    return {(words[3], words[7]) for words in sent}
+
+
+def _with_a_failover_begun() -> tuple[SentinelCore, Primary, list[Effect]]:
+    """And what the step in which it has begun asks for; nothing of it has been carried out."""
+    core, primary = core_of()
+    core.step(1_000_000, Tick())
+    for number in list(core.state.connections):
+        core.step(1_000_000, Connected(number, HOST))
+    primary.link.ping_asked_ms = 1_000_000 - primary.down_after_ms
+    for peer in primary.peers.values():
+        peer.says_down, peer.last_answer_ms = True, 1_000_000
+    effects = core.step(1_000_100, Tick())
+    assert primary.failing_over
+    assert Persist() in effects
+    return core, primary, effects
+
+
+def test_nobody_is_asked_for_a_vote_in_an_epoch_before_it_is_on_disk() -> None:
+    core, _, effects = _with_a_failover_begun()
+    assert _asked_for(effects, ME) == []
+    assert _asked_for(core.step(1_000_100, Saved()), ME) == [1, 1]
+
+
+def test_an_epoch_that_could_not_be_saved_is_told_to_nobody_until_it_is() -> None:
+    core, primary, effects = _with_a_failover_begun()
+    effects = core.step(1_000_100, NotSaved())
+    for now in range(1_000_200, 1_009_000, 100):
+        step = core.step(now, Tick())
+        effects += step + (core.step(now, NotSaved()) if Persist() in step else [])
+        for peer in primary.peers.values():
+            peer.asked, peer.says_down, peer.last_answer_ms = False, True, now - 1000
+    assert _asked_for(effects, ME) == []
+    assert len(_asked_for(effects, "*")) > 2, "whether it is down may be asked"
+    assert _told_epochs(effects) == {("0", "0")}
+    assert primary.failing_over
+    assert effects.count(Persist()) > 2, "it is tried again"
+    assert _asked_for(core.step(1_009_000, Saved()), ME) == [1, 1]
+    assert _told_epochs(core.step(1_011_100, Tick())) == {("1", "0")}
+
+
+def test_a_configuration_with_an_epoch_that_is_not_on_disk_is_told_to_nobody() -> None:
+    core, primary = core_of()
+    core.step(1_000_000, Tick())
+    for number in list(core.state.connections):
+        core.step(1_000_000, Connected(number, HOST))
+    core.state.current_epoch = primary.config_epoch = 7
+    core.step(1_000_100, Saved())
+    assert _told_epochs(core.step(1_002_200, Tick())) == {("7", "7")}
+    core.step(1_002_300, _told_by(OTHER, 5001, 6380, 7))
+    core.step(1_002_300, NotSaved())
+    assert primary.config_epoch == 8
+    assert _told_epochs(core.step(1_004_400, Tick())) == set()
+    core.step(1_004_500, Saved())
+    assert _told_epochs(core.step(1_004_600, Tick())) == {("8", "8")}
 
 
 def test_after_a_restart_no_second_vote_is_given_in_an_epoch() -> None:

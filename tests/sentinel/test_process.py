@@ -10,6 +10,8 @@ import trio
 from cluster.cli import parse_command_line
 from cluster.config.files import expand, read_text
 from cluster.log import Log
+from cluster.sentinel.core import SAVE_AGAIN_MS
+from cluster.sentinel.events import Persist
 from cluster.sentinel.process import Sentinel
 from cluster.sentinel.table import sentinel_commands
 from tests.bus.sides import eventually
@@ -87,3 +89,25 @@ def test_a_script_that_takes_too_long_is_killed_and_tried_again(tmp_path: Path) 
     pid = told.rpartition(" ")[2]
     assert told.endswith(f"-script-timeout {script} {pid}")
     assert f"-script-child {pid} 0 9" in running.log
+
+
+def test_a_file_that_cannot_be_written_is_told_and_tried_again(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        await eventually(lambda: "Ready to accept" in running.log)
+        conf, state = tmp_path / "sentinel.conf", running.sentinel.core.state
+        text = conf.read_text()
+        conf.unlink()
+        (conf / "in the way").mkdir(parents=True)
+        state.current_epoch = 7
+        assert not running.sentinel.carry_out([Persist()])
+        assert (state.unsaved, state.epoch_on_disk) == (True, 0)
+        assert "WARNING: Sentinel was not able to save the new configuration on disk!!!: " in running.log
+        (conf / "in the way").rmdir()
+        conf.rmdir()
+        conf.write_text(text)
+        state.not_saved_ms -= SAVE_AGAIN_MS
+        await eventually(lambda: not state.unsaved)
+        assert state.epoch_on_disk == 7
+        assert "sentinel current-epoch 7" in conf.read_text()
+
+    Running(tmp_path).run(play)
