@@ -37,7 +37,7 @@ from bus.names import address_fault, host_name_fault
 from bus.slots import bits_of, ranges_of_bits
 from bus.view import COUNT_MAX, SLOT_COUNT
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 LENGTH_BYTES = 4
 FRAME_LIMIT_BYTES = 1 << 20
 """The largest frame between nodes that have proven who they are."""
@@ -326,7 +326,7 @@ _SHAPES: tuple[tuple[type[Any], dict[str, Codec]], ...] = (
     (Heartbeat, {
         "kind": (lambda value: int(value == "pong"), _check_kind), "epoch": _COUNT, "config_epoch": _COUNT,
         "offset": _COUNT, "digest": _DIGEST, "members": _DIGEST, "suspects": _IDS, "complete": _FLAG,
-        "want": _COUNT, "flags": _COUNT, "serial": _COUNT, "interest": _COUNT,
+        "failed": _COUNT, "want": _COUNT, "flags": _COUNT, "serial": _COUNT, "interest": _COUNT,
     }),
     (Announcement, {
         "epoch": _COUNT, "config_epoch": _COUNT, "ip": _ADDRESS, "port": _PORT, "bus_port": _PORT, "tls_port": _PORT,

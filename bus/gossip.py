@@ -32,6 +32,9 @@ LAST_SERIAL = 127
 """Serials go round: one byte on the wire."""
 PROBE_AGAIN_MS = 500
 """A pong that has not come by then may have been lost with a node that did not know us yet."""
+FAILED_SHOWN = 8
+"""More failed nodes than that are named to those only who do not hold the same ones for failed: when they have been
+heard of since that changed, which takes half a node timeout."""
 SAMPLE_PERIOD_MS = 1_000
 SAMPLE_SIZE = 5
 HANDSHAKE_MIN_MS = 1_000
@@ -44,6 +47,9 @@ MEMBERS_PERIOD_MS = 1_000
 
 def heartbeat(s: State, kind: str, peer: Peer, *, want: int = 0, serial: int = 0) -> Heartbeat:
     suspects = list(s.suspects)
+    failed = s.failed_digest() if suspects else 0
+    if len(suspects) > FAILED_SHOWN and (failed == peer.failed or s.now - s.failed_at < s.config.node_timeout_ms):
+        suspects = [node_id for node_id in suspects if node_id == peer.node_id or not s.peers[node_id].fail]
     complete = len(suspects) <= SUSPECTS_LIMIT
     if not complete:
         suspects = s.rng.sample(suspects, SUSPECTS_LIMIT)
@@ -61,6 +67,7 @@ def heartbeat(s: State, kind: str, peer: Peer, *, want: int = 0, serial: int = 0
         members=s.my_members_digest(),
         suspects=tuple(suspects),
         complete=complete,
+        failed=failed,
         want=want,
         flags=flags,
         serial=serial,
@@ -278,6 +285,7 @@ def _close(s: State, link_id: LinkId) -> None:
 
 def on_heartbeat(s: State, peer: Peer, link_id: LinkId, message: Heartbeat) -> None:
     peer.offset = message.offset
+    peer.failed = message.failed
     peer.pong_wall = s.wall  # its ping says as much, and nobody pings whom he hears
     if message.kind == "pong":
         peer.ping_sent_at = 0

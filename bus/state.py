@@ -87,6 +87,7 @@ class Peer:
     fail: bool = False
     failed_at: int = 0
     wrong_address: bool = False
+    failed: int = 0  # the digest of those it holds for failed
     reports: dict[str, int] = field(default_factory=dict)  # reporter → when
     reported: set[str] = field(default_factory=set)  # whom it reports itself
     voted_at: int | None = None  # when this node last voted for a replica of that primary
@@ -214,6 +215,8 @@ class Taken:
 
 BLACKLIST_MS = 60_000
 """How long a forgotten node stays unknown although others still speak of it."""
+DIGEST_DIGITS = 8
+"""So many of an id's hexadecimal digits go into the digest of the failed."""
 
 
 class State:
@@ -225,6 +228,8 @@ class State:
         self.placed = False  # it has seen since then where its links come from
         self.me = me
         self.peers: dict[str, Peer] = {me.node_id: me}
+        self._failed_digest: int | None = 0
+        self.failed_at = now_ms  # when it changed who is held for failed
         self.suspects: dict[str, None] = {}  # ids of those with PFAIL or FAIL, in the order they came to it
         self.owners: list[str | None] = [None] * SLOT_COUNT
         self.served_slots = 0  # the slots, as bits, that somebody owns
@@ -312,6 +317,7 @@ class State:
         self.members_digest = b""
         if peer.fail:
             self.suspects[peer.node_id] = None
+            self.failed_changed()
         # A node that came back without knowing it would take it for a stranger.
         self.touch(Save.LATER if hearsay else Save.BEFORE_THE_ANSWER)
         return peer
@@ -325,8 +331,23 @@ class State:
             other.reports.pop(peer.node_id, None)
         del self.peers[peer.node_id]
         self.suspects.pop(peer.node_id, None)
+        self.failed_changed()
         self.members_digest = b""
         self.touch()
+
+    def failed_digest(self) -> int:
+        """Of those this node holds for failed: two who hold the same have the same. 0: nobody."""
+        if self._failed_digest is None:
+            digest = 0
+            for node_id in self.suspects:
+                if self.peers[node_id].fail:
+                    digest ^= int(node_id[:DIGEST_DIGITS], 16)
+            self._failed_digest = digest
+        return self._failed_digest
+
+    def failed_changed(self) -> None:
+        self._failed_digest = None
+        self.failed_at = self.now
 
     # -- slots -----------------------------------------------------------------------------------------------
 

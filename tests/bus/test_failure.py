@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bus import events
 from bus.core import BusConfig
+from bus.failure import HEARERS
 from bus.messages import SUSPECTS_LIMIT, Fail, Heartbeat, VoteRequest
 from tests.bus.driver import BUS_PORT, PORT, TIMEOUT_MS, Driver, cluster, node_id
 
@@ -47,6 +48,38 @@ def test_a_suspicion_is_told_to_all_at_once() -> None:
     refuse(driver, "e")
     for name in "bcd":
         assert driver.sent(Heartbeat, name)[-1].suspects == (node_id("e"),)
+
+
+def test_in_a_large_cluster_all_primaries_tell_the_same_few_and_the_replicas_that_may_stand_for_it() -> None:
+    nodes = cluster("0123456789abc", {"d": "c", "e": "b"})
+    told = {}
+    for me in "012":
+        driver = Driver(me, nodes=nodes)
+        refuse(driver, "c")
+        told[me] = {name for name in nodes if name not in (me, "c") and driver.sent(Heartbeat, name)}
+    assert len(told["0"]) == HEARERS + 1
+    assert told["0"] == told["1"] == told["2"]
+    assert "d" in told["0"]
+    assert "e" not in told["0"]
+
+
+def test_many_failed_nodes_are_named_only_to_who_holds_others_for_failed() -> None:
+    driver = Driver(nodes=cluster("abc", {name: "b" for name in "0123456789"}))
+    failed = "123456789"
+    for name in failed:
+        driver.hear("b", Fail(node_id(name)))
+
+    def named(by: str, digest: int) -> int:
+        driver.clear()
+        driver.hear(by, replace(driver.heartbeat(by), kind="ping", failed=digest))
+        (pong,) = driver.sent(Heartbeat, by)
+        return len(pong.suspects)
+
+    assert named("c", 0) == 0  # which may have been said before it could know
+    driver.tick(TIMEOUT_MS, alive="bc0")
+    ours = driver.sent(Heartbeat, "b")[-1].failed
+    assert named("b", ours) == 0
+    assert named("c", 0) == len(failed)
 
 
 def test_only_a_majority_of_the_primaries_makes_a_failure() -> None:

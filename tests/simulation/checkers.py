@@ -108,6 +108,8 @@ class Safety:
         for other in sim.nodes:
             if other is node or other.following != node.following or other.core is None or other.stopped:
                 continue
+            if other.synced_at is None:  # what it has may be of another history, and it does not stand
+                continue
             if other.changed_at <= calm and other.offset > node.offset:
                 self.violations.append(
                     f"{node.node_id} stands at once with {node.offset}, and {other.node_id} has {other.offset}"

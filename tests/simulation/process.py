@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from bus import events
 from bus.core import BusConfig, BusCore
+from bus.state import DIGEST_DIGITS
 from bus.view import PersistentState
 from tests.simulation.network import Clock, End, Network
 
@@ -22,6 +23,10 @@ def check_what_is_kept(core: BusCore) -> None:
     s = core._s
     assert s.voters() == [one for one in s.peers.values() if one.slots and one.is_primary]
     assert set(s.suspects) == {one.node_id for one in s.peers.values() if not one.reachable}
+    digest = 0
+    for one in s.peers.values():
+        digest ^= int(one.node_id[:DIGEST_DIGITS], 16) if one.fail else 0
+    assert s.failed_digest() == digest
     served = 0
     for one in s.peers.values():
         served |= one.slots
