@@ -49,12 +49,15 @@ def leader(s: State, primary: Primary, epoch: int) -> str:
     return winner if votes[winner] >= _needed(primary) else ""
 
 
-def is_split(s: State, primary: Primary, epoch: int) -> bool:
-    """Whether enough have voted in `epoch` for somebody to win, and nobody has."""
+def is_split(s: State, primary: Primary, epoch: int, *, over: bool) -> bool:
+    """Whether enough have voted in `epoch` for somebody to win, and nobody has; nor, unless it is `over`, can anybody
+    with the votes of those in reach that are not known yet."""
     given = [(one.leader, one.leader_epoch) for one in primary.peers.values()]
     given.append((primary.leader, primary.leader_epoch))
     votes = Counter(candidate for candidate, at in given if candidate and at == epoch)
-    return max(votes.values(), default=0) < _needed(primary) <= votes.total()
+    unknown = sum(1 for one in primary.peers.values() if one.leader_epoch != epoch and not one.s_down)
+    most = max(votes.values(), default=0) + (0 if over else unknown)
+    return most < _needed(primary) <= votes.total()
 
 
 def _needed(primary: Primary) -> int:

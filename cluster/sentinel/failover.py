@@ -104,9 +104,11 @@ def _wait_start(s: State, primary: Primary) -> None:
     elected = leader(s, primary, primary.failover_epoch)
     if elected != s.my_id and not primary.forced:
         patience = min(s.periods.election_timeout, primary.failover_timeout_ms)
-        if s.now - (primary.failover_started_ms or 0) > patience:
+        over = s.now - (primary.failover_started_ms or 0) > patience
+        split = is_split(s, primary, primary.failover_epoch, over=over)
+        if over or split:
             _give_up(s, primary, "-failover-abort-not-elected")
-            if is_split(s, primary, primary.failover_epoch):  # the next may well be won, and should not wait long
+            if split:  # the next may well be won, and should not wait long
                 primary.failover_started_ms = s.now - NEXT_TRY_TIMEOUTS * primary.failover_timeout_ms
                 primary.failover_started_ms += s.rng.randrange(MAX_DESYNC_MS)
         return

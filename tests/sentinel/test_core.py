@@ -23,7 +23,7 @@ from cluster.sentinel.events import (
     Send,
     Tick,
 )
-from cluster.sentinel.failover import choose_replica
+from cluster.sentinel.failover import choose_replica, start
 from cluster.sentinel.hello import parse_hello
 from cluster.sentinel.members import add_peer, add_primary, add_replica, move
 from cluster.sentinel.operators import Refused
@@ -144,6 +144,38 @@ def test_an_epoch_that_could_not_be_saved_is_told_to_nobody_until_it_is() -> Non
     assert effects.count(Persist()) > 2, "it is tried again"
     assert _asked_for(core.step(1_009_000, Saved()), ME) == [1, 1]
     assert _told_epochs(core.step(1_011_100, Tick())) == {("1", "0")}
+
+
+def test_the_others_are_asked_again_at_once_when_there_is_a_newer_epoch() -> None:
+    """As when another primary has died at the same time: votes of the epoch before no longer count."""
+    core, primary, _ = _with_a_failover_begun()
+    core.step(1_000_100, Saved())
+    for peer in primary.peers.values():
+        assert peer.link.commands is not None
+        peer.leader, peer.leader_epoch, peer.last_answer_ms = "", 0, 1_000_110
+    second = add_primary(core.state, "second", Address(HOST, HOST, 7000), 2)
+    core.operate(1_000_120, lambda s: start(s, second))
+    effects = core.step(1_000_120, Saved())
+    assert _asked_for(effects, ME) == [2, 2]
+    assert _asked_for(core.step(1_000_200, Tick()), ME) == []
+    assert primary.failover_epoch == 2
+
+
+@pytest.mark.parametrize("third", [OTHER, THIRD, None])
+def test_an_election_that_nobody_can_win_any_more_is_given_up_at_once(third: str | None) -> None:
+    """The third, who has voted for itself, for another, or not yet, decides whether there is something to wait for."""
+    core, primary, _ = _with_a_failover_begun()
+    core.step(1_000_100, Saved())
+    for run_id, voted in ((OTHER, OTHER), (THIRD, third)):
+        if voted is not None:
+            peer = primary.peers[run_id]
+            peer.leader, peer.leader_epoch = voted, 1
+    told = [one.channel for one in core.step(1_000_300, Tick()) if isinstance(one, Publish)]
+    assert ("-failover-abort-not-elected" in told) is (third == THIRD)
+    if third == THIRD:
+        assert primary.failover_started_ms is not None
+        wait_ms = primary.failover_started_ms + 2 * primary.failover_timeout_ms - 1_000_300
+        assert 0 <= wait_ms <= 1000
 
 
 def test_a_configuration_with_an_epoch_that_is_not_on_disk_is_told_to_nobody() -> None:
