@@ -27,7 +27,7 @@ from cluster.protocol import replies
 from cluster.sentinel import operators, settable, views
 from cluster.sentinel.election import ANYBODY
 from cluster.sentinel.events import Greeted
-from cluster.sentinel.operators import Refused
+from cluster.sentinel.operators import NoAddress, Refused
 from cluster.sentinel.server import host_of, operate, state_of
 from cluster.sentinel.state import FAILURES, HELLO_CHANNEL, Instance, Primary, State
 
@@ -136,10 +136,20 @@ def failover(ctx: Context, name: bytes) -> bytes:
 
 @command("SENTINEL MONITOR", arity=6, flags=_ADMIN, group="sentinel", since="2.8.4", summary="Start monitoring",
          syntax="name ip port:integer quorum:integer")
-def monitor(ctx: Context, name: bytes, ip: bytes, port: bytes, quorum: bytes) -> bytes:
+def monitor(ctx: Context, name: bytes, ip: bytes, port: bytes, quorum: bytes) -> bytes | None:
     words = (_text(name), _text(ip), _text(port), _text(quorum))
-    operate(ctx, lambda s: operators.monitor(s, *words))
-    return replies.OK
+    host = host_of(ctx)
+
+    def monitor_unless_its_name_is_awaited(s: State) -> None:
+        try:
+            operators.monitor(s, *words)
+        except NoAddress:
+            if not host.names.is_awaited(words[1]):
+                raise
+            host.waiting_for_names.park(ctx.client, list(ctx.arguments))
+
+    operate(ctx, monitor_unless_its_name_is_awaited)
+    return None if ctx.client.is_waiting else replies.OK
 
 
 @command("SENTINEL REMOVE", arity=3, flags=_ADMIN, group="sentinel", since="2.8.4", summary="Stop monitoring",

@@ -17,6 +17,7 @@ from cluster.sentinel.events import (
     Effect,
     Event,
     Greeted,
+    NamesFound,
     NotSaved,
     Received,
     Reply,
@@ -72,6 +73,9 @@ class SentinelCore:
                 hear(s, event.text)
             case Saved():
                 self._saved()
+            case NamesFound():
+                for primary in s.primaries.values():
+                    reports.find_replicas(s, primary, reports.fields_of(primary.info))
             case NotSaved():
                 s.unsaved, s.not_saved_ms = True, s.now
         return s.out

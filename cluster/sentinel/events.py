@@ -62,13 +62,18 @@ class NotSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class NamesFound:
+    """Names that had no address may have one now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Greeted:
     """Another sentinel's hello, which came by PUBLISH to us."""
 
     text: str
 
 
-Event: TypeAlias = "Tick | Connected | Disconnected | Received | Saved | NotSaved | Greeted"
+Event: TypeAlias = "Tick | Connected | Disconnected | Received | Saved | NotSaved | NamesFound | Greeted"
 
 
 # -- effects -----------------------------------------------------------------------------------------------------

@@ -29,13 +29,17 @@ def find(s: State, name: str) -> Primary:
     return primary
 
 
+class NoAddress(Refused):
+    """A host has no address, or none that is known yet."""
+
+
 def monitor(s: State, name: str, host: str, port: str, quorum: str) -> None:
     votes = _integer(quorum, "Invalid quorum")
     number = _integer(port, "Invalid port")
     if votes <= 0:
         raise Refused("ERR Quorum must be 1 or greater.")
     if s.address(host, number) is None:
-        raise Refused("ERR Invalid IP address or hostname specified")
+        raise NoAddress("ERR Invalid IP address or hostname specified")
     try:
         primary = settable.monitor(s, name, host, number, votes)
     except BadSetting as error:

@@ -26,6 +26,7 @@ from cluster.keyspace.memory import MemoryAccount
 from cluster.log import SENTINEL, Log
 from cluster.network.listeners import ListenError, open_listeners
 from cluster.network.reactor import Reactor
+from cluster.pause import HeldCommands
 from cluster.process import resident_bytes
 from cluster.reconfigure import provide_files
 from cluster.sentinel import conf
@@ -36,6 +37,7 @@ from cluster.sentinel.events import (
     Crash,
     Effect,
     Event,
+    NamesFound,
     Note,
     NoteDelay,
     NotSaved,
@@ -78,12 +80,12 @@ class Sentinel:
         log.role = lambda: SENTINEL
         self.clock_ms = now_ms
         self._rng = random.Random(secrets.randbits(64))
-        self._names = Names()
+        self.names = Names(self._name_answered)
         settings = Settings(port=config.announced_to_primary, requirepass=config.requirepass)
         self.core = SentinelCore(
-            secrets.token_hex(20), settings, self._rng, self._names.resolve, now_ms(), is_executable
+            secrets.token_hex(20), settings, self._rng, self.names.resolve, now_ms(), is_executable
         )
-        self._names.enabled = any(line.words[:2] == ("resolve-hostnames", "yes") for line in config.lines("sentinel"))
+        self.names.enabled = any(line.words[:2] == ("resolve-hostnames", "yes") for line in config.lines("sentinel"))
         conf.read(self.core.state, config.lines("sentinel"))
         self.scripts = ScriptQueue(self.core.state.periods)
         self._links: dict[int, Outgoing] = {}
@@ -97,6 +99,7 @@ class Sentinel:
             run_id=secrets.token_hex(20),
         )
         self.server.host = self
+        self.waiting_for_names = HeldCommands(self.server)
         self.server.memory = MemoryAccount(self.server, resident_bytes)
         self.reactor = Reactor(self.server)
         shell = self.server.shell
@@ -116,6 +119,11 @@ class Sentinel:
             self.handle(event)
         except Exception:  # noqa: BLE001  (whatever it is, it is about that one message)
             self.log("warning", f"=== BUG: {event} was not understood: {format_exc()}")
+
+    def _name_answered(self, found: bool) -> None:
+        if found:
+            self.handle(NamesFound())
+        self.waiting_for_names.release()
 
     def _complain(self, text: str) -> None:
         """The same is told once in a while: whoever is at fault is connected to again, once a second."""
@@ -153,7 +161,7 @@ class Sentinel:
                 case Crash():
                     self.log("warning", "Sentinel CRASH because of SENTINEL simulate-failure")
                     os._exit(CRASH_STATUS)
-        self._names.enabled = self.core.state.settings.resolve_hostnames
+        self.names.enabled = self.core.state.settings.resolve_hostnames
         return (not afterwards or self.carry_out(afterwards)) and saved
 
     def publish(self, level: str, channel: str, text: str) -> None:
@@ -233,7 +241,7 @@ class Sentinel:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self.reactor.run)
                 self._nursery.start_soon(self._watch_signals)
-                self._nursery.start_soon(self._names.run)
+                self._nursery.start_soon(self.names.run)
                 self._nursery.start_soon(self._run_clock)
                 log("notice", "Ready to accept connections tcp")
                 await self._stop.wait()

@@ -91,22 +91,24 @@ def _read(s: State, server: DataServer, text: str) -> str:
     role = ""
     if isinstance(server, Replica):
         server.link_down_ms = 0
-    fields = {}
-    for line in text.split("\r\n", _MAX_INFO_LINES)[:_MAX_INFO_LINES]:
-        name, colon, value = line.partition(":")
-        if colon:
-            fields[name] = value
+    fields = fields_of(text)
     _take_run_id(s, server, fields.get("run_id", ""))
     if fields.get("role") in ("master", "slave"):
         role = fields["role"]
     if isinstance(server, Primary):
-        _find_replicas(s, server, fields)
+        find_replicas(s, server, fields)
     elif isinstance(server, Replica):
         down_s = _number(fields.get("master_link_down_since_seconds", ""))
         server.link_down_ms = 1000 * down_s if down_s is not None and down_s > 0 else 0
         if role == "slave":
             _read_replica(s, server, fields)
     return role
+
+
+def fields_of(text: str) -> dict[str, str]:
+    """Of an INFO."""
+    lines = [line.partition(":") for line in text.split("\r\n", _MAX_INFO_LINES)[:_MAX_INFO_LINES]]
+    return {name: value for name, colon, value in lines if colon}
 
 
 def _take_run_id(s: State, server: DataServer, run_id: str) -> None:
@@ -119,7 +121,7 @@ def _take_run_id(s: State, server: DataServer, run_id: str) -> None:
     server.run_id = run_id
 
 
-def _find_replicas(s: State, primary: Primary, fields: dict[str, str]) -> None:
+def find_replicas(s: State, primary: Primary, fields: dict[str, str]) -> None:
     """``slave0:ip=127.0.0.1,port=6380,…``"""
     for name, value in fields.items():
         if not (name.startswith("slave") and name[5:].isdecimal()):

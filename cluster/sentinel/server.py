@@ -10,8 +10,10 @@ from cluster.commands.context import Context
 from cluster.commands.registry import CommandTable
 from cluster.config.store import Configuration
 from cluster.errors import CommandError
+from cluster.pause import HeldCommands
 from cluster.sentinel.core import SentinelCore
 from cluster.sentinel.events import Effect
+from cluster.sentinel.names import Names
 from cluster.sentinel.operators import Refused
 from cluster.sentinel.scripts import ScriptQueue
 from cluster.sentinel.state import State
@@ -23,6 +25,8 @@ class Host(Protocol):
 
     core: SentinelCore
     scripts: ScriptQueue
+    names: Names
+    waiting_for_names: HeldCommands
     clock_ms: Callable[[], int]
 
     def carry_out(self, effects: Sequence[Effect]) -> bool:

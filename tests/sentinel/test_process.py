@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+from threading import Event
 
+import pytest
 import trio
 
 from cluster.cli import parse_command_line
 from cluster.config.files import expand, read_text
 from cluster.log import Log
+from cluster.sentinel import names
 from cluster.sentinel.core import SAVE_AGAIN_MS
 from cluster.sentinel.events import Persist
 from cluster.sentinel.process import Sentinel
@@ -111,3 +115,40 @@ def test_a_file_that_cannot_be_written_is_told_and_tried_again(tmp_path: Path) -
         assert "sentinel current-epoch 7" in conf.read_text()
 
     Running(tmp_path).run(play)
+
+
+def test_monitor_waits_for_a_name_and_nobody_else_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = Event()
+
+    def look_up(host: str) -> str | None:
+        answered.wait(20)
+        return "127.0.0.9" if host == "db.example" else None
+
+    monkeypatch.setattr(names, "_look_up", look_up)
+
+    async def play(running: Running) -> None:
+        await eventually((tmp_path / "socket").exists)
+        async with AsyncExitStack() as stack:
+            first, second, other = [
+                await stack.enter_async_context(await trio.open_unix_socket(tmp_path / "socket")) for _ in range(3)
+            ]
+            await first.send_all(b"SENTINEL MONITOR named db.example 6379 1\r\nSENTINEL MYID\r\n")
+            await second.send_all(b"SENTINEL MONITOR nowhere nowhere.example 6379 1\r\n")
+            await other.send_all(b"SENTINEL MONITOR bad bad.example 6379 0\r\n")
+            await other.send_all(b"SENTINEL GET-MASTER-ADDR-BY-NAME named\r\n")
+            with trio.fail_after(20):
+                replies = b""
+                while not replies.endswith(b"*-1\r\n"):
+                    replies += await other.receive_some()
+                assert replies == b"-ERR Quorum must be 1 or greater.\r\n*-1\r\n"
+                primary = running.sentinel.core.state.primaries[NAME]
+                primary.info = "role:master\r\nslave0:ip=db.example,port=7000\r\n"
+                answered.set()
+                assert (await first.receive_some()).startswith(b"+OK\r\n")
+                assert await second.receive_some() == b"-ERR Invalid IP address or hostname specified\r\n"
+                await other.send_all(b"SENTINEL GET-MASTER-ADDR-BY-NAME named\r\n")
+                assert await other.receive_some() == b"*2\r\n$9\r\n127.0.0.9\r\n$4\r\n6379\r\n"
+
+        assert list(primary.replicas) == ["127.0.0.9:7000"]
+
+    Running(tmp_path, "sentinel resolve-hostnames yes").run(play)

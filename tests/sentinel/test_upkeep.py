@@ -8,8 +8,9 @@ import pytest
 
 from cluster.sentinel import conf
 from cluster.sentinel.core import SentinelCore
-from cluster.sentinel.events import Connect, Connected, Effect, ErrorReply, Received, Send, Tick, Value
+from cluster.sentinel.events import Connect, Connected, Effect, ErrorReply, NamesFound, Received, Send, Tick, Value
 from cluster.sentinel.members import add_peer, add_primary, add_replica
+from cluster.sentinel.reports import take_info
 from cluster.sentinel.settable import rename_command
 from cluster.sentinel.state import RECONFIGURE, Address, Link, Primary, Settings
 from tests.sentinel.parts import HOST, NAME, only_addresses
@@ -99,3 +100,14 @@ def test_the_file_names_the_promoted_replica_as_soon_as_it_is_one() -> None:
     assert f"sentinel monitor {NAME} {HOST} 6380 2\n" in text
     known = [line for line in text.splitlines() if "known-replica" in line]
     assert known == [f"sentinel known-replica {NAME} {HOST} {port}" for port in (6379, 6381)]
+
+
+def test_a_replica_that_is_named_is_found_when_its_name_has_an_address() -> None:
+    names: dict[str, str] = {}
+    alone = Alone()
+    alone.core.state.resolve = lambda host: names.get(host, only_addresses(host))
+    take_info(alone.core.state, alone.primary, b"role:master\r\nslave0:ip=replica.example,port=6380\r\n")
+    assert not alone.primary.replicas
+    names["replica.example"] = "10.0.0.2"
+    alone.core.step(alone.now, NamesFound())
+    assert list(alone.primary.replicas) == ["10.0.0.2:6380"]
