@@ -91,7 +91,7 @@ def _clear_fail(s: State, peer: Peer) -> None:
         if s.now - peer.failed_at <= wait:
             return
     peer.fail = False
-    s.failed_changed()
+    s.suspects.toggle(peer.node_id, s.now)
     s.suspects.pop(peer.node_id)
     s.log("notice", f"Clear FAIL state for node {peer.node_id}: it is reachable again.")
     s.touch()
@@ -146,7 +146,7 @@ def check(s: State, peer: Peer) -> None:
 def mark_failed(s: State, peer: Peer) -> None:
     peer.pfail = False
     peer.fail = True
-    s.failed_changed()
+    s.suspects.toggle(peer.node_id, s.now)
     s.suspects[peer.node_id] = None
     peer.failed_at = s.now
     s.touch()

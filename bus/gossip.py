@@ -47,8 +47,8 @@ MEMBERS_PERIOD_MS = 1_000
 
 def heartbeat(s: State, kind: str, peer: Peer, *, want: int = 0, serial: int = 0) -> Heartbeat:
     suspects = list(s.suspects)
-    failed = s.failed_digest() if suspects else 0
-    if len(suspects) > FAILED_SHOWN and (failed == peer.failed or s.now - s.failed_at < s.config.node_timeout_ms):
+    failed, age = s.suspects.failed, s.now - s.suspects.changed_at
+    if len(suspects) > FAILED_SHOWN and (failed == peer.failed or age < s.config.node_timeout_ms):
         suspects = [node_id for node_id in suspects if node_id == peer.node_id or not s.peers[node_id].fail]
     complete = len(suspects) <= SUSPECTS_LIMIT
     if not complete:

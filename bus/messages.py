@@ -34,9 +34,9 @@ class Heartbeat:
     """`kind`: ping asks for a pong. `epoch` is the cluster's current one as the sender knows it, `config_epoch`
     that of the sender's slots. `suspects` are the nodes the sender cannot reach; `complete` says that all of them are
     named whom it does not hold for failed. Those are left out where they are many and the receiver holds the same for
-    failed: `failed` is a digest of them (0: nobody). `want` asks for what a digest showed to be missing. A pong gives back the ping's `serial` (0: none), so
-    that a node knows when it was heard at the earliest. `interest` is the version of what the sender's clients listen
-    to."""
+    failed: `failed` is a digest of them (0: nobody). `want` asks for what a digest showed to be missing. A pong gives
+    back the ping's `serial` (0: none), so that a node knows when it was heard at the earliest. `interest` is the
+    version of what the sender's clients listen to."""
 
     kind: Literal["ping", "pong"]
     epoch: int

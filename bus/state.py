@@ -33,6 +33,7 @@ from bus.messages import (
     VoteRequest,
 )
 from bus.slots import bits_of_slots, ranges_of_bits, slots_of_bits
+from bus.suspects import Suspects
 from bus.view import SLOT_COUNT, ClusterView, NodeInfo, PersistentState, Ranges
 
 if TYPE_CHECKING:
@@ -215,8 +216,6 @@ class Taken:
 
 BLACKLIST_MS = 60_000
 """How long a forgotten node stays unknown although others still speak of it."""
-DIGEST_DIGITS = 8
-"""So many of an id's hexadecimal digits go into the digest of the failed."""
 
 
 class State:
@@ -228,9 +227,7 @@ class State:
         self.placed = False  # it has seen since then where its links come from
         self.me = me
         self.peers: dict[str, Peer] = {me.node_id: me}
-        self._failed_digest: int | None = 0
-        self.failed_at = now_ms  # when it changed who is held for failed
-        self.suspects: dict[str, None] = {}  # ids of those with PFAIL or FAIL, in the order they came to it
+        self.suspects = Suspects(now_ms)  # those with PFAIL or FAIL
         self.owners: list[str | None] = [None] * SLOT_COUNT
         self.served_slots = 0  # the slots, as bits, that somebody owns
         self.unclaimed = 0  # slots, as bits, whose owner no longer says it owns them: free to take
@@ -317,7 +314,7 @@ class State:
         self.members_digest = b""
         if peer.fail:
             self.suspects[peer.node_id] = None
-            self.failed_changed()
+            self.suspects.toggle(peer.node_id, self.now)
         # A node that came back without knowing it would take it for a stranger.
         self.touch(Save.LATER if hearsay else Save.BEFORE_THE_ANSWER)
         return peer
@@ -331,23 +328,10 @@ class State:
             other.reports.pop(peer.node_id, None)
         del self.peers[peer.node_id]
         self.suspects.pop(peer.node_id, None)
-        self.failed_changed()
+        if peer.fail:
+            self.suspects.toggle(peer.node_id, self.now)
         self.members_digest = b""
         self.touch()
-
-    def failed_digest(self) -> int:
-        """Of those this node holds for failed: two who hold the same have the same. 0: nobody."""
-        if self._failed_digest is None:
-            digest = 0
-            for node_id in self.suspects:
-                if self.peers[node_id].fail:
-                    digest ^= int(node_id[:DIGEST_DIGITS], 16)
-            self._failed_digest = digest
-        return self._failed_digest
-
-    def failed_changed(self) -> None:
-        self._failed_digest = None
-        self.failed_at = self.now
 
     # -- slots -----------------------------------------------------------------------------------------------
 

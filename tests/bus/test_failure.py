@@ -64,7 +64,7 @@ def test_in_a_large_cluster_all_primaries_tell_the_same_few_and_the_replicas_tha
 
 
 def test_many_failed_nodes_are_named_only_to_who_holds_others_for_failed() -> None:
-    driver = Driver(nodes=cluster("abc", {name: "b" for name in "0123456789"}))
+    driver = Driver(nodes=cluster("abc", dict.fromkeys("0123456789", "b")))
     failed = "123456789"
     for name in failed:
         driver.hear("b", Fail(node_id(name)))

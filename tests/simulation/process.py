@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from bus import events
 from bus.core import BusConfig, BusCore
-from bus.state import DIGEST_DIGITS
+from bus.suspects import DIGEST_DIGITS
 from bus.view import PersistentState
 from tests.simulation.network import Clock, End, Network
 
@@ -26,7 +26,7 @@ def check_what_is_kept(core: BusCore) -> None:
     digest = 0
     for one in s.peers.values():
         digest ^= int(one.node_id[:DIGEST_DIGITS], 16) if one.fail else 0
-    assert s.failed_digest() == digest
+    assert s.suspects.failed == digest
     served = 0
     for one in s.peers.values():
         served |= one.slots
