@@ -83,6 +83,8 @@ def known_node(view: ClusterView, node_id: bytes) -> NodeInfo:
 @command("CLUSTER HELP", arity=2, flags={LOADING, STALE}, group="cluster", since="5.0.0",
          summary="Lists the subcommands.")
 def cluster_help(ctx: Context) -> bytes:
+    if not ctx.server.cluster_enabled:
+        raise CommandError(_DISABLED)
     return replies.help_text("CLUSTER", HELP_LINES)
 
 

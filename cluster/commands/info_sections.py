@@ -129,8 +129,8 @@ def _memory(server: Server) -> Fields:
     yield from _sized("used_memory_scripts", scripts.cached_bytes + functions.memory_bytes)
     yield from _sized("maxmemory", server.config.maxmemory)
     yield "maxmemory_policy", server.config.maxmemory_policy
-    yield "mem_fragmentation_ratio", f"{resident / max(1, used):.2f}"
-    yield "mem_fragmentation_bytes", resident - used
+    yield "mem_fragmentation_ratio", f"{memory.taken_bytes / max(1, used):.2f}"
+    yield "mem_fragmentation_bytes", memory.taken_bytes - used
     yield "mem_not_counted_for_evict", memory.exempt_bytes
     yield "mem_replication_backlog", backlog
     yield "mem_total_replication_buffers", backlog

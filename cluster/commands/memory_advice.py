@@ -39,9 +39,9 @@ def _findings(server: Server) -> Iterator[str]:
                 f"Peak: the most there was is {memory.peak_bytes / used:.1f} times what is used now. The process may "
                 "not have given all of it back; MEMORY PURGE asks for that."
             )
-        if memory.resident_bytes() > used * RESIDENT_RATIO:
+        if memory.taken_bytes > used * RESIDENT_RATIO:
             yield (
-                f"Resident memory: the system counts {memory.resident_bytes() / used:.1f} times what is used. Free "
+                f"Resident memory: the system counts {memory.taken_bytes / used:.1f} times what is used. Free "
                 "blocks lie between those in use, or a child's snapshot has had pages copied."
             )
     ordinary, replicas = clients_memory(server)

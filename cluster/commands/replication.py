@@ -153,7 +153,7 @@ def replicaof(ctx: Context, host: bytes, port: bytes) -> bytes:
          syntax="[TO (host port:integer [FORCE])] [ABORT] [TIMEOUT milliseconds:integer]")
 def failover(ctx: Context, *options: bytes) -> bytes:
     if ctx.server.cluster_enabled:
-        raise CommandError("ERR FAILOVER not allowed in cluster mode.")
+        raise CommandError("ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead.")
     failover = ctx.server.replication.failover
     if len(options) == 1 and options[0].lower() == b"abort":
         failover.abort()

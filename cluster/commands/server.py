@@ -186,8 +186,8 @@ def memory_stats(ctx: Context) -> bytes:
         "dataset.bytes": replies.integer(dataset),
         "dataset.percentage": replies.double(100 * dataset / max(1, used), ctx.resp),
         "peak.percentage": replies.double(100 * used / max(1, memory.peak_bytes), ctx.resp),
-        "fragmentation": replies.double(memory.resident_bytes() / max(1, used), ctx.resp),
-        "fragmentation.bytes": replies.integer(memory.resident_bytes() - used),
+        "fragmentation": replies.double(memory.taken_bytes / max(1, used), ctx.resp),
+        "fragmentation.bytes": replies.integer(memory.taken_bytes - used),
     }
     return replies.string_map(fields, ctx.resp)
 

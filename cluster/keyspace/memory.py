@@ -1,7 +1,8 @@
 """Memory: how much is used, whether that is more than maxmemory, and when each key was used.
 
 One figure is INFO's used_memory and what maxmemory is compared with: what the process takes beside the keys, the keys,
-and the buffers of clients and of replication. Python tells no allocator figure per value, so the keys are an estimate
+and the buffers of clients and of replication. The program itself is left out, as redis-server's is: a limit of 64 MB
+is one for data, and the interpreter with all its modules is more than that. Python tells no allocator figure per value, so the keys are an estimate
 from `sys.getsizeof`, collections by a sample of their elements. They are not counted while maxmemory is 0: the
 process's resident size is the figure then. When a limit is set, a pass over the keyspace, in slices, sizes what is
 there; the keys it has not come to are taken for average ones; and what the process takes beside is set so that the
@@ -42,6 +43,8 @@ SIZED_PER_LOOK = 64
 """Keys sized without asking whether the time is over."""
 SIZED_AT_ONCE = 1_024
 """Keys sized when a limit is set: enough to know about how much there is."""
+STARTUP_BYTES = 1 << 20
+"""What an empty node is said to use: about as much as redis-server does."""
 LFU_INITIAL = 5
 UNEXPLAINED_BYTES = 16 << 20
 """What a process may have grown by beside its keys, when the limit is set …"""
@@ -150,7 +153,9 @@ class MemoryAccount:
         self._there_since = self._clocked_since  # the data, as far as nobody has used it
         self.clocks: list[dict[bytes, int]] = [{} for _ in server.databases]
         """By database: key → seconds of the last use (LRU), or minutes << 8 | counter (LFU)."""
-        self.startup_bytes = self.resident_bytes()
+        resident = self.resident_bytes()
+        self.startup_bytes = min(resident, STARTUP_BYTES)
+        self.program_bytes = resident - self.startup_bytes
         self.peak_bytes = self.startup_bytes
         self.count_anew()
 
@@ -223,7 +228,7 @@ class MemoryAccount:
     def _find_base(self) -> None:
         """What the process takes beside keys and buffers, by what it takes now."""
         keys = self.key_bytes
-        beside = self.resident_bytes() - keys - sum(self._buffers)
+        beside = self.taken_bytes - keys - sum(self._buffers)
         doubt = keys // UNEXPLAINED_SHARE
         least, most = self.startup_bytes - doubt, self.startup_bytes + (doubt + UNEXPLAINED_BYTES if keys else 0)
         self._base = max(0, min(max(beside, least), most))
@@ -271,6 +276,11 @@ class MemoryAccount:
         return bool(self._sizes[db.index]) or (self._pass is not None and self._had_keys[db.index])
 
     @property
+    def taken_bytes(self) -> int:
+        """What is resident of all but the program."""
+        return max(0, self.resident_bytes() - self.program_bytes)
+
+    @property
     def used(self) -> int:
         used = self._base + self.key_bytes + sum(self._buffers) if self._limit else self._used_without_limit()
         self.peak_bytes = max(self.peak_bytes, used)
@@ -278,7 +288,7 @@ class MemoryAccount:
 
     def _used_without_limit(self) -> int:
         """What is resident; where there is no key, what the process had grown by for them is free memory."""
-        resident = self.resident_bytes()
+        resident = self.taken_bytes
         if any(any(db.spaces) for db in self._server.databases):
             return resident
         return min(resident, self.startup_bytes + sum(self._sum_of_buffers()))

@@ -320,6 +320,8 @@ def test_there_is_no_redirection(node: InProcessNode) -> None:
 
 
 def test_help_names_every_subcommand(node: InProcessNode) -> None:
+    assert node.error("CLUSTER", "HELP") == "ERR This instance has cluster support disabled"
+    node = InProcessNode(("cluster-enabled", "yes"))
     for container in ("CLIENT", "CONFIG", "CLUSTER", "COMMAND", "MEMORY", "OBJECT", "SLOWLOG"):
         text = b"\n".join(node(container, "HELP")).decode()
         entry = node.server.table.find(container.encode())

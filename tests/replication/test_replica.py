@@ -79,7 +79,8 @@ def test_replicaof_answers_as_redis_does(node: InProcessNode) -> None:
     assert node("REPLICAOF", "no", "one") == b"OK"
     clustered = InProcessNode(("cluster-enabled", "yes"))
     assert clustered.error("REPLICAOF", "h", 1) == "ERR REPLICAOF not allowed in cluster mode."
-    assert clustered.error("FAILOVER") == "ERR FAILOVER not allowed in cluster mode."
+    refused = "ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead."
+    assert clustered.error("FAILOVER") == refused
 
 
 def test_replconf_and_sync_refuse_what_redis_refuses(node: InProcessNode) -> None:
