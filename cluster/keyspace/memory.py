@@ -1,13 +1,13 @@
 """Memory: how much is used, whether that is more than maxmemory, and when each key was used.
 
 One figure is INFO's used_memory and what maxmemory is compared with: what the process takes beside the keys, the keys,
-and the buffers of clients and of replication. The program itself is left out, as redis-server's is: a limit of 64 MB
-is one for data, and the interpreter with all its modules is more than that. Python tells no allocator figure per value, so the keys are an estimate
-from `sys.getsizeof`, collections by a sample of their elements. They are not counted while maxmemory is 0: the
-process's resident size is the figure then. When a limit is set, a pass over the keyspace, in slices, sizes what is
-there; the keys it has not come to are taken for average ones; and what the process takes beside is set so that the
-figure goes on from where it was. Each change moves the sum, and the one that crosses the limit is noticed at once, so
-that commands go their usual way, and ask nothing, for as long as everything fits.
+and the buffers of clients and of replication. The program itself is left out, as redis-server's is: a limit of 64 MB is
+one for data, and the interpreter with all its modules is more than that. Python tells no allocator figure per value, so
+the keys are an estimate from `sys.getsizeof`, collections by a sample of their elements. They are not counted while
+maxmemory is 0: the process's resident size is the figure then. When a limit is set, a pass over the keyspace, in
+slices, sizes what is there; the keys it has not come to are taken for average ones; and what the process takes beside
+is set so that the figure goes on from where it was. Each change moves the sum, and the one that crosses the limit is
+noticed at once, so that commands go their usual way, and ask nothing, for as long as everything fits.
 
 What has to go is eviction.py's. The access clocks exist only under an LRU or LFU policy.
 """
