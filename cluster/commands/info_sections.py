@@ -102,7 +102,7 @@ def _clients(server: Server) -> Fields:
 
 def _memory(server: Server) -> Fields:
     memory = server.memory
-    used, resident = memory.used, memory.resident_bytes()
+    used, resident, taken = memory.used, memory.resident_bytes(), memory.taken_bytes
     dataset = memory.dataset_bytes
     total = system_memory_bytes()
     backlog = server.replication.backlog_bytes
@@ -129,8 +129,10 @@ def _memory(server: Server) -> Fields:
     yield from _sized("used_memory_scripts", scripts.cached_bytes + functions.memory_bytes)
     yield from _sized("maxmemory", server.config.maxmemory)
     yield "maxmemory_policy", server.config.maxmemory_policy
-    yield "mem_fragmentation_ratio", f"{memory.taken_bytes / max(1, used):.2f}"
-    yield "mem_fragmentation_bytes", memory.taken_bytes - used
+    yield "rss_overhead_ratio", f"{resident / max(1, taken):.2f}"  # the program's share
+    yield "rss_overhead_bytes", resident - taken
+    yield "mem_fragmentation_ratio", f"{taken / max(1, used):.2f}"
+    yield "mem_fragmentation_bytes", taken - used
     yield "mem_not_counted_for_evict", memory.exempt_bytes
     yield "mem_replication_backlog", backlog
     yield "mem_total_replication_buffers", backlog

@@ -24,8 +24,6 @@ LEFT_OUT = {
     "allocator_frag_ratio": _ALLOCATOR,
     "allocator_rss_bytes": _ALLOCATOR,
     "allocator_rss_ratio": _ALLOCATOR,
-    "rss_overhead_bytes": _ALLOCATOR,
-    "rss_overhead_ratio": _ALLOCATOR,
 }
 """Fields of redis-server 7.0 that this node does not show, and why."""
 
