@@ -170,7 +170,8 @@ def on_vote(s: State, sender: Peer, message: Vote) -> None:
     if not (sender.is_primary and sender.slot_count):
         return
     election.votes.add(sender.node_id)
-    if len(election.votes) < s.quorum:
+    # Who has lost its seat since is no voter any more, and its successor in that seat may vote for another.
+    if sum(one.node_id in election.votes for one in s.voters()) < s.quorum:
         return
     primary = s.primary_of(s.me)
     if primary is not None:

@@ -69,6 +69,20 @@ def test_votes_of_another_epoch_of_replicas_and_of_one_voter_twice_do_not_count(
     assert driver.node("d").role == "replica"
 
 
+def test_the_vote_of_one_who_has_lost_its_seat_since_does_not_count() -> None:
+    """Its successor in that seat may have voted for another, who may then win the same epoch."""
+    driver = Driver("d", cluster("abc", {"d": "a", "e": "b"}))
+    driver.hear("b", driver.heartbeat("b", epoch=6))
+    vote = Vote(ask_for_votes(driver)[-1].epoch)
+    driver.hear("b", vote)
+    driver.hear("e", driver.announcement("e", config_epoch=5, slots=driver.nodes["b"].slots))
+    driver.hear("b", driver.announcement("b", slots=(), primary="e"))
+    driver.hear("c", vote)
+    assert driver.node("d").role == "replica"
+    driver.hear("e", vote)
+    assert driver.node("d").role == "primary"
+
+
 def test_votes_that_come_too_late_do_not_count() -> None:
     driver = candidate()
     ask_for_votes(driver)
