@@ -15,8 +15,9 @@ from bus.core import TICK_MS, BusConfig, BusCore
 from bus.messages import Data
 from bus.view import SLOT_COUNT, NodeInfo, PersistentState
 from tests.scenarios.story import Names, effect_in_words, first_id, in_words
-from tests.simulation.network import Clock, Network
+from tests.simulation.network import Network
 from tests.simulation.process import BUS_PORT, PORT, CoreProcess
+from tests.virtual_time import Clock
 
 NODE_TIMEOUT_MS = 2_000
 WALL_MS = 1_700_000_000_000

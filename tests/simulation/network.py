@@ -1,4 +1,4 @@
-"""Virtual time, and links that behave like TCP: messages arrive in order, late rather than never, or the link breaks.
+"""Links that behave like TCP: messages arrive in order, late rather than never, or the link breaks.
 
 What is sent into a cut waits for its end, as TCP would send it again; a cut may lie in one direction only. Who sends
 to an end that is gone is told so, if there is a host to tell it.
@@ -6,50 +6,19 @@ to an end that is gone is told so, if there is a host to tell it.
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
 from bus import events
 from bus.messages import Message
+from tests.virtual_time import Clock
 
 RETRANSMIT_MS = 200
 MIN_DELAY_MS = 1
 MAX_DELAY_MS = 10
-
-
-class Clock:
-    """What happens when; actions of one moment in the order in which they were planned."""
-
-    def __init__(self) -> None:
-        self.now = 0
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
-        self._order = count()
-
-    def at(self, when: int, action: Callable[[], None]) -> None:
-        heapq.heappush(self._queue, (max(when, self.now), next(self._order), action))
-
-    def after(self, delay_ms: int, action: Callable[[], None]) -> None:
-        self.at(self.now + delay_ms, action)
-
-    def run(self, duration_ms: int) -> None:
-        end = self.now + duration_ms
-        while self._queue and self._queue[0][0] <= end:
-            self.now, _, action = heapq.heappop(self._queue)
-            action()
-        self.now = end
-
-    def run_until(self, condition: Callable[[], bool], limit_ms: int, period_ms: int = 100) -> bool:
-        end = self.now + limit_ms
-        while self.now < end:
-            if condition():
-                return True
-            self.run(period_ms)
-        return condition()
 
 
 class Host(Protocol):

@@ -8,7 +8,8 @@ from bus import events
 from bus.core import BusConfig, BusCore
 from bus.suspects import DIGEST_DIGITS
 from bus.view import PersistentState
-from tests.simulation.network import Clock, End, Network
+from tests.simulation.network import End, Network
+from tests.virtual_time import Clock
 
 PORT = 7000
 BUS_PORT = 17000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from bus import events
 from bus.view import SLOT_COUNT
+from tests.seeded_runs import Outcome
 from tests.simulation.checkers import CALM_MS, Safety, disagreements
 from tests.simulation.simulator import SimNode, Simulation
 
@@ -19,18 +19,6 @@ LONGEST_PAUSE_MS = 1_000
 """Between two faults."""
 LONGEST_ABSENCE_MS = 4_000
 """Of a node that is stopped, or down."""
-
-
-@dataclass
-class Outcome:
-    seed: int
-    problems: list[str]
-    agreed_after_ms: int = 0
-    history: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        lines = [f"Seed {self.seed} fails. Replay it by: python -m tests.simulation.run --seed {self.seed}"]
-        return "\n".join(lines + self.problems[:20])
 
 
 def run_seed(seed: int) -> Outcome:

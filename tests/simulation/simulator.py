@@ -18,8 +18,9 @@ from bus.frames import LENGTH_BYTES, encode
 from bus.messages import Data
 from bus.state import random_id
 from bus.view import SLOT_COUNT, ClusterView, NodeInfo, PersistentState, Ranges
-from tests.simulation.network import Clock, Network
+from tests.simulation.network import Network
 from tests.simulation.process import BUS_PORT, PORT, CoreProcess
+from tests.virtual_time import Clock
 
 WALL_OFFSET_MS = 1_700_000_000_000
 SYNC_LIMIT_MS = 1_500

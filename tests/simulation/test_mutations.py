@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.seeded_runs import found
 from tests.simulation import mutations
 from tests.simulation.mutations import Mutation
 from tests.simulation.schedule import run_seed
@@ -34,16 +35,12 @@ CAUGHT_BY: list[tuple[Mutation, int, str]] = [
 """What is taken away; a seed from which on it shows; what is complained of."""
 
 
-def found(seed: int, complaint: str) -> bool:
-    return any(complaint in problem for problem in run_seed(seed).problems)
-
-
 @pytest.mark.parametrize(("mutate", "seed", "complaint"), CAUGHT_BY, ids=lambda value: getattr(value, "__name__", ""))
 def test_what_is_taken_away_is_missed(
     monkeypatch: pytest.MonkeyPatch, mutate: Mutation, seed: int, complaint: str
 ) -> None:
     mutate(monkeypatch)
-    assert any(found(one, complaint) for one in range(seed, seed + SEEDS_TRIED))
+    assert any(found(run_seed, one, complaint) for one in range(seed, seed + SEEDS_TRIED))
 
 
 @pytest.mark.long
@@ -53,4 +50,4 @@ def test_what_is_taken_away_is_missed_within_few_seeds(
     monkeypatch: pytest.MonkeyPatch, mutate: Mutation, seed: int, complaint: str
 ) -> None:
     mutate(monkeypatch)
-    assert any(found(candidate, complaint) for candidate in range(SEED_LIMIT)), f"not even by seed {seed}"
+    assert any(found(run_seed, candidate, complaint) for candidate in range(SEED_LIMIT)), f"not even by seed {seed}"

@@ -5,27 +5,22 @@ CLUSTER_NODE_SEEDS says how many (--long: thousands). A failure names the line t
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from bus import events
+from tests.seeded_runs import seeds
 from tests.simulation.checkers import Safety, disagreements
 from tests.simulation.schedule import run_seed
 from tests.simulation.simulator import SimNode, Simulation
 
 BATCHES = 10
-
-
-def seeds(batch: int) -> range:
-    count = int(os.environ.get("CLUSTER_NODE_SEEDS", "2000"))
-    return range(batch * count // BATCHES, (batch + 1) * count // BATCHES)
+USUAL_SEEDS = 2_000
 
 
 @pytest.mark.timeout(3600)  # with --long; on a usual run the whole file takes three minutes
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_a_cluster_is_safe_under_faults_and_healthy_after_them(batch: int) -> None:
-    failures = [str(outcome) for seed in seeds(batch) if (outcome := run_seed(seed)).problems]
+    failures = [str(outcome) for seed in seeds(batch, BATCHES, USUAL_SEEDS) if (outcome := run_seed(seed)).problems]
     assert not failures, "\n".join(failures)
 
 
