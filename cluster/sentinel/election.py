@@ -13,8 +13,6 @@ from cluster.sentinel.upkeep import renamed
 
 ANYBODY = "*"
 """Instead of a candidate: the question is only whether the primary is down."""
-STALE_ANSWERS = 5
-"""After so many ask-periods what a sentinel said of a primary no longer counts."""
 
 
 def vote(s: State, primary: Primary, epoch: int, candidate: str) -> tuple[str, int]:
@@ -72,9 +70,6 @@ def ask_peers(s: State, primary: Primary) -> None:
     if at_once:
         primary.asked_epoch = s.current_epoch
     for peer in primary.peers.values():
-        if s.now - peer.last_answer_ms > STALE_ANSWERS * s.periods.ask_period:
-            peer.says_down = False
-            peer.leader = ""
         if not primary.s_down or peer.link.broken:
             continue
         recent = s.now - peer.last_answer_ms < s.periods.ask_period

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Literal
 
 from cluster.sentinel.events import RunScript
@@ -133,6 +134,8 @@ def move(s: State, primary: Primary, address: Address) -> None:
     lost_since_ms = primary.lost_since_ms
     reset(s, primary, keep_peers=True)
     primary.lost_since_ms = lost_since_ms
+    for peer in primary.peers.values():
+        _forget_words(s, peer)
     primary.address = address
     primary.s_down_since_ms = primary.o_down_since_ms = 0
     for replica_address in known:
@@ -142,6 +145,18 @@ def move(s: State, primary: Primary, address: Address) -> None:
         if replica is not None:
             s.tell("notice", "+slave", replica)
     s.persist()
+
+
+def _forget_words(s: State, peer: Peer) -> None:
+    """What another sentinel says, or is about to say, of the address that was: it must not count for the new one, whom
+    else one sentinel alone could hold for down by everybody's word."""
+    peer.says_down = peer.asked = False
+    connection = s.connections.get(peer.link.commands or 0)
+    if connection is not None:
+        connection.waiting = deque(
+            ("" if purpose == "ask" and instance is peer else purpose, instance)
+            for purpose, instance in connection.waiting
+        )
 
 
 def switch(s: State, primary: Primary, address: Address, before: Address | None = None) -> None:

@@ -19,6 +19,8 @@ from cluster.sentinel.state import (
 
 BUSY_INFO_PERIOD_MS = 1000
 """INFO is asked for so often where a failover is near or under way, or a replica has lost its primary."""
+STALE_ANSWERS = 5
+"""After so many ask-periods what a sentinel said of a primary no longer counts."""
 SILENT_PERIODS = 3
 """After so many times that one of us should have been heard, a subscription is taken for dead."""
 
@@ -205,6 +207,10 @@ def disconnected(s: State, number: int, cause: str) -> None:
 
 def check_objectively_down(s: State, primary: Primary) -> None:
     """Down is what a quorum of sentinels, ourselves among them, says."""
+    for peer in primary.peers.values():  # before they are counted: in TILT, all may have grown old
+        if s.now - peer.last_answer_ms > STALE_ANSWERS * s.periods.ask_period:
+            peer.says_down = False
+            peer.leader = ""
     count = 1 + sum(1 for peer in primary.peers.values() if peer.says_down) if primary.s_down else 0
     down = primary.s_down and count >= primary.quorum
     if down and not primary.o_down:
