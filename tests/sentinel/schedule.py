@@ -3,135 +3,196 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
 
-from tests.sentinel.parts import SentinelProcess, Server
-from tests.sentinel.world import usual
+from cluster.sentinel.failover import DISCONNECTED_TIMES
+from cluster.sentinel.state import Primary
+from tests.seeded_runs import Outcome
+from tests.sentinel.checkers import Safety, Terms, agreement_limit_ms, disagreements
+from tests.sentinel.faults import Faults, Seen
+from tests.sentinel.parts import NAME, SentinelProcess, Server
+from tests.sentinel.world import World
 
-FAULT_SECONDS = 60
-HEALTHY_SECONDS = 180
-"""Long enough for what waits longest: two failover-timeouts, and INFO in between."""
+CALM_MS = 6_000
+"""Time for the sentinels to find each other."""
+FAULT_PHASE_MS = 40_000
+NOTICED_TIMES = 3
+"""What fell silent before the end of all faults is noticed within so many down-after-milliseconds, and may still lead to
+a failover: whether all agree is not asked before."""
+STAYS_MS = 3_000
+"""They must not only agree but go on agreeing for that long."""
+SYNC_LIMIT_MS = 2_500
+HISTORY_SHOWN = 120
+FIRST_PORT, PORTS_EACH = 6379, 100
+
+
+@dataclass
+class LifeOutcome(Outcome):
+    seen: Counter[str] = field(default_factory=Counter)
 
 
 class Life:
     def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.replicas = self.rng.randint(1, 3)
-        sentinels = self.rng.choice((3, 3, 5))
-        self.quorum = self.rng.randint(1, sentinels)
-        self.world = usual(seed, f"parallel-syncs {self.rng.randint(1, 2)}", quorum=self.quorum,
-                           replicas=self.replicas, sentinels=sentinels)  # fmt: skip
-        self.sentinels = sentinels
+        self.dice = random.Random(f"schedule {seed}")
+        dice = self.dice
+        primaries = dice.choices((1, 2, 3), (7, 4, 1))[0]
+        sentinels = dice.choice((3, 3, 3, 3, 4, 5)) if primaries < 3 else 3
+        self.terms = Terms(
+            sentinels, quorum=dice.choice((sentinels // 2 + 1, dice.randint(1, sentinels))),
+            down_after_ms=dice.choice((1_000, 2_000)), failover_timeout_ms=dice.choice((3_000, 6_000, 10_000)),
+            parallel_syncs=dice.randint(1, 2),
+        )  # fmt: skip
+        self.world = World(seed)
+        self.world.sync_limit_ms = SYNC_LIMIT_MS
+        self.safety = Safety(self.world, self.terms)
+        self.seen = Seen(self.world)
+        self.world.observers += [self.safety, self.seen]
+        self.by_vote_only = dice.random() < 0.5
+        self.healed_at = self.agreed_after_ms = 0
+        self._people(primaries)
+        self.faults = Faults(self.world, self.terms, dice, self.seen, by_vote_only=self.by_vote_only)
+
+    def _people(self, primaries: int) -> None:
+        world, terms = self.world, self.terms
+        watched = {}
+        for number in range(primaries):
+            name, port = (f"{NAME}{number or ''}", FIRST_PORT + number * PORTS_EACH)
+            watched[name] = port
+            world.server(port, name=name)
+            for replica in range(self.dice.choice((1, 2, 3, 3) if primaries == 1 else (1, 1, 2))):
+                world.server(port + 1 + replica, port, name)
+        options = (
+            f"down-after-milliseconds {terms.down_after_ms}", f"failover-timeout {terms.failover_timeout_ms}",
+            f"parallel-syncs {terms.parallel_syncs}",
+        )  # fmt: skip
+        for number in range(terms.sentinels):
+            world.sentinel(5000 + number, *options, quorum=terms.quorum, watched=watched)
+        world.note(f"{terms}, {len(watched)} primaries" + (", by vote only" if self.by_vote_only else ""))
 
     def run(self) -> list[str]:
-        world, rng = self.world, self.rng
-        end = world.now + FAULT_SECONDS * 1000
-        faults = [
-            self.kill_server, self.kill_server, self.kill_primary, self.kill_primary, self.kill_sentinel, self.freeze,
-            self.partition, self.partition, self.start_somebody, self.start_somebody, self.heal, self.lie, self.force,
-            self.fill_disk,
-        ]  # fmt: skip
-        while world.now < end:
-            rng.choice(faults)()
-            world.run(rng.choice((0.05, 0.3, 1.0, 3.0, 8.0)))
-        self.get_well()
-        for _ in range(HEALTHY_SECONDS):
-            world.run(1)
-            if world.agreed():
-                break
-        else:
-            return [*self.unsafe(), "no agreement", world.story()[-6000:]]
-        return self.unsafe()
-
-    def get_well(self) -> None:
+        """What was wrong."""
         world = self.world
+        world.clock.run(CALM_MS)
+        self.faults.plan(world.now + FAULT_PHASE_MS)
+        world.clock.run(FAULT_PHASE_MS)
+        self._heal()
+        self.healed_at = world.now
+        problems = self._liveness()
+        self._count_split_votes()
+        return self.safety.violations + problems
+
+    def _liveness(self) -> list[str]:
+        world = self.world
+        world.clock.run(NOTICED_TIMES * self.terms.down_after_ms)
+        if not world.clock.run_until(lambda: not disagreements(world), agreement_limit_ms(self.terms), 500):
+            return ["no agreement after all faults were over:", *disagreements(world)]
+        self.agreed_after_ms = world.now - self.healed_at
+        world.note("all agree")
+        world.clock.run(STAYS_MS)
+        return [f"after they had agreed: {text}" for text in disagreements(world)]
+
+    def _count_split_votes(self) -> None:
+        candidates: dict[tuple[str, int], set[str]] = {}
+        for (name, _, epoch), leader in self.safety.votes.items():
+            candidates.setdefault((name, epoch), set()).add(leader)
+        for election, voted_for in candidates.items():
+            if len(voted_for) > 1 and election not in self.safety.elections:
+                self.seen.count["a split vote"] += 1
+
+    # -- the end of all faults -------------------------------------------------------------------------------
+
+    def _heal(self) -> None:
+        world = self.world
+        world.note("heal")
         world.heal()
         for port, who in world.everybody().items():
             if isinstance(who, SentinelProcess):
-                who.disk_full = False
+                who.disk_full, who.disk_ms = False, 0
             else:
                 who.priority = 100
+                who.lies.clear()
             if who.frozen:
                 world.thaw(port)
-            if not who.alive:
-                world.start(port)
+        dead = {port for port, who in world.everybody().items() if not who.alive} - self.faults.lost
+        everybody = self.dice.random() < 0.4
+        for port in sorted(dead if everybody else self._missed(dead)):
+            world.note(f"{port} starts again")
+            world.start(port)
+        self._find_forgotten()
+        self._say_one_address()
+        if not everybody and dead and all(not world.everybody()[port].alive for port in dead):
+            self.seen.count["health without a restart"] += 1
 
-    def unsafe(self) -> list[str]:
+    def _find_forgotten(self) -> None:
+        """A replica that follows nobody of use, and that no sentinel knows (since RESET, or REMOVE and MONITOR), stays
+        astray until an operator sees to it, as in Redis."""
         world = self.world
-        problems = [f"leaders of epoch {epoch}: {who}" for epoch, who in world.elected.items() if len(who) > 1]
-        problems += [f"votes of {voter}: {given}" for voter, given in world.votes.items() if len(given) > 1]
-        needed = max(self.sentinels // 2 + 1, self.quorum)
-        for epoch, elected in world.elected.items():
-            voters = {port for (port, at), given in world.votes.items() if at == epoch and given & elected}
-            leaders = {one.port for one in world.sentinels.values() if one.run_id in elected}
-            if len(voters | leaders) < needed:
-                problems.append(f"epoch {epoch}: elected by {sorted(voters | leaders)}, {needed} are needed")
-        return problems
+        living = [one for one in world.sentinels.values() if one.alive]
+        for port, server in world.servers.items():
+            views = [one.primaries[server.name] for one in living]
+            if not views or not server.alive or any(self._knows(view, port) for view in views):
+                continue
+            newest = max(views, key=lambda view: view.config_epoch).current_address.port
+            if server.follows != newest:
+                world.note(f"nobody knows {port}, and an operator lets it follow {newest}")
+                server.follow(newest)
 
-    # -- faults ----------------------------------------------------------------------------------------------
+    def _say_one_address(self) -> None:
+        """Where operators (by MONITOR) have said different things, and who knew of an epoch is gone, they have to say
+        one thing."""
+        living = [one for one in self.world.sentinels.values() if one.alive]
+        for name in living[0].primaries if living else ():
+            views = [one.primaries[name] for one in living]
+            port = views[0].current_address.port
+            if any(view.config_epoch for view in views):
+                continue
+            for sentinel, view in zip(living, views, strict=True):
+                if view.current_address.port != port:
+                    self.world.note(f"an operator tells {sentinel.port} that {name} is at {port}")
+                    self.world.later(0, partial(self.faults.monitor_anew, sentinel, name, port), sentinel.port)
 
-    def _pick(self, which: Callable[[Server | SentinelProcess], bool]) -> int | None:
-        found = [port for port, who in self.world.everybody().items() if which(who)]
-        return self.rng.choice(found) if found else None
+    def _knows(self, view: Primary, port: int) -> bool:
+        addresses = [view.address, *(one.address for one in view.replicas.values())]
+        return port in [address.port for address in addresses]
 
-    def kill_server(self) -> None:
-        port = self._pick(lambda who: isinstance(who, Server) and who.alive)
-        if port is not None:
-            self.world.kill(port)
+    def _missed(self, dead: set[int]) -> set[int]:
+        """Of the dead, those without whom there is no way back: sentinels until they are enough, and all servers of a
+        primary that none of the living may follow."""
+        world = self.world
+        living = [one for one in world.sentinels.values() if one.alive]
+        short = max(0, self.terms.needed - len(living))
+        missed = {port for port in sorted(dead) if port in world.sentinels}
+        missed = set(sorted(missed)[:short])
+        for name in sorted({server.name for server in world.servers.values()}):
+            servers = {port: one for port, one in world.servers.items() if one.name == name}
+            if not self._can_go_on(living, name, servers):
+                missed |= dead & set(servers)
+        return missed
 
-    def kill_primary(self) -> None:
-        port = self._pick(lambda who: isinstance(who, Server) and who.alive and who.follows is None)
-        if port is not None:
-            self.world.kill(port)
+    def _can_go_on(self, living: list[SentinelProcess], name: str, servers: dict[int, Server]) -> bool:
+        """Whether the primary that the sentinels will agree on is there, or all of them know the same replicas."""
+        newest = max((one.primaries[name] for one in living), key=lambda view: view.config_epoch, default=None)
+        if newest is None:
+            return False
+        primary = servers[newest.current_address.port]
+        if primary.alive:
+            return primary.follows is None
+        known = [{one.address.port for one in sentinel.primaries[name].replicas.values()} for sentinel in living]
+        return any(self._is_fit(one) and all(port in some for some in known) for port, one in servers.items())
 
-    def kill_sentinel(self) -> None:
-        port = self._pick(lambda who: isinstance(who, SentinelProcess) and who.alive)
-        if port is not None:
-            self.world.kill(port)
-
-    def freeze(self) -> None:
-        port = self._pick(lambda who: who.alive and not who.frozen)
-        if port is not None:
-            self.world.freeze(port)
-            self.world.later(self.rng.choice((500, 3000, 9000)), lambda: self._thaw(port))
-
-    def _thaw(self, port: int) -> None:
-        if self.world.everybody()[port].frozen:
-            self.world.thaw(port)
-
-    def partition(self) -> None:
-        ports = list(self.world.everybody())
-        some = self.rng.sample(ports, self.rng.randint(1, len(ports) - 1))
-        self.world.cut(some, [port for port in ports if port not in some])
-
-    def heal(self) -> None:
-        self.world.heal()
-
-    def start_somebody(self) -> None:
-        port = self._pick(lambda who: not who.alive)
-        if port is not None:
-            self.world.start(port)
-
-    def lie(self) -> None:
-        """A replica says something else of its priority from now on."""
-        port = self._pick(lambda who: isinstance(who, Server))
-        if port is not None:
-            self.world.servers[port].priority = self.rng.choice((0, 1, 100))
-
-    def force(self) -> None:
-        port = self._pick(lambda who: isinstance(who, SentinelProcess) and who.alive and not who.frozen)
-        if port is not None:
-            self.world.force_failover(port)
-
-    def fill_disk(self) -> None:
-        port = self._pick(lambda who: isinstance(who, SentinelProcess))
-        if port is not None:
-            sentinel = self.world.sentinels[port]
-            sentinel.disk_full = not sentinel.disk_full
+    def _is_fit(self, server: Server) -> bool:
+        """Whether it may be promoted: it has not been without a primary for too long."""
+        behind_ms = 0 if server.linked_at is None else self.world.now - server.linked_at
+        return server.alive and (server.follows is None or behind_ms <= DISCONNECTED_TIMES * self.terms.down_after_ms)
 
 
-def run_seed(seed: int) -> list[str]:
-    """What was wrong in that life."""
-    return Life(seed).run()
-
-
+def run_seed(seed: int) -> LifeOutcome:
+    """One life from its seed alone."""
+    life = Life(seed)
+    problems = life.run()
+    return LifeOutcome(
+        seed, problems, life.agreed_after_ms, life.world.history(), "tests.sentinel.run", HISTORY_SHOWN,
+        life.seen.count,
+    )  # fmt: skip

@@ -1,31 +1,24 @@
 """A world of sentinels and servers with virtual time: the real core, servers that answer as far as it can tell.
 
-Everything is decided by a seed. A connection behaves as TCP does: what is sent into a cut arrives when it is healed;
-who dies closes its connections; who stands still answers later.
+Everything is decided by a seed. A connection behaves as TCP does (tests/sentinel/wires.py); who stands still answers
+later.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
 from cluster.sentinel import operators
-from cluster.sentinel.events import (
-    Connected,
-    Disconnected,
-    Publish,
-    Received,
-    Reply,
-)
+from cluster.sentinel.events import Reply
 from cluster.sentinel.operators import Refused
-from tests.sentinel.parts import HOST, NAME, SentinelProcess, Server, Wire
+from cluster.sentinel.state import State
+from tests.sentinel.parts import NAME, Observer, SentinelProcess, Server
+from tests.sentinel.wires import HOST, LATENCY_MS, Network, Request, Wire
+from tests.virtual_time import Clock
 
-LATENCY_MS = 2
-RETRANSMIT_MS = 200
 REPLICATION_MS = 100
 START_MS = 1_000_000
 
@@ -33,66 +26,72 @@ START_MS = 1_000_000
 class World:
     def __init__(self, seed: int = 1) -> None:
         self.rng = random.Random(seed)
-        self.now = START_MS
+        self.clock = Clock(START_MS)
+        self.network = Network(self, seed)
         self.servers: dict[int, Server] = {}
         self.sentinels: dict[int, SentinelProcess] = {}
-        self.cuts: set[frozenset[int]] = set()
         self.records: list[tuple[int, int, str]] = []
-        self.elected: dict[int, set[str]] = {}
-        self.leaders: dict[int, set[str]] = {}
-        """By epoch: who was elected to lead a failover; who leads one because an operator said so."""
-        self.votes: dict[tuple[int, int], set[str]] = {}
-        self._heap: list[tuple[int, int, int, Callable[[], None]]] = []
+        """When, who (by port; 0: what befalls the world), what."""
+        self.observers: list[Observer] = []
+        self.sync_limit_ms = 0
+        """A replica needs up to so long until it is in step with another primary."""
+        self._everybody: dict[int, Server | SentinelProcess] = {}
         self._held: list[tuple[int, Callable[[], None]]] = []
-        self._order = itertools.count()
         self.later(REPLICATION_MS, self._replicate)
 
     # -- what there is ---------------------------------------------------------------------------------------
 
-    def server(self, port: int, follows: int | None = None) -> Server:
-        self.servers[port] = Server(self, port, follows)
+    def server(self, port: int, follows: int | None = None, name: str = NAME) -> Server:
+        """`name`: of the primary whose data it has."""
+        self._everybody[port] = self.servers[port] = Server(self, port, follows, name)
         return self.servers[port]
 
-    def sentinel(self, port: int, *more: str, primary: int = 6379, quorum: int = 2) -> SentinelProcess:
-        """`more`: lines of its file about the primary, such as ``parallel-syncs 2``."""
-        lines = [f"sentinel monitor {NAME} {HOST} {primary} {quorum}"]
+    def sentinel(
+        self, port: int, *more: str, primary: int = 6379, quorum: int = 2, watched: Mapping[str, int] | None = None
+    ) -> SentinelProcess:
+        """`more`: lines of its file about the primaries, such as ``parallel-syncs 2``. `watched`: these instead of the
+        usual one, names and ports."""
         given = {"down-after-milliseconds": "2000", "failover-timeout": "10000"}
         given |= dict(one.split(" ", 1) for one in more)
-        lines += [f"sentinel {option} {NAME} {value}" for option, value in given.items()]
+        lines = []
+        for name, of_primary in (watched or {NAME: primary}).items():
+            lines.append(f"sentinel monitor {name} {HOST} {of_primary} {quorum}")
+            lines += [f"sentinel {option} {name} {value}" for option, value in given.items()]
         text = "".join(f"{line}\n" for line in lines) + f"sentinel myid {port:040d}\n"
-        self.sentinels[port] = SentinelProcess(self, port, text)
+        self._everybody[port] = self.sentinels[port] = SentinelProcess(self, port, text)
         return self.sentinels[port]
 
     def everybody(self) -> dict[int, Server | SentinelProcess]:
-        return {**self.servers, **self.sentinels}
+        return self._everybody
 
     # -- time ------------------------------------------------------------------------------------------------
 
+    @property
+    def now(self) -> int:
+        return self.clock.now
+
     def later(self, after_ms: int, what: Callable[[], None], port: int | None = None) -> None:
         """`port`: by whom; it waits while that one stands still."""
+        clock = self.clock
+        if port is None:
+            clock.at(clock.now + after_ms, what)
+            return
 
         def run() -> None:
-            who = self.everybody().get(port or 0)
-            if port is not None and who is not None and who.frozen:
+            who = self._everybody.get(port)
+            if who is not None and who.stands_still:
                 self._held.append((port, what))
             else:
                 what()
 
-        heapq.heappush(self._heap, (self.now + after_ms, next(self._order), 0, run))
+        clock.at(clock.now + after_ms, run)
 
     def run(self, seconds: float) -> None:
-        end = self.now + int(seconds * 1000)
-        while self._heap and self._heap[0][0] <= end:
-            self.now, _, _, what = heapq.heappop(self._heap)
-            what()
-        self.now = end
+        self.clock.run(int(seconds * 1000))
 
     def run_until(self, condition: Callable[[], bool], seconds: float) -> None:
         """Fails when the time is over before."""
-        end = self.now + seconds * 1000
-        while not condition():
-            assert self.now < end, f"not within {seconds} s\n{self.story()}"
-            self.run(0.1)
+        assert self.clock.run_until(condition, int(seconds * 1000)), f"not within {seconds} s\n{self.story()}"
 
     def _replicate(self) -> None:
         for server in self.servers.values():
@@ -101,165 +100,103 @@ class World:
         for server in self.servers.values():
             if server.alive and not server.frozen and server.follows is not None and server.link_up:
                 server.offset = self.servers[server.follows].offset
+                server.linked_at = self.now
         self.later(REPLICATION_MS, self._replicate)
-
-    # -- the wire --------------------------------------------------------------------------------------------
-
-    def is_cut(self, one: int, other: int) -> bool:
-        return frozenset((one, other)) in self.cuts
-
-    def _through(self, wire: Wire, what: Callable[[], None], *, back: bool = False) -> None:
-        """Do `what` when the bytes have arrived; a cut delays them."""
-        queue = wire.queues[back]
-        queue.append(what)
-
-        def arrive() -> None:
-            if wire.closed or not queue:
-                return
-            if self.is_cut(wire.owner.port, wire.port):
-                self.later(RETRANSMIT_MS, arrive)
-            else:
-                queue.popleft()()
-
-        self.later(LATENCY_MS + self.rng.randrange(LATENCY_MS), arrive)
-
-    def connect(self, wire: Wire) -> None:
-        owner, port = wire.owner, wire.port
-
-        def arrive() -> None:
-            target = self.everybody().get(port)
-            if target is None or not target.alive:
-                self._lose(wire)
-                return
-            (target.wires if isinstance(target, Server) else target.incoming).append(wire)
-            wire.up = True
-            self.later(0, lambda: None if wire.closed else owner.handle(Connected(wire.number, HOST)), owner.port)
-            for arguments in wire.waiting:
-                self.send(wire, arguments)
-
-        if self.is_cut(owner.port, port):
-            self.later(5000, lambda: None if wire.closed else self._lose(wire))
-        else:
-            self._through(wire, arrive)
-
-    def _lose(self, wire: Wire) -> None:
-        """Its owner hears of it when it has time; until then it may go on to send, in vain."""
-        if wire.closed:
-            return
-        wire.closed = True
-        owner = wire.owner
-
-        def tell() -> None:
-            if owner.wires.pop(wire.number, None) is not None:
-                owner.handle(Disconnected(wire.number, "Connection refused"))
-
-        self.later(0, tell, owner.port)
-
-    def send(self, wire: Wire, arguments: tuple[str, ...]) -> None:
-        if not wire.up:
-            wire.waiting.append(arguments)
-            return
-
-        def arrive() -> None:
-            self.later(0, execute, wire.port)
-
-        def execute() -> None:
-            target = self.everybody()[wire.port]
-            if target.alive and not wire.closed:
-                self.answer(wire.port, wire, target.run(wire, arguments))
-
-        self._through(wire, arrive)
-
-    def answer(self, _port: int, wire: Wire, reply: Reply) -> None:
-        owner = wire.owner
-
-        def arrive() -> None:
-            self.later(0, lambda: None if wire.closed else owner.handle(Received(wire.number, reply)), owner.port)
-
-        self._through(wire, arrive, back=True)
 
     # -- what befalls them -----------------------------------------------------------------------------------
 
-    def kill(self, port: int) -> None:
-        who = self.everybody()[port]
-        who.alive, who.frozen = False, False
+    def kill(self, port: int, *, power: bool = False) -> None:
+        """`power`: its host dies with it, and nobody says goodbye."""
+        who = self._everybody[port]
+        if isinstance(who, SentinelProcess):
+            who.end()
+        who.alive, who.frozen, who.powered = False, False, not power
         self._held = [(owner, what) for owner, what in self._held if owner != port]
-        if isinstance(who, Server):
-            wires, who.wires = who.wires, []
-        else:
-            wires, who.incoming = who.incoming, []
-            for wire in who.wires.values():
-                wire.closed = True
-            who.wires.clear()
+        if not power:
+            self._drop(who)
+
+    def _drop(self, who: Server | SentinelProcess) -> None:
+        wires, who.incoming = who.incoming, []
         for wire in wires:
-            self.later(LATENCY_MS, lambda wire=wire: self._lose(wire))  # type: ignore[misc]
+            self.later(LATENCY_MS, partial(self.network.hang_up, wire))
 
     def start(self, port: int) -> None:
-        who = self.everybody()[port]
-        if isinstance(who, Server):
-            who.alive, who.follows, who.offset = True, who.file_follows, 0
-            who.run_id = f"{self.rng.getrandbits(128):040d}"[:40]
-        else:
-            who.start()
-
-    def force_failover(self, port: int) -> None:
-        """SENTINEL FAILOVER, which may be refused."""
-        with suppress(Refused):
-            self.sentinels[port].operate(partial(operators.fail_over, name=NAME))
+        who = self._everybody[port]
+        if not who.powered:
+            self._drop(who)  # whoever goes on to talk to the one of before is told that it is gone
+        who.powered = True
+        who.start()
 
     def freeze(self, port: int) -> None:
-        self.everybody()[port].frozen = True
+        self._everybody[port].frozen = True
 
     def thaw(self, port: int) -> None:
-        self.everybody()[port].frozen = False
-        held, self._held = self._held, []
-        for owner, what in held:
-            if owner == port:
-                what()
-            else:
-                self._held.append((owner, what))
+        self._everybody[port].frozen = False
+        self.release(port)
+
+    def release(self, port: int) -> None:
+        """It goes on with what has waited for it, as long as it does not stand still again."""
+        who = self._everybody[port]
+        waiting = [what for owner, what in self._held if owner == port]
+        self._held = [(owner, what) for owner, what in self._held if owner != port]
+        while waiting and not who.stands_still:
+            waiting.pop(0)()
+        self._held = [(port, what) for what in waiting] + self._held
 
     def cut(self, some: list[int], others: list[int]) -> None:
-        self.cuts |= {frozenset((one, other)) for one in some for other in others if one != other}
+        self.network.cut(some, others)
+        self.network.cut(others, some)
 
     def heal(self) -> None:
-        self.cuts.clear()
+        self.network.heal()
+
+    def operate(self, port: int, operation: Callable[[State], None]) -> bool:
+        """An operator's command, which may be refused."""
+        with suppress(Refused):
+            self.sentinels[port].operate(operation)
+            return True
+        return False
+
+    def force_failover(self, port: int, name: str = NAME) -> bool:
+        """SENTINEL FAILOVER."""
+        sentinel = self.sentinels[port]
+
+        def order(state: State) -> None:
+            operators.fail_over(state, name)
+            for observer in self.observers:
+                observer.on_forced(sentinel, name)
+
+        return self.operate(port, order)
 
     # -- what is seen ----------------------------------------------------------------------------------------
 
     def record(self, port: int, text: str) -> None:
         self.records.append((self.now, port, text))
 
-    def vote(self, voter: SentinelProcess, leader: str, epoch: int) -> None:
-        self.votes.setdefault((voter.port, epoch), set()).add(leader)
+    def note(self, text: str) -> None:
+        """What befalls the world."""
+        self.record(0, text)
 
-    def told(self, who: SentinelProcess, effect: Publish) -> None:
-        if effect.channel == "+elected-leader":
-            leads = self.leaders if who.primary.forced else self.elected
-            leads.setdefault(who.primary.failover_epoch, set()).add(who.run_id)
+    def heard_reply(self, wire: Wire, request: Request, reply: Reply) -> None:
+        for observer in self.observers:
+            observer.on_reply(wire.owner, wire.port, request, reply)
+
+    def _named(self, text: str) -> str:
+        for sentinel in self.sentinels.values():
+            text = text.replace(sentinel.run_id, f"<{sentinel.port}>")
+        return text
 
     def story(self, *ports: int) -> str:
         """What was recorded, a line each; sentinels are called by their ports."""
-        lines = []
-        for _, port, text in self.records:
-            if not ports or port in ports:
-                for sentinel in self.sentinels.values():
-                    text = text.replace(sentinel.run_id, f"<{sentinel.port}>")
-                lines.append(f"{port} {text}")
-        return "\n".join(lines)
+        return "\n".join(f"{port} {self._named(text)}" for _, port, text in self.records if not ports or port in ports)
+
+    def history(self) -> list[str]:
+        """The same with the times, in ms from the start."""
+        return [f"{at - START_MS:7d} {port or '----'} {self._named(text)}" for at, port, text in self.records]
 
     def heard(self, port: int, event: str) -> int:
         """How often a sentinel has told an event."""
         return sum(1 for _, who, text in self.records if who == port and text.split(" ")[0] == event)
-
-    def agreed(self) -> bool:
-        """All sentinels that run send clients to one primary, which is one, and whom all other servers follow."""
-        seen = {one.sees for one in self.sentinels.values() if one.alive}
-        if len(seen) != 1:
-            return False
-        primary = self.servers[seen.pop()]
-        others = [one for one in self.servers.values() if one is not primary and one.alive]
-        return primary.alive and primary.follows is None and all(one.follows == primary.port for one in others)
 
 
 def usual(seed: int = 1, *more: str, quorum: int = 2, replicas: int = 2, sentinels: int = 3) -> World:
@@ -272,4 +209,3 @@ def usual(seed: int = 1, *more: str, quorum: int = 2, replicas: int = 2, sentine
         world.sentinel(5000 + number, *more, quorum=quorum)
     world.run(6)
     return world
-
