@@ -19,8 +19,8 @@ CALM_MS = 6_000
 """Time for the sentinels to find each other."""
 FAULT_PHASE_MS = 40_000
 NOTICED_TIMES = 3
-"""What fell silent before the end of all faults is noticed within so many down-after-milliseconds, and may still lead to
-a failover: whether all agree is not asked before."""
+"""What fell silent before the end of all faults is noticed within so many down-after-milliseconds, and may still lead
+to a failover: whether all agree is not asked before."""
 STAYS_MS = 3_000
 """They must not only agree but go on agreeing for that long."""
 SYNC_LIMIT_MS = 2_500
