@@ -106,7 +106,7 @@ def on_heartbeat(s: State, sender: Peer, message: Heartbeat) -> None:
     suspects = set(message.suspects)
     for node_id in sender.reported - suspects if message.complete else ():
         peer = s.peers.get(node_id)
-        if peer is not None and peer.fail and message.failed:
+        if peer is not None and peer.fail and message.failed == s.suspects.failed:
             continue  # it says so by its digest
         sender.reported.discard(node_id)
         if peer is not None:

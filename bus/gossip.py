@@ -33,8 +33,8 @@ LAST_SERIAL = 127
 PROBE_AGAIN_MS = 500
 """A pong that has not come by then may have been lost with a node that did not know us yet."""
 FAILED_SHOWN = 8
-"""More failed nodes than that are named to those only who do not hold the same ones for failed: when they have been
-heard of since that changed, which takes half a node timeout."""
+"""More failed nodes than that are named to those only who do not hold the same ones for failed, by what they have said
+since that last changed here: they were told of that as well."""
 SAMPLE_PERIOD_MS = 1_000
 SAMPLE_SIZE = 5
 HANDSHAKE_MIN_MS = 1_000
@@ -47,8 +47,9 @@ MEMBERS_PERIOD_MS = 1_000
 
 def heartbeat(s: State, kind: str, peer: Peer, *, want: int = 0, serial: int = 0) -> Heartbeat:
     suspects = list(s.suspects)
-    failed, age = s.suspects.failed, s.now - s.suspects.changed_at
-    if len(suspects) > FAILED_SHOWN and (failed == peer.failed or age < s.config.node_timeout_ms):
+    failed = s.suspects.failed
+    is_told = failed == peer.failed or peer.failed_said_at < s.suspects.changed_at
+    if len(suspects) > FAILED_SHOWN and is_told:
         suspects = [node_id for node_id in suspects if node_id == peer.node_id or not s.peers[node_id].fail]
     complete = len(suspects) <= SUSPECTS_LIMIT
     if not complete:
@@ -285,7 +286,7 @@ def _close(s: State, link_id: LinkId) -> None:
 
 def on_heartbeat(s: State, peer: Peer, link_id: LinkId, message: Heartbeat) -> None:
     peer.offset = message.offset
-    peer.failed = message.failed
+    peer.failed, peer.failed_said_at = message.failed, s.now
     peer.pong_wall = s.wall  # its ping says as much, and nobody pings whom he hears
     if message.kind == "pong":
         peer.ping_sent_at = 0

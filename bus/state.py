@@ -89,6 +89,7 @@ class Peer:
     failed_at: int = 0
     wrong_address: bool = False
     failed: int = 0  # the digest of those it holds for failed
+    failed_said_at: int = 0  # when it last said so
     reports: dict[str, int] = field(default_factory=dict)  # reporter → when
     reported: set[str] = field(default_factory=set)  # whom it reports itself
     voted_at: int | None = None  # when this node last voted for a replica of that primary

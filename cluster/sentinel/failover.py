@@ -181,18 +181,16 @@ def _reconfigure(s: State, primary: Primary) -> None:
     """Let the other replicas follow the promoted one, parallel-syncs at a time."""
     promoted = primary.promoted
     assert promoted is not None
-    at_it = sum(1 for replica in primary.replicas.values() if replica.reconfiguration in ("sent", "inprog"))
-    for replica in primary.replicas.values():
-        if at_it >= primary.parallel_syncs:
-            break
-        if replica.promoted or replica.reconfiguration == "done":
-            continue
+    for replica in primary.replicas.values():  # first: who was told and never comes must not keep the others waiting
         waited = s.now - replica.reconfigured_ms
         if replica.reconfiguration == "sent" and waited > s.periods.slave_reconf_timeout:
             s.tell("notice", "-slave-reconf-sent-timeout", replica)
             replica.reconfiguration = "done"
-            continue
-        if replica.reconfiguration or replica.link.broken:
+    at_it = sum(1 for replica in primary.replicas.values() if replica.reconfiguration in ("sent", "inprog"))
+    for replica in primary.replicas.values():
+        if at_it >= primary.parallel_syncs:
+            break
+        if replica.promoted or replica.reconfiguration or replica.link.broken:
             continue
         _tell_to_follow(s, replica, promoted, "+slave-reconf-sent")
         at_it += 1

@@ -82,6 +82,7 @@ class Names:
     def _learn(self, host: str, address: str | None) -> None:
         if host not in self._known and len(self._known) >= KNOWN_LIMIT:
             del self._known[next(iter(self._known))]  # a hello can name anything
+        self._known.pop(host, None)  # so that what is asked for again and again is not the first to go
         self._known[host] = (address, time.monotonic())
 
 

@@ -86,12 +86,19 @@ class Life:
     def _liveness(self) -> list[str]:
         world = self.world
         world.clock.run(NOTICED_TIMES * self.terms.down_after_ms)
-        if not world.clock.run_until(lambda: not disagreements(world), agreement_limit_ms(self.terms), 500):
+        if not world.clock.run_until(
+            lambda: not disagreements(world) and not self._is_late(), agreement_limit_ms(self.terms), 500
+        ):
             return ["no agreement after all faults were over:", *disagreements(world)]
         self.agreed_after_ms = world.now - self.healed_at
         world.note("all agree")
         world.clock.run(STAYS_MS)
         return [f"after they had agreed: {text}" for text in disagreements(world)]
+
+    def _is_late(self) -> bool:
+        """Whether something is still under way that slow links have held up."""
+        wires = [wire for one in self.world.sentinels.values() if one.alive for wire in one.wires.values()]
+        return any(max(wire.busy_until) > self.world.now for wire in wires if not wire.closed)
 
     def _count_split_votes(self) -> None:
         candidates: dict[tuple[str, int], set[str]] = {}
@@ -141,15 +148,15 @@ class Life:
 
     def _say_one_address(self) -> None:
         """Where operators (by MONITOR) have said different things, and who knew of an epoch is gone, they have to say
-        one thing."""
+        one thing; and the new one to whoever was told of an address where nobody lives, and knows no other sentinel."""
         living = [one for one in self.world.sentinels.values() if one.alive]
         for name in living[0].primaries if living else ():
             views = [one.primaries[name] for one in living]
-            port = views[0].current_address.port
-            if any(view.config_epoch for view in views):
-                continue
+            newest = max(views, key=lambda view: view.config_epoch)
+            port = newest.current_address.port
             for sentinel, view in zip(living, views, strict=True):
-                if view.current_address.port != port:
+                is_lost = not view.peers and not self.world.servers[view.current_address.port].alive
+                if view.current_address.port != port and (is_lost or not newest.config_epoch):
                     self.world.note(f"an operator tells {sentinel.port} that {name} is at {port}")
                     self.world.later(0, partial(self.faults.monitor_anew, sentinel, name, port), sentinel.port)
 
@@ -183,8 +190,15 @@ class Life:
         return any(self._is_fit(one) and all(port in some for some in known) for port, one in servers.items())
 
     def _is_fit(self, server: Server) -> bool:
-        """Whether it may be promoted: it has not been without a primary for too long."""
+        """Whether it may be promoted: it has not been without a primary for too long, nor is it held for one that must
+        not be."""
         behind_ms = 0 if server.linked_at is None else self.world.now - server.linked_at
+        known = [
+            replica for one in self.world.sentinels.values() if one.alive
+            for replica in one.primaries[server.name].replicas.values() if replica.address.port == server.port
+        ]
+        if any(not replica.priority for replica in known):  # a primary says no other, to redis-sentinel neither
+            return False
         return server.alive and (server.follows is None or behind_ms <= DISCONNECTED_TIMES * self.terms.down_after_ms)
 
 

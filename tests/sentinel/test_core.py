@@ -21,7 +21,7 @@ from cluster.sentinel.events import (
     Send,
     Tick,
 )
-from cluster.sentinel.failover import choose_replica, start
+from cluster.sentinel.failover import advance, choose_replica, start
 from cluster.sentinel.members import add_peer, add_primary, add_replica, move
 from cluster.sentinel.operators import Refused
 from cluster.sentinel.reports import take_ping
@@ -410,6 +410,21 @@ def _let_die(state: State, primary: Primary) -> None:
     state.now += primary.down_after_ms + 1
     check_subjectively_down(state, primary)
     assert primary.s_down
+
+
+def test_a_replica_that_never_follows_keeps_the_others_waiting_for_a_while_only() -> None:
+    state, primary = _with_replicas((100, 1, "a"), (100, 1, "b"), (100, 1, "c"))
+    promoted, stuck, waiting = primary.replicas.values()
+    primary.promoted, promoted.promoted, primary.parallel_syncs = promoted, True, 1
+    primary.failing_over, primary.stage, primary.stage_since_ms = True, RECONFIGURE, state.now
+    stuck.reconfiguration, stuck.reconfigured_ms = "sent", state.now
+    waiting.link.commands = state.new_connection(waiting.link)
+    told = []
+    for passed_ms in (0, state.periods.slave_reconf_timeout + 1):
+        state.now += passed_ms
+        advance(state, primary)
+        told.append(waiting.reconfiguration)
+    assert told == ["", "sent"], "one at a time"
 
 
 # -- operators ---------------------------------------------------------------------------------------------------
